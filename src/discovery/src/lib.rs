@@ -1,0 +1,1 @@
+//! discovery: first lines follow.

@@ -1,0 +1,1 @@
+//! exposition: first lines follow.

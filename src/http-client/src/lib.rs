@@ -1,0 +1,1 @@
+//! http-client: first lines follow.

@@ -1,0 +1,1 @@
+//! lifecycle: first lines follow.

@@ -1,0 +1,287 @@
+//! The label set of a series: sorted name/value pairs in one shared allocation.
+//! Interning and postings belong to the storage, validation to whoever reads foreign input.
+
+use std::{borrow::Borrow, cmp::Ordering, fmt, sync::Arc};
+
+use xxhash_rust::xxh64::xxh64;
+
+use crate::METRIC_NAME;
+
+/// Longest string one length byte can tell; longer ones take `0xff` and three bytes, little-endian.
+const SHORT_LEN_MAX: usize = 254;
+/// Longest name or value the encoding holds, in bytes.
+const STRING_SIZE_MAX: usize = 0x00ff_ffff;
+
+/// A sorted label set (I1). Cloning shares the bytes.
+///
+/// Layout: for each pair the name, then the value, each as length and bytes; a length up to 254 is one
+/// byte, a longer one is `0xff` and three little-endian bytes.
+/// Compat: Prometheus `model/labels/labels_stringlabels.go` (I2).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Labels {
+    data: Arc<[u8]>,
+}
+
+impl Labels {
+    /// The empty set.
+    pub fn empty() -> Self {
+        Self { data: Arc::from([]) }
+    }
+
+    /// Builds a set from pairs in any order; the last of two equal names wins, empty values are left out.
+    pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let mut builder = LabelsBuilder::default();
+        for (name, value) in pairs {
+            builder.set(name.as_ref(), value.as_ref());
+        }
+        builder.build()
+    }
+
+    /// Wraps pairs that are already sorted by name, unique and without empty values (I1).
+    pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut data = Vec::with_capacity(128);
+        let mut previous: Option<&str> = None;
+        for (name, value) in pairs {
+            debug_assert!(previous.is_none_or(|p| p < name) && !value.is_empty());
+            previous = Some(name);
+            push_string(&mut data, name);
+            push_string(&mut data, value);
+        }
+        Self { data: Arc::from(data) }
+    }
+
+    /// Pairs in order of their names.
+    pub fn iter(&self) -> LabelsIter<'_> {
+        LabelsIter { rest: &self.data }
+    }
+
+    /// The value of `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().take_while(|(n, _)| *n <= name).find(|(n, _)| *n == name).map(|(_, v)| v)
+    }
+
+    /// The value of `__name__`, empty if there is none.
+    pub fn metric_name(&self) -> &str {
+        self.get(METRIC_NAME).unwrap_or_default()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// How many pairs.
+    pub fn count(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// The encoded bytes: stable identity of the set (I2).
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// xxHash64 of the encoded bytes. Compat: `Labels.Hash()` of a stringlabels build.
+    pub fn hash64(&self) -> u64 {
+        xxh64(&self.data, 0)
+    }
+
+    /// The set without the named labels.
+    pub fn without(&self, names: &[&str]) -> Self {
+        Self::from_sorted(self.iter().filter(|(n, _)| !names.contains(n)))
+    }
+
+    /// The set with only the named labels.
+    pub fn keep(&self, names: &[&str]) -> Self {
+        Self::from_sorted(self.iter().filter(|(n, _)| names.contains(n)))
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl Ord for Labels {
+    /// Pair by pair, name before value; a set that is a prefix of another comes first.
+    /// Compat: `labels.Compare`.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Borrow<[u8]> for Labels {
+    fn borrow(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Labels {
+    /// `{a="b", c="d"}`, names quoted where they are not plain. Compat: `Labels.String()`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (i, (name, value)) in self.iter().enumerate() {
+            if i > 0 {
+                f.write_str(", ")?;
+            }
+            if is_plain_name(name) {
+                f.write_str(name)?
+            } else {
+                write!(f, "{name:?}")?
+            }
+            write!(f, "={value:?}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+impl<'a> IntoIterator for &'a Labels {
+    type Item = (&'a str, &'a str);
+    type IntoIter = LabelsIter<'a>;
+
+    fn into_iter(self) -> LabelsIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterates over name/value pairs.
+#[derive(Clone, Debug)]
+pub struct LabelsIter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for LabelsIter<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let name = take_string(&mut self.rest);
+        let value = take_string(&mut self.rest);
+        Some((name, value))
+    }
+}
+
+/// Collects pairs in any order, then builds the sorted set.
+#[derive(Clone, Debug, Default)]
+pub struct LabelsBuilder {
+    pairs: Vec<(String, String)>,
+}
+
+impl LabelsBuilder {
+    /// Starts from an existing set.
+    pub fn from_labels(labels: &Labels) -> Self {
+        Self { pairs: labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect() }
+    }
+
+    /// Sets a label; an empty value removes it.
+    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        if value.is_empty() {
+            return self.remove(name);
+        }
+        match self.pairs.iter_mut().find(|(n, _)| n == name) {
+            Some(pair) => value.clone_into(&mut pair.1),
+            None => self.pairs.push((name.to_owned(), value.to_owned())),
+        }
+        self
+    }
+
+    pub fn remove(&mut self, name: &str) -> &mut Self {
+        self.pairs.retain(|(n, _)| n != name);
+        self
+    }
+
+    /// The value of `name`, empty if it is not set.
+    pub fn get(&self, name: &str) -> &str {
+        self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+    }
+
+    /// Pairs in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()))
+    }
+
+    pub fn build(mut self) -> Labels {
+        self.pairs.sort_unstable();
+        Labels::from_sorted(self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())))
+    }
+}
+
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.as_bytes()[0].is_ascii_digit()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn push_string(data: &mut Vec<u8>, text: &str) {
+    let size = text.len();
+    assert!(size <= STRING_SIZE_MAX, "label strings over 16 MiB are refused where they are read");
+    if size <= SHORT_LEN_MAX {
+        data.push(size as u8);
+    } else {
+        data.push(0xff);
+        data.extend_from_slice(&(size as u32).to_le_bytes()[..3]);
+    }
+    data.extend_from_slice(text.as_bytes());
+}
+
+fn take_string<'a>(rest: &mut &'a [u8]) -> &'a str {
+    const WHOLE: &str = "label bytes are written by this module only";
+    let (size, data) = match rest {
+        [0xff, a, b, c, data @ ..] => (u32::from_le_bytes([*a, *b, *c, 0]) as usize, data),
+        [size, data @ ..] => (usize::from(*size), data),
+        [] => (0, *rest),
+    };
+    let (text, after) = data.split_at_checked(size).expect(WHOLE);
+    *rest = after;
+    std::str::from_utf8(text).expect(WHOLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pairs: &[(&str, &str)], expected: &str) {
+        assert_eq!(Labels::from_pairs(pairs.iter().copied()).to_string(), expected);
+    }
+
+    #[test]
+    fn pairs_are_sorted_unique_and_not_empty() {
+        check(&[], "{}");
+        check(&[("b", "2"), ("a", "1")], r#"{a="1", b="2"}"#);
+        check(&[("a", "1"), ("a", "2")], r#"{a="2"}"#);
+        check(&[("a", "1"), ("a", "")], "{}");
+        check(&[("a.b", "x\"y")], r#"{"a.b"="x\"y"}"#);
+    }
+
+    #[test]
+    fn long_strings_survive() {
+        let long = "x".repeat(70_000);
+        let labels = Labels::from_pairs([("a", long.as_str()), ("b", "c")]);
+        assert_eq!(labels.get("a"), Some(long.as_str()));
+        assert_eq!(labels.get("b"), Some("c"));
+        assert_eq!(labels.get("c"), None);
+    }
+
+    #[test]
+    fn order_is_pair_by_pair() {
+        let set = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied());
+        assert!(set(&[("a", "1")]) < set(&[("a", "1"), ("b", "1")]));
+        assert!(set(&[("a", "1"), ("b", "1")]) < set(&[("a", "2")]));
+        assert!(set(&[("a", "2")]) < set(&[("b", "1")]));
+    }
+}

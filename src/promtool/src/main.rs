@@ -1,0 +1,3 @@
+//! promtool: first lines follow.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! scrape: first lines follow.

@@ -1,0 +1,3 @@
+//! server: first lines follow.
+
+fn main() {}

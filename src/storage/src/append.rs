@@ -1,0 +1,83 @@
+//! The way in: a batch of samples becomes visible and durable as a whole.
+
+use std::fmt;
+
+use prom_model::Labels;
+
+use crate::StorageError;
+
+/// Identity of a series for the life of a data directory; written to WAL and head chunks, never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SeriesRef(pub u64);
+
+impl fmt::Display for SeriesRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A series as callers keep it: the identity, and the slot that finds it in constant time.
+/// Slots are reused after a series is gone; the store checks that both still belong together.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SeriesHandle {
+    pub series_ref: SeriesRef,
+    pub slot: u32,
+}
+
+/// One float of one series.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct FloatSample {
+    pub series: SeriesHandle,
+    pub timestamp_ms: i64,
+    pub value: f64,
+}
+
+/// Why one sample was refused; the others of its batch are not affected.
+/// Display texts follow Prometheus `storage/interface.go`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    #[error("out of order sample")]
+    OutOfOrder,
+    #[error("duplicate sample for timestamp")]
+    DuplicateTimestamp,
+    #[error("out of bounds")]
+    OutOfBounds,
+    #[error("too old sample")]
+    TooOld,
+    /// The handle's series is gone from the head; resolve its labels again.
+    #[error("unknown series")]
+    UnknownSeries,
+}
+
+/// A refused sample: its index in the batch, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rejected {
+    pub index: usize,
+    pub reason: Rejection,
+}
+
+/// A store that takes samples.
+pub trait Appendable: Send + Sync {
+    /// Begins a batch.
+    fn appender(&self) -> Box<dyn Appender + '_>;
+}
+
+/// One batch. Dropping it without a commit is a rollback: no sample of it is stored.
+pub trait Appender: Send {
+    /// Finds or creates the series of `labels`. Creation is logged with the commit.
+    ///
+    /// # Errors
+    /// The labels cannot be a series, or the store takes none.
+    fn series(&mut self, labels: &Labels) -> Result<SeriesHandle, StorageError>;
+
+    /// Adds samples; those that the series' state refuses are pushed to `rejected`.
+    /// A sample equal in time and bits to the series' last one is accepted and changes nothing.
+    fn append(&mut self, samples: &[FloatSample], rejected: &mut Vec<Rejected>);
+
+    /// Logs the batch, then publishes it: a reader sees all of it or nothing.
+    ///
+    /// # Errors
+    /// The log could not be written: nothing of the batch is stored.
+    fn commit(self: Box<Self>) -> Result<(), StorageError>;
+}

@@ -1,0 +1,178 @@
+//! The way out: a snapshot, a selection of its series, and their samples as columns.
+
+use std::{hash::BuildHasher, sync::Arc};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use prom_model::{Labels, Matcher};
+
+use crate::StorageError;
+
+/// Inclusive on both ends, milliseconds since the Unix epoch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimeRange {
+    pub mint_ms: i64,
+    pub maxt_ms: i64,
+}
+
+/// What the caller knows about a selection, so that the store can do less.
+#[derive(Clone, Debug)]
+pub struct SelectHints {
+    /// Only samples within are asked for.
+    pub range: TimeRange,
+    /// Series must come sorted by labels; otherwise in the store's own order.
+    pub is_sorted: bool,
+    /// At most this many series (0: all).
+    pub series_count_max: usize,
+}
+
+/// Limits of a label listing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LabelHints {
+    /// At most this many values (0: all).
+    pub count_max: usize,
+}
+
+/// Samples of one series in time order. Staleness markers are kept.
+/// A second lane for histograms stands beside the float lane once a store has them.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Columns {
+    pub timestamps_ms: Vec<i64>,
+    pub values: Vec<f64>,
+}
+
+impl Columns {
+    pub fn clear(&mut self) {
+        self.timestamps_ms.clear();
+        self.values.clear();
+    }
+
+    pub fn push(&mut self, timestamp_ms: i64, value: f64) {
+        self.timestamps_ms.push(timestamp_ms);
+        self.values.push(value);
+    }
+
+    pub fn len(&self) -> usize {
+        self.timestamps_ms.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.timestamps_ms.is_empty()
+    }
+}
+
+/// A store that can be read.
+pub trait Queryable: Send + Sync {
+    /// Takes a snapshot over `range`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn querier(&self, range: TimeRange) -> Result<Arc<dyn Querier>, StorageError>;
+}
+
+/// A snapshot: later commits are not seen.
+pub trait Querier: Send + Sync {
+    /// Resolves matchers to series. No sample is decoded yet.
+    ///
+    /// # Errors
+    /// Stored data is damaged.
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+    ) -> Result<Box<dyn Selection>, StorageError>;
+
+    /// Sorted names of labels of the series that match (all series if there is no matcher).
+    ///
+    /// # Errors
+    /// Stored data is damaged.
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        hints: &LabelHints,
+    ) -> Result<Vec<String>, StorageError>;
+
+    /// Sorted values of one label of the series that match.
+    ///
+    /// # Errors
+    /// Stored data is damaged.
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        hints: &LabelHints,
+    ) -> Result<Vec<String>, StorageError>;
+}
+
+/// Series that match, in order; any thread may read any of them.
+pub trait Selection: Send + Sync {
+    /// How many series.
+    fn len(&self) -> usize;
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Labels of the series at `index`, made when asked for.
+    fn labels(&self, index: usize) -> Labels;
+
+    /// Appends the samples of the series at `index` within `range` to `out`.
+    ///
+    /// # Errors
+    /// Stored data is damaged.
+    fn read(&self, index: usize, range: TimeRange, out: &mut Columns) -> Result<(), StorageError>;
+
+    /// Numbers the groups of an aggregation. A store that interns labels does this without strings.
+    fn group(&self, grouping: &Grouping<'_>) -> Groups {
+        group_by_labels((0..self.len()).map(|index| self.labels(index)), grouping)
+    }
+}
+
+/// How series fall into groups.
+#[derive(Clone, Copy, Debug)]
+pub enum Grouping<'a> {
+    /// Equal values of these labels (`by`).
+    By(&'a [&'a str]),
+    /// Equal in all labels but these and the metric name (`without`).
+    Without(&'a [&'a str]),
+}
+
+/// Groups in the order in which their first series comes.
+#[derive(Clone, Debug, Default)]
+pub struct Groups {
+    /// For each series the index of its group.
+    pub of_series: Vec<u32>,
+    /// For each group its labels.
+    pub labels: Vec<Labels>,
+}
+
+/// Groups label sets by value.
+pub fn group_by_labels(sets: impl Iterator<Item = Labels>, grouping: &Grouping<'_>) -> Groups {
+    let hasher = FixedState::default();
+    let hash = |labels: &Labels| hasher.hash_one(labels.as_bytes());
+    let mut groups = Groups::default();
+    let mut index: HashTable<u32> = HashTable::new();
+    for set in sets {
+        let key = match grouping {
+            Grouping::By(names) => set.keep(names),
+            Grouping::Without(names) => {
+                let mut dropped = names.to_vec();
+                dropped.push(prom_model::METRIC_NAME);
+                set.without(&dropped)
+            }
+        };
+        let next = groups.labels.len() as u32;
+        let entry = index.entry(
+            hash(&key),
+            |&group| groups.labels[group as usize] == key,
+            |&group| hash(&groups.labels[group as usize]),
+        );
+        let group = *entry.or_insert(next).get();
+        if group == next {
+            groups.labels.push(key);
+        }
+        groups.of_series.push(group);
+    }
+    groups
+}

@@ -1,0 +1,1 @@
+//! telemetry: first lines follow.

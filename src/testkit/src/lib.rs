@@ -1,0 +1,1 @@
+//! testkit: first lines follow.

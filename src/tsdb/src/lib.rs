@@ -1,0 +1,1 @@
+//! tsdb: first lines follow.

@@ -1,0 +1,3 @@
+//! xtask: first lines follow.
+
+fn main() {}
