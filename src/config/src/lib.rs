@@ -1,1 +1,31 @@
-//! config: first lines follow.
+//! `prometheus.yml`: text in, checked plain data out, or every mistake with its place; and word when the
+//! file changes.
+//!
+//! Bytes become a document by go-yaml's rules (`yaml`), the document a raw value that mirrors the text
+//! (`raw`), the raw value a checked one (`checked`). Each room that is configured takes its own section of
+//! the checked data; this room knows none of them. Relabelling rules come from `prom-model`.
+//!
+//! Invariants:
+//! I1. A [`Config`] is valid: only the checker builds one, and nobody can change it.
+//! I2. All mistakes of a file are reported at once, each with line, column and key path.
+//! I3. A secret leaves this room only through [`Secret::reveal`]; no output, error or `Debug` shows it.
+//! I4. No input makes it panic, recurse without bound or take memory out of proportion: size, depth and
+//!     alias expansion have limits.
+//!
+//! Concurrency: a `Config` is shared by `Arc` and never changes. A [`Watcher`] starts no task of its own:
+//! whoever calls it drives it.
+
+mod checked;
+mod error;
+mod load;
+mod secret;
+mod watch;
+
+pub use checked::{
+    AlertingConfig, AlertmanagerConfig, Config, GlobalConfig, HttpAuth, HttpClientConfig,
+    HttpHeader, RuntimeConfig, ScrapeConfig, ScrapeLimits, ScrapeProtocol, StaticConfig,
+};
+pub use error::{ConfigError, ConfigErrors};
+pub use load::{FILE_SIZE_BYTES_MAX, load_file, load_text};
+pub use secret::{Secret, Source};
+pub use watch::{Changed, WatchError, WatchOptions, Watcher};

@@ -8,13 +8,19 @@
 mod duration;
 mod labels;
 mod matcher;
+mod names;
 mod number_text;
+mod regex_expand;
 mod regex_syntax;
+mod relabel;
 mod sample;
 
 pub use duration::{DurationError, format_duration, format_go_duration, parse_duration};
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
+pub use names::{NameEscaping, NameValidation};
 pub use number_text::{format_float, parse_float, push_float};
+pub use regex_expand::GoCaptures;
 pub use regex_syntax::{GoRegex, RegexError};
+pub use relabel::{RelabelAction, RelabelError, RelabelRule, RelabelSpec, relabel};
 pub use sample::{METRIC_NAME, STALE_NAN_BITS, Sample, is_stale, stale_nan};

@@ -12,7 +12,7 @@ pub struct RegexError {
 /// A compiled expression, anchored at both ends, `.` matching newlines.
 #[derive(Clone, Debug)]
 pub struct GoRegex {
-    regex: Regex,
+    pub(crate) regex: Regex,
 }
 
 impl GoRegex {

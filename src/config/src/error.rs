@@ -1,0 +1,212 @@
+//! Everything that is wrong with a configuration file, at once, each with its place and a hint.
+//! How a file is read and checked is decided elsewhere.
+
+use std::{fmt, io, path::PathBuf};
+
+/// One mistake in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// From 1; 0 if the mistake has no place.
+    pub line: usize,
+    /// In characters, from 1; 0 if the mistake has no place.
+    pub column: usize,
+    /// `scrape_configs[0].scrape_interval`; empty if the text could not be read as YAML.
+    pub key_path: String,
+    /// Prometheus's own words where it has some.
+    pub message: String,
+    /// What to do about it, if we know.
+    pub hint: Option<String>,
+    pub(crate) kind: ErrorKind,
+}
+
+/// What sort of mistake it is, for the wording of the first line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorKind {
+    /// Not YAML: nothing could be read.
+    Syntax,
+    /// A key that Prometheus does not know, a key twice, or a value of the wrong type: Prometheus lists
+    /// all of these by line.
+    Unmarshal,
+    /// A value that means nothing.
+    Check,
+    /// Valid for Prometheus; this build does not do it.
+    Unsupported,
+}
+
+impl ConfigError {
+    /// Whether Prometheus would take it and only this build does not support it.
+    pub fn is_unsupported(&self) -> bool {
+        self.kind == ErrorKind::Unsupported
+    }
+}
+
+impl fmt::Display for ConfigError {
+    /// `12:5: scrape_configs[0].scrape_intervall: field ... (did you mean ...?)`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "{}:{}: ", self.line, self.column)?;
+        }
+        if !self.key_path.is_empty() {
+            write!(f, "{}: ", self.key_path)?;
+        }
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a file was refused. `Display` begins with Prometheus's own wording, then lists every mistake with
+/// file, line, column, key path and hint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigErrors {
+    pub file: PathBuf,
+    /// In the order of the file; empty if it could not be read at all.
+    pub errors: Vec<ConfigError>,
+    pub(crate) cause: Cause,
+}
+
+/// Why nothing could be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The operating system's answer.
+    Io {
+        kind: io::ErrorKind,
+        errno: Option<i32>,
+        text: String,
+    },
+    TooLarge {
+        size_bytes: u64,
+        size_bytes_max: u64,
+    },
+    Invalid,
+}
+
+impl ConfigErrors {
+    pub fn is_missing(&self) -> bool {
+        self.io_kind() == Some(io::ErrorKind::NotFound)
+    }
+
+    /// The file is there but cannot be read: no permission, a directory, a failing disk.
+    pub fn is_unreadable(&self) -> bool {
+        self.io_kind().is_some_and(|kind| kind != io::ErrorKind::NotFound)
+    }
+
+    pub fn is_too_large(&self) -> bool {
+        matches!(self.cause, Cause::TooLarge { .. })
+    }
+
+    /// The text was read and says something wrong.
+    pub fn is_invalid(&self) -> bool {
+        self.cause == Cause::Invalid
+    }
+
+    /// Whether all mistakes are things this build does not support yet.
+    pub fn is_unsupported(&self) -> bool {
+        self.is_invalid() && self.errors.iter().all(ConfigError::is_unsupported)
+    }
+
+    /// The operating system's error number, or the one that fits best.
+    pub fn errno(&self) -> i32 {
+        const EIO: i32 = 5;
+        const EINVAL: i32 = 22;
+        const EFBIG: i32 = 27;
+        match &self.cause {
+            Cause::Io { errno, .. } => errno.unwrap_or(EIO),
+            Cause::TooLarge { .. } => EFBIG,
+            Cause::Invalid => EINVAL,
+        }
+    }
+
+    /// One line for a status: `/etc/prometheus/prometheus.yml line 12: field scrape_intervall not found in
+    /// scrape_configs[0]`, with the number of further mistakes.
+    pub fn summary(&self) -> String {
+        let file = self.file.display();
+        let Some(first) = self.errors.first() else {
+            return match &self.cause {
+                Cause::Io { text, .. } => format!("{file}: {text}"),
+                Cause::TooLarge { .. } | Cause::Invalid => format!("{file}: {}", self.headline()),
+            };
+        };
+        let place = if first.line > 0 { format!(" line {}", first.line) } else { String::new() };
+        let message = first.message.lines().next().unwrap_or_default();
+        let parent = first.key_path.rsplit_once('.').map_or("", |(parent, _)| parent);
+        let message = match message.split_once(" in type ") {
+            Some((message, _)) if !parent.is_empty() => format!("{message} in {parent}"),
+            Some((message, _)) => format!("{message} at the top level"),
+            None => message.to_owned(),
+        };
+        let hint = first.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        let more = match self.errors.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        format!("{file}{place}: {message}{hint}{more}")
+    }
+
+    fn io_kind(&self) -> Option<io::ErrorKind> {
+        match &self.cause {
+            Cause::Io { kind, .. } => Some(*kind),
+            Cause::TooLarge { .. } | Cause::Invalid => None,
+        }
+    }
+
+    /// What Prometheus says about the same file.
+    pub(crate) fn headline(&self) -> String {
+        let file = self.file.display();
+        match &self.cause {
+            Cause::Io { text, .. } => format!("open {file}: {text}"),
+            Cause::TooLarge { size_bytes, size_bytes_max } => format!(
+                "parsing YAML file {file}: file has {size_bytes} bytes, more than the limit of {size_bytes_max}"
+            ),
+            Cause::Invalid => format!("parsing YAML file {file}: {}", self.unmarshal_text()),
+        }
+    }
+
+    fn unmarshal_text(&self) -> String {
+        let of_kind = |kind| self.errors.iter().filter(move |error| error.kind == kind);
+        let mut unmarshal = of_kind(ErrorKind::Unmarshal).peekable();
+        if unmarshal.peek().is_some() {
+            let mut text = String::from("yaml: unmarshal errors:");
+            for error in unmarshal {
+                text.push_str(&format!("\n  line {}: {}", error.line, error.message));
+            }
+            return text;
+        }
+        let first = [ErrorKind::Syntax, ErrorKind::Check, ErrorKind::Unsupported]
+            .into_iter()
+            .find_map(|kind| of_kind(kind).next());
+        match first {
+            Some(error) if error.kind == ErrorKind::Syntax && error.line > 0 => {
+                format!("yaml: line {}: {}", error.line, error.message)
+            }
+            Some(error) if error.kind == ErrorKind::Syntax => format!("yaml: {}", error.message),
+            Some(error) => error.message.clone(),
+            None => String::from("invalid configuration"),
+        }
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.headline())?;
+        for error in &self.errors {
+            write!(f, "\n{}:{error}", self.file.display())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl Cause {
+    /// The operating system's error in Go's words: `no such file or directory`.
+    pub(crate) fn io(err: &io::Error) -> Self {
+        let text = err.to_string();
+        let text = text.split(" (os error").next().unwrap_or_default().to_lowercase();
+        Self::Io { kind: err.kind(), errno: err.raw_os_error(), text }
+    }
+}
