@@ -1,0 +1,51 @@
+//! What the operator may choose. Flag texts and their parsing belong to `server`.
+
+/// How WAL records are compressed when written; every kind is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WalCompression {
+    None,
+    #[default]
+    Snappy,
+    Zstd,
+}
+
+/// Settings of a [`crate::Db`]; the defaults are Prometheus's.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub wal_compression: WalCompression,
+    /// A segment is closed when the next commit would make it larger. A multiple of 32 KiB.
+    pub wal_segment_size_bytes: u32,
+    /// Range of a head chunk and of the smallest block.
+    pub min_block_duration_ms: i64,
+    /// Range of the largest block that compaction makes.
+    pub max_block_duration_ms: i64,
+    pub retention: RetentionOptions,
+    /// Whether a `lock` file keeps other processes out.
+    pub is_lockfile_used: bool,
+}
+
+/// When old data goes; zero is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RetentionOptions {
+    pub duration_ms: i64,
+    pub size_bytes: u64,
+    /// Of the file system's size.
+    pub percentage: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        const HOUR_MS: i64 = 3_600_000;
+        Self {
+            wal_compression: WalCompression::default(),
+            wal_segment_size_bytes: 128 << 20,
+            min_block_duration_ms: 2 * HOUR_MS,
+            max_block_duration_ms: 36 * HOUR_MS,
+            retention: RetentionOptions {
+                duration_ms: 15 * 24 * HOUR_MS,
+                ..RetentionOptions::default()
+            },
+            is_lockfile_used: true,
+        }
+    }
+}
