@@ -5,7 +5,7 @@ use std::{borrow::Borrow, cmp::Ordering, fmt, sync::Arc};
 
 use xxhash_rust::xxh64::xxh64;
 
-use crate::METRIC_NAME;
+use crate::{METRIC_NAME, NameValidation, quote_go};
 
 /// Longest string one length byte can tell; longer ones take `0xff` and three bytes, little-endian.
 const SHORT_LEN_MAX: usize = 254;
@@ -137,12 +137,13 @@ impl fmt::Display for Labels {
             if i > 0 {
                 f.write_str(", ")?;
             }
-            if is_plain_name(name) {
-                f.write_str(name)?
+            if NameValidation::Legacy.is_valid_label_name(name) {
+                f.write_str(name)?;
             } else {
-                write!(f, "{name:?}")?
+                f.write_str(&quote_go(name))?;
             }
-            write!(f, "={value:?}")?;
+            f.write_str("=")?;
+            f.write_str(&quote_go(value))?;
         }
         f.write_str("}")
     }
@@ -219,12 +220,6 @@ impl LabelsBuilder {
         self.pairs.sort_unstable();
         Labels::from_sorted(self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())))
     }
-}
-
-fn is_plain_name(name: &str) -> bool {
-    !name.is_empty()
-        && !name.as_bytes()[0].is_ascii_digit()
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn push_string(data: &mut Vec<u8>, text: &str) {

@@ -8,18 +8,28 @@
 mod duration;
 mod labels;
 mod matcher;
+mod metadata;
 mod names;
 mod number_text;
+mod quote;
 mod regex_expand;
 mod regex_syntax;
 mod relabel;
 mod sample;
 
-pub use duration::{DurationError, format_duration, format_go_duration, parse_duration};
+pub use duration::{
+    DurationError, GoDurationError, format_duration, format_go_duration, parse_duration,
+    parse_duration_allow_negative, parse_go_duration,
+};
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
+pub use metadata::{Metadata, MetricType};
 pub use names::{NameEscaping, NameValidation};
-pub use number_text::{format_float, parse_float, push_float};
+pub use number_text::{
+    ParseFloatError, ParseFloatReason, format_float, format_float_f, format_float_g, parse_float,
+    parse_go_float, push_float, push_float_f, push_float_g,
+};
+pub use quote::{is_printable, push_quote_go, quote_go, quote_go_bytes};
 pub use regex_expand::GoCaptures;
 pub use regex_syntax::{GoRegex, RegexError};
 pub use relabel::{RelabelAction, RelabelError, RelabelRule, RelabelSpec, relabel};

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{GoRegex, RegexError};
+use crate::{GoRegex, NameValidation, RegexError, quote_go};
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,7 +97,13 @@ impl PartialEq for Matcher {
 impl Eq for Matcher {}
 
 impl fmt::Display for Matcher {
+    /// `name=~"value"`, quoted as Go does. Compat: `labels.Matcher.String()`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{:?}", self.name, self.op.as_str(), self.value)
+        let (op, value) = (self.op.as_str(), quote_go(&self.value));
+        if NameValidation::Legacy.is_valid_label_name(&self.name) {
+            write!(f, "{}{op}{value}", self.name)
+        } else {
+            write!(f, "{}{op}{value}", quote_go(&self.name))
+        }
     }
 }

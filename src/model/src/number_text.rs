@@ -1,18 +1,12 @@
-//! Floats as Go reads and writes them.
+//! Floats as Go reads and writes them. Durations are in `duration`.
 
-/// Parses as Go's `strconv.ParseFloat`: hex floats, `Inf`, `NaN` in any case, `_` only in prefixed literals.
-pub fn parse_float(text: &str) -> Option<f64> {
-    text.parse().ok()
-}
+mod parse;
+mod print;
 
-/// Formats as Prometheus's API does: shortest digits, `'f'` layout, `'e'` below 1e-6 and from 1e21 on.
-pub fn format_float(value: f64) -> String {
-    let mut out = Vec::with_capacity(24);
-    push_float(&mut out, value);
-    String::from_utf8(out).expect("digits are ASCII")
-}
+pub use parse::{ParseFloatError, ParseFloatReason, parse_float, parse_go_float};
+pub use print::{
+    format_float, format_float_f, format_float_g, push_float, push_float_f, push_float_g,
+};
 
-/// [`format_float`] at the end of a buffer.
-pub fn push_float(out: &mut Vec<u8>, value: f64) {
-    out.extend_from_slice(value.to_string().as_bytes());
-}
+#[cfg(test)]
+mod tests;
