@@ -16,7 +16,7 @@ pub use engine::{
     QueryClass, QueryParams, RangeParams, SubqueryStep,
 };
 pub use error::{QueryError, QueryErrorKind};
-pub use functions::Function;
+pub use functions::{Function, function, functions};
 pub use stats::{QuerySamples, QueryStats, QueryTimings, SamplesPerStep};
 pub use syntax::*;
 pub use value::{Series, StringSample, Value, VectorSample};

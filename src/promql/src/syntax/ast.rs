@@ -119,10 +119,10 @@ pub struct DurationExpr {
     pub span: Span,
 }
 
-/// What a duration expression is. Values are milliseconds unless they are plain factors.
+/// What a duration expression is. Values are seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DurationKind {
-    /// A literal, in seconds as PromQL computes with them; `is_duration` where written as `5m`.
+    /// A literal, its sign included; `is_duration` where written as `5m`.
     Literal {
         seconds: f64,
         is_duration: bool,
@@ -131,7 +131,12 @@ pub enum DurationKind {
     Step,
     /// `range()`.
     Range,
-    Negate(Box<DurationExpr>),
+    /// A sign before anything but a literal; a plus is kept only directly behind `offset`.
+    Unary {
+        op: UnaryOp,
+        operand: Box<DurationExpr>,
+    },
+    /// Never directly around another one.
     Paren(Box<DurationExpr>),
     Binary {
         op: DurationOp,
