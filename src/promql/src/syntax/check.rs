@@ -3,6 +3,8 @@
 
 use prom_model::METRIC_NAME;
 
+use crate::functions::Function;
+
 use super::{
     Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, MatchCardinality, ParseError,
     ParseErrors, Span, ValueType, VectorSelector, has_nonempty_matcher, literal::quote,
@@ -45,9 +47,7 @@ impl Checker<'_> {
             ExprKind::Subquery(subquery) => {
                 let found = self.expr(&mut subquery.operand);
                 if found != ValueType::Vector {
-                    let message =
-                        format!("subquery is only allowed on instant vector, got {found} instead");
-                    self.complain(span, message);
+                    self.complain_subquery(span, found);
                 }
                 ValueType::Matrix
             }
@@ -55,11 +55,7 @@ impl Checker<'_> {
             ExprKind::Unary { operand, .. } => {
                 let found = self.expr(operand);
                 if !matches!(found, ValueType::Scalar | ValueType::Vector) {
-                    let found = quote(found.documented());
-                    let message = format!(
-                        "unary expression only allowed on expressions of type scalar or instant vector, got {found}"
-                    );
-                    self.complain(span, message);
+                    self.complain_unary(span, found);
                 }
                 found
             }
@@ -82,6 +78,22 @@ impl Checker<'_> {
         }
     }
 
+    #[cold]
+    fn complain_subquery(&mut self, span: Span, found: ValueType) {
+        let message = format!("subquery is only allowed on instant vector, got {found} instead");
+        self.complain(span, message);
+    }
+
+    #[cold]
+    fn complain_unary(&mut self, span: Span, found: ValueType) {
+        let found = quote(found.documented());
+        let message = format!(
+            "unary expression only allowed on expressions of type scalar or instant vector, got {found}"
+        );
+        self.complain(span, message);
+    }
+
+    #[cold]
     fn complain_type(&mut self, span: Span, wanted: ValueType, context: &str, found: ValueType) {
         let (wanted, found) = (wanted.documented(), found.documented());
         self.complain(span, format!("expected type {wanted} in {context}, got {found}"));
@@ -118,6 +130,17 @@ impl Checker<'_> {
     fn binary(&mut self, binary: &mut Binary, span: Span) -> ValueType {
         let left = self.expr(&mut binary.lhs);
         let right = self.expr(&mut binary.rhs);
+        self.binary_of(binary, left, right, span)
+    }
+
+    #[inline(never)]
+    fn binary_of(
+        &mut self,
+        binary: &mut Binary,
+        left: ValueType,
+        right: ValueType,
+        span: Span,
+    ) -> ValueType {
         let op = binary.op;
         let op_span = self.operator_span(binary);
         if binary.returns_bool && !op.is_comparison() {
@@ -198,6 +221,30 @@ impl Checker<'_> {
     }
 
     fn call(&mut self, call: &mut Call, span: Span) {
+        self.arg_count(call, span);
+        let function = call.function;
+        let is_info = function.name == "info";
+        if is_info && let Some(arg) = call.args.get(1) {
+            self.info_selector(arg, span);
+        }
+        for (i, arg) in call.args.iter_mut().enumerate() {
+            let wanted = match function.arg_types.get(i).or(function.arg_types.last()) {
+                Some(wanted) if i < function.arg_types.len() || function.variadic != 0 => *wanted,
+                _ => break,
+            };
+            // The selector of `info` may well be empty.
+            if is_info && i == 1 && is_nameless(arg) {
+                continue;
+            }
+            let found = self.expr(arg);
+            if found != wanted {
+                self.complain_type(arg.span, wanted, &context(function), found);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn arg_count(&mut self, call: &Call, span: Span) {
         let function = call.function;
         let name = quote(function.name);
         let (wanted, found) = (function.arg_types.len(), call.args.len());
@@ -221,28 +268,13 @@ impl Checker<'_> {
                 format!("expected at most {wanted_max} argument(s) in call to {name}, got {found}");
             self.complain(span, message);
         }
-        let context = format!("call to function {name}");
-        let is_info = function.name == "info";
-        if is_info && let Some(arg) = call.args.get(1) {
-            self.info_selector(arg, span, &context);
-        }
-        for (i, arg) in call.args.iter_mut().enumerate() {
-            let wanted = match function.arg_types.get(i).or(function.arg_types.last()) {
-                Some(wanted) if i < function.arg_types.len() || function.variadic != 0 => *wanted,
-                _ => break,
-            };
-            // The selector of `info` may well be empty.
-            let is_free = is_info && i == 1 && matches!(arg.kind, ExprKind::Vector(_));
-            if is_free && is_nameless(arg) {
-                continue;
-            }
-            self.expect(arg, wanted, &context);
-        }
     }
 
-    fn info_selector(&mut self, arg: &Expr, call_span: Span, context: &str) {
+    #[inline(never)]
+    fn info_selector(&mut self, arg: &Expr, call_span: Span) {
         let found = arg.value_type();
         if found != ValueType::Vector {
+            let context = "call to function \"info\"";
             self.complain_type(call_span, ValueType::Vector, context, found);
         }
         match &arg.kind {
@@ -254,6 +286,10 @@ impl Checker<'_> {
             _ => self.complain(arg.span, "expected label selectors only"),
         }
     }
+}
+
+fn context(function: &Function) -> String {
+    format!("call to function {}", quote(function.name))
 }
 
 fn is_nameless(expr: &Expr) -> bool {

@@ -82,16 +82,17 @@ impl From<ParseError> for Halt {
 
 type Parsed<T> = Result<T, Halt>;
 
-/// A piece of a tree and how high it is.
+/// A piece of a tree and how high it is. Boxed, as many of these wait on the stack when a query nests
+/// deeply; for the same reason what is not part of the recursion is kept out of its frames.
 #[derive(Debug)]
 struct Node<T> {
-    value: T,
+    value: Box<T>,
     height: u32,
 }
 
 impl<T> Node<T> {
     fn leaf(value: T) -> Self {
-        Self { value, height: 1 }
+        Self { value: Box::new(value), height: 1 }
     }
 }
 
@@ -131,7 +132,7 @@ impl<'q> Parser<'q> {
         }
         let expr = self.expr()?.value;
         self.expect(TokenKind::EndOfInput)?;
-        Ok(expr)
+        Ok(*expr)
     }
 
     fn whole_selector(&mut self) -> Parsed<Vec<Matcher>> {
@@ -191,6 +192,7 @@ impl<'q> Parser<'q> {
         }
     }
 
+    #[cold]
     fn unexpected(&self, token: Token, context: &str, expected: &str) -> ParseError {
         let mut message = format!("unexpected {}", token.kind.describe(self.text(token)));
         if !context.is_empty() {
@@ -225,7 +227,7 @@ impl<'q> Parser<'q> {
         if height > TREE_HEIGHT_MAX {
             return self.fail_too_high(span);
         }
-        Ok(Node { value, height })
+        Ok(Node { value: Box::new(value), height })
     }
 
     fn count_node(&mut self, span: Span) -> Parsed<()> {
@@ -236,6 +238,7 @@ impl<'q> Parser<'q> {
         Ok(())
     }
 
+    #[cold]
     fn fail_too_high<T>(&self, span: Span) -> Parsed<T> {
         self.fail(span, format!("expression nests deeper than {TREE_HEIGHT_MAX} levels"))
     }

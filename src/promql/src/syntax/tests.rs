@@ -42,3 +42,27 @@ fn megabytes_of_nesting_give_an_error() {
         assert!(parse(&case, &ParseOptions::ALL).is_err(), "{:.20}", case);
     }
 }
+/// Whatever passes the limits must be walked by recursion on a small thread.
+#[test]
+fn trees_at_the_limit_fit_a_small_stack() {
+    const LEVELS: usize = TREE_HEIGHT_MAX as usize - 10;
+    const STACK_SIZE_BYTES: usize = 2 << 20;
+    let cases = [
+        "(".repeat(LEVELS) + "1" + &")".repeat(LEVELS),
+        "abs(".repeat(LEVELS) + "a" + &")".repeat(LEVELS),
+        "sum by (a) (".repeat(LEVELS) + "a" + &")".repeat(LEVELS),
+        "-(".repeat(LEVELS / 2) + "1" + &")".repeat(LEVELS / 2),
+        "1^".repeat(LEVELS) + "1",
+        "1+".repeat(LEVELS) + "1",
+        "-".repeat(LEVELS) + "a",
+        "a[".to_owned() + &"-(".repeat(LEVELS / 2) + "step()" + &")".repeat(LEVELS / 2) + "]",
+    ];
+    let walk = move || {
+        for case in cases {
+            let expr = parse(&case, &ParseOptions::ALL).unwrap();
+            assert!(expr == expr.clone(), "{:.20}", case);
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK_SIZE_BYTES);
+    thread.spawn(walk).unwrap().join().unwrap();
+}

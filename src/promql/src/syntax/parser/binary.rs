@@ -76,14 +76,15 @@ impl Parser<'_> {
         Ok(lhs)
     }
 
+    #[inline(never)]
     fn join(
         &mut self,
         lhs: Node<Expr>,
         (op, op_span): (BinaryOp, Span),
-        modifiers: Modifiers,
+        modifiers: Box<Modifiers>,
         rhs: Node<Expr>,
     ) -> Parsed<Node<Expr>> {
-        let Modifiers { returns_bool, matching } = modifiers;
+        let Modifiers { returns_bool, matching } = *modifiers;
         let span = Span { start: lhs.value.span.start, end: rhs.value.span.end };
         let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
         if fills && !self.options.binop_fill_modifiers {
@@ -93,8 +94,8 @@ impl Parser<'_> {
         let kind = ExprKind::Binary(Box::new(Binary {
             op,
             op_span,
-            lhs: lhs.value,
-            rhs: rhs.value,
+            lhs: *lhs.value,
+            rhs: *rhs.value,
             returns_bool,
             // Taken away by the type check, where a side is no vector.
             matching: Some(matching),
@@ -118,7 +119,7 @@ impl Parser<'_> {
                 operand.value.span = span;
                 continue;
             }
-            let kind = ExprKind::Unary { op, operand: Box::new(operand.value) };
+            let kind = ExprKind::Unary { op, operand: operand.value };
             operand = self.above(operand.height, span, Expr { kind, span })?;
         }
         Ok(operand)
@@ -132,7 +133,8 @@ impl Parser<'_> {
         Ok(signs)
     }
 
-    fn modifiers(&mut self) -> Parsed<Modifiers> {
+    #[inline(never)]
+    fn modifiers(&mut self) -> Parsed<Box<Modifiers>> {
         let returns_bool = self.take(TokenKind::Bool)?.is_some();
         let mut matching = VectorMatching {
             cardinality: MatchCardinality::OneToOne,
@@ -150,7 +152,7 @@ impl Parser<'_> {
             self.group(&mut matching)?;
         }
         self.fill(&mut matching)?;
-        Ok(Modifiers { returns_bool, matching })
+        Ok(Box::new(Modifiers { returns_bool, matching }))
     }
 
     fn group(&mut self, matching: &mut VectorMatching) -> Parsed<()> {

@@ -26,7 +26,7 @@ fn duration_op(kind: TokenKind) -> Option<(DurationOp, u8)> {
 impl Parser<'_> {
     /// A duration in brackets; a literal must be positive.
     pub(super) fn positive_duration(&mut self) -> Parsed<DurationExpr> {
-        let duration = self.durations(1)?.value;
+        let duration = *self.durations(1)?.value;
         match duration.kind {
             DurationKind::Literal { seconds, .. } if seconds <= 0.0 => {
                 self.fail(duration.span, "duration must be greater than 0")
@@ -40,22 +40,22 @@ impl Parser<'_> {
     pub(super) fn offset_duration(&mut self) -> Parsed<DurationExpr> {
         let token = self.peek()?;
         if token.kind == TokenKind::LeftParen {
-            return Ok(self.durations(1)?.value);
+            return Ok(*self.durations(1)?.value);
         }
-        let Some(op) = sign(token.kind) else { return Ok(self.duration_operand()?.value) };
+        let Some(op) = sign(token.kind) else { return Ok(*self.duration_operand()?.value) };
         self.next()?;
         if sign(self.peek()?.kind).is_some() {
             let operand = self.duration_powers()?;
             let operand = self.apply_sign(op, token, operand)?;
-            return Ok(self.more_durations(operand, 1)?.value);
+            return Ok(*self.more_durations(operand, 1)?.value);
         }
         let operand = self.duration_operand()?;
         match operand.value.kind {
             DurationKind::Literal { .. } | DurationKind::Paren(_) => {
-                Ok(self.apply_sign(op, token, operand)?.value)
+                Ok(*self.apply_sign(op, token, operand)?.value)
             }
             // Even a plus is kept here; the tree as JSON shows it.
-            _ => Ok(self.signed_duration(op, token, operand)?.value),
+            _ => Ok(*self.signed_duration(op, token, operand)?.value),
         }
     }
 
@@ -101,8 +101,7 @@ impl Parser<'_> {
         }
         let span = Span { start: lhs.value.span.start, end: rhs.value.span.end };
         let height = lhs.height.max(rhs.height);
-        let (lhs, rhs) = (Box::new(lhs.value), Box::new(rhs.value));
-        let kind = DurationKind::Binary { op, lhs, rhs };
+        let kind = DurationKind::Binary { op, lhs: lhs.value, rhs: rhs.value };
         self.above(height, span, DurationExpr { kind, span })
     }
 
@@ -146,7 +145,7 @@ impl Parser<'_> {
         operand: Node<DurationExpr>,
     ) -> Parsed<Node<DurationExpr>> {
         let span = Span { start: token.span.start, end: operand.value.span.end };
-        let kind = DurationKind::Unary { op, operand: Box::new(operand.value) };
+        let kind = DurationKind::Unary { op, operand: operand.value };
         self.above(operand.height, span, DurationExpr { kind, span })
     }
 
@@ -193,19 +192,20 @@ impl Parser<'_> {
         let close = self.expect(TokenKind::RightParen)?;
         let span = Span { start: name.span.start, end: close.span.end };
         let height = first.height.max(second.height);
-        let kind = kind(Box::new(first.value), Box::new(second.value));
+        let kind = kind(first.value, second.value);
         self.above(height, span, DurationExpr { kind, span })
     }
 
     /// Parentheses around parentheses count once.
     fn paren_duration(&mut self, open: Token) -> Parsed<Node<DurationExpr>> {
-        let inner = self.durations(1)?;
+        let mut inner = self.durations(1)?;
         let close = self.expect(TokenKind::RightParen)?;
         let span = Span { start: open.span.start, end: close.span.end };
         if matches!(inner.value.kind, DurationKind::Paren(_)) {
-            return Ok(Node { value: DurationExpr { span, ..inner.value }, ..inner });
+            inner.value.span = span;
+            return Ok(inner);
         }
-        let kind = DurationKind::Paren(Box::new(inner.value));
+        let kind = DurationKind::Paren(inner.value);
         self.above(inner.height, span, DurationExpr { kind, span })
     }
 }

@@ -23,6 +23,7 @@ impl Parser<'_> {
     }
 
     /// `[5m]`, `[5m:]` or `[5m:1m]`.
+    #[inline(never)]
     fn brackets(&mut self, node: Node<Expr>) -> Parsed<Node<Expr>> {
         let open = self.next()?;
         let range = self.positive_duration();
@@ -50,7 +51,7 @@ impl Parser<'_> {
         close: Token,
     ) -> Parsed<Node<Expr>> {
         let brackets = Span { start: open.span.start, end: close.span.end };
-        let Expr { kind: ExprKind::Vector(selector), span: selector_span } = node.value else {
+        let Expr { kind: ExprKind::Vector(selector), span: selector_span } = *node.value else {
             return self.fail(brackets, "ranges only allowed for vector selectors");
         };
         if selector.offset.is_some() {
@@ -78,11 +79,12 @@ impl Parser<'_> {
             }
         };
         let span = Span { start: node.value.span.start, end: close.span.end };
-        let operand = Box::new(node.value);
+        let operand = node.value;
         let kind = ExprKind::Subquery(Subquery { operand, range, step, offset: None, at: None });
         self.above(node.height, span, Expr { kind, span })
     }
 
+    #[inline(never)]
     fn offset(&mut self, expr: &mut Expr) -> Parsed<()> {
         self.next()?;
         let duration = self.offset_duration();
@@ -107,6 +109,7 @@ impl Parser<'_> {
         Ok(())
     }
 
+    #[inline(never)]
     fn at(&mut self, expr: &mut Expr) -> Parsed<()> {
         self.next()?;
         let at = self.at_time(expr.span);
@@ -155,6 +158,7 @@ impl Parser<'_> {
         Ok((at, close.span.end))
     }
 
+    #[inline(never)]
     fn extension(&mut self, expr: &mut Expr) -> Parsed<()> {
         let token = self.next()?;
         let (name, extension) = match token.kind {

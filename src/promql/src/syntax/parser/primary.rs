@@ -15,7 +15,7 @@ use crate::{
 struct AggregateParts {
     labels: Vec<String>,
     is_without: bool,
-    args: Args,
+    args: Box<Args>,
     end: u32,
 }
 
@@ -27,11 +27,30 @@ struct Args {
     end: u32,
 }
 
+impl Args {
+    #[inline(never)]
+    fn push(&mut self, arg: Node<Expr>) {
+        self.height = self.height.max(arg.height);
+        self.exprs.push(*arg.value);
+    }
+}
+
 impl Parser<'_> {
     /// An operand without anything behind it.
     pub(super) fn primary(&mut self) -> Parsed<Node<Expr>> {
         let token = self.next()?;
         self.count_node(token.span)?;
+        match token.kind {
+            TokenKind::LeftParen => self.paren(token),
+            TokenKind::Aggregate(op) if self.is_aggregation_next()? => self.aggregate(op, token),
+            kind if self.is_call_next(kind)? => self.call(token),
+            _ => self.leaf(token),
+        }
+    }
+
+    /// Literals and selectors.
+    #[inline(never)]
+    fn leaf(&mut self, token: Token) -> Parsed<Node<Expr>> {
         let (kind, span) = match token.kind {
             TokenKind::Number | TokenKind::Duration => {
                 let value = self.number_value(token)?;
@@ -39,15 +58,10 @@ impl Parser<'_> {
                 (ExprKind::Number { value, is_duration }, token.span)
             }
             TokenKind::String => (ExprKind::String(self.unquote(token)?), token.span),
-            TokenKind::LeftParen => return self.paren(token),
             TokenKind::LeftBrace => {
                 let (selector, span) = self.nameless_selector(token)?;
                 (ExprKind::Vector(selector), span)
             }
-            TokenKind::Aggregate(op) if self.is_aggregation_next()? => {
-                return self.aggregate(op, token);
-            }
-            kind if self.is_call_next(kind)? => return self.call(token),
             kind if kind.is_metric_name() => {
                 let (selector, span) = self.named_selector(token)?;
                 (ExprKind::Vector(selector), span)
@@ -71,12 +85,18 @@ impl Parser<'_> {
         let inner = self.expr()?;
         let close = self.expect(TokenKind::RightParen)?;
         let span = Span { start: open.span.start, end: close.span.end };
-        let kind = ExprKind::Paren(Box::new(inner.value));
+        let kind = ExprKind::Paren(inner.value);
         self.above(inner.height, span, Expr { kind, span })
     }
 
     fn call(&mut self, name: Token) -> Parsed<Node<Expr>> {
         let args = self.args()?;
+        self.finish_call(name, args)
+    }
+
+    #[inline(never)]
+    fn finish_call(&mut self, name: Token, args: Box<Args>) -> Parsed<Node<Expr>> {
+        let args = *args;
         let text = self.text(name);
         let Some(function) = function(text) else {
             return self.fail(name.span, format!("unknown function with name {}", quote(text)));
@@ -89,17 +109,16 @@ impl Parser<'_> {
         self.above(args.height, span, Expr { kind, span })
     }
 
-    fn args(&mut self) -> Parsed<Args> {
+    fn args(&mut self) -> Parsed<Box<Args>> {
         self.expect(TokenKind::LeftParen)?;
-        let mut args = Args { exprs: Vec::new(), height: 0, end: 0 };
+        let mut args = Box::new(Args { exprs: Vec::new(), height: 0, end: 0 });
         if let Some(close) = self.take(TokenKind::RightParen)? {
             args.end = close.span.end;
             return Ok(args);
         }
         loop {
             let arg = self.expr()?;
-            args.height = args.height.max(arg.height);
-            args.exprs.push(arg.value);
+            args.push(arg);
             let token = self.next()?;
             match token.kind {
                 TokenKind::RightParen => {
@@ -119,8 +138,18 @@ impl Parser<'_> {
     fn aggregate(&mut self, op: AggregateOp, token: Token) -> Parsed<Node<Expr>> {
         let parts = self.aggregate_parts();
         let parts = self.within(parts, "aggregation", "")?;
+        self.finish_aggregate(op, token, *parts)
+    }
+
+    #[inline(never)]
+    fn finish_aggregate(
+        &mut self,
+        op: AggregateOp,
+        token: Token,
+        parts: AggregateParts,
+    ) -> Parsed<Node<Expr>> {
         let span = Span { start: token.span.start, end: parts.end };
-        let Args { exprs, height, .. } = parts.args;
+        let Args { exprs, height, .. } = *parts.args;
         if exprs.is_empty() {
             return self.fail(span, "no arguments for aggregate expression provided");
         }
@@ -150,21 +179,21 @@ impl Parser<'_> {
     }
 
     /// `by (a) (expr)`, `(expr) by (a)` or `(expr)`.
-    fn aggregate_parts(&mut self) -> Parsed<AggregateParts> {
+    fn aggregate_parts(&mut self) -> Parsed<Box<AggregateParts>> {
         if self.peek()?.kind == TokenKind::LeftParen {
             let args = self.args()?;
-            let end = args.end;
-            let mut parts = AggregateParts { labels: Vec::new(), is_without: false, args, end };
+            let mut end = args.end;
+            let (mut is_without, mut labels) = (false, Vec::new());
             let kind = self.peek()?.kind;
             if matches!(kind, TokenKind::By | TokenKind::Without) {
-                (parts.is_without, parts.labels, parts.end) = self.aggregate_modifier()?;
+                (is_without, labels, end) = self.aggregate_modifier()?;
             }
-            return Ok(parts);
+            return Ok(Box::new(AggregateParts { labels, is_without, args, end }));
         }
         let (is_without, labels, _) = self.aggregate_modifier()?;
         let args = self.args()?;
         let end = args.end;
-        Ok(AggregateParts { labels, is_without, args, end })
+        Ok(Box::new(AggregateParts { labels, is_without, args, end }))
     }
 
     fn aggregate_modifier(&mut self) -> Parsed<(bool, Vec<String>, u32)> {
