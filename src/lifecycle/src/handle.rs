@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -47,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) published: ArcSwap<Published>,
     pub(crate) status: ArcSwap<String>,
     pub(crate) conditions: ArcSwap<Vec<ConditionView>>,
+    pub(crate) reload_stage: Arc<Mutex<reload::State>>,
     pub(crate) reload: ArcSwap<LatestReload>,
     is_stop_requested: AtomicBool,
     odd_jobs: BlockingPool,
@@ -62,9 +63,8 @@ pub(crate) struct Published {
     pub(crate) history: VecDeque<Arc<Passage>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct LatestReload {
-    pub(crate) state: reload::State,
     pub(crate) cause: Option<ReloadCause>,
     pub(crate) outcome: String,
     pub(crate) ended_ms: Option<i64>,
@@ -102,14 +102,6 @@ impl Handle {
             reason: "started".to_owned(),
             history: VecDeque::new(),
         };
-        let reload = LatestReload {
-            state: reload::State::INITIAL,
-            cause: None,
-            outcome: String::new(),
-            ended_ms: None,
-            lasted_ms: 0,
-            accepted_ms: None,
-        };
         let shared = Shared {
             service: service.to_owned(),
             is_lifecycle_enabled,
@@ -121,7 +113,8 @@ impl Handle {
             published: ArcSwap::from_pointee(published),
             status: ArcSwap::default(),
             conditions: ArcSwap::default(),
-            reload: ArcSwap::from_pointee(reload),
+            reload_stage: Arc::new(Mutex::new(reload::State::INITIAL)),
+            reload: ArcSwap::default(),
             is_stop_requested: AtomicBool::new(false),
             odd_jobs,
             runtime,
@@ -170,7 +163,7 @@ impl Handle {
             history: published.history.iter().map(Arc::clone).collect(),
             reload: ReloadView {
                 machine: MachineView::of::<reload::State>(),
-                current: latest.state,
+                current: shared.reload_stage(),
                 cause: latest.cause.map(|cause| cause.to_string()).unwrap_or_default(),
                 outcome: latest.outcome.clone(),
                 ended_ms: latest.ended_ms,
@@ -281,6 +274,12 @@ impl Handle {
     /// Tells systemd to close the listener that it keeps by this name.
     pub fn forget_socket(&self, name: &str) {
         self.shared.notifier.forget_socket(&format!("{KEPT_PREFIX}{name}"));
+    }
+}
+
+impl Shared {
+    pub(crate) fn reload_stage(&self) -> reload::State {
+        *self.reload_stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -25,11 +25,13 @@
 //! reload, pools have [`PoolLimits`], status lines `STATUS_SIZE_BYTES_MAX`.
 
 mod blocking;
+mod driver;
 
 mod handle;
 mod heart;
 mod inbox;
 mod machine;
+mod metrics;
 mod one_shot;
 mod panic;
 mod probe;
@@ -40,6 +42,7 @@ mod systemd;
 mod view;
 
 pub use blocking::{BlockingError, BlockingPool, PoolLimits};
+pub use driver::run;
 pub use handle::Handle;
 pub use heart::{Heart, HeartView};
 pub use inbox::ReloadOutcome;

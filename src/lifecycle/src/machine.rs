@@ -98,6 +98,8 @@ pub struct StateRow<E: 'static, W: 'static> {
 pub struct EventRow<E> {
     /// What the event means, in prose.
     pub doc: &'static str,
+    /// The message of the log line.
+    pub log: &'static str,
     /// Only a step of the driver answers with it; nobody else may raise it.
     pub is_step_outcome: bool,
     /// The exit code of a program that ends because of it.

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prom_telemetry::Registry;
@@ -71,7 +72,7 @@ pub trait Service: Send + Sync + 'static {
     /// `StartFailed`.
     fn start(
         &self,
-        config: Self::Config,
+        config: Arc<Self::Config>,
         storage: &Self::Storage,
         listeners: Self::Listeners,
         step: &Step,

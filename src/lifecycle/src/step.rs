@@ -160,9 +160,14 @@ impl ReloadStep {
     }
 
     fn advance(&self, event: reload::Event) {
-        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(transition) = stage.next(event) {
-            *stage = transition.to;
-        }
+        advance(&self.stage, event);
+    }
+}
+
+/// Moves the stage of a reload by its table; an event that means nothing there changes nothing.
+pub(crate) fn advance(stage: &Mutex<reload::State>, event: reload::Event) {
+    let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(transition) = stage.next(event) {
+        *stage = transition.to;
     }
 }

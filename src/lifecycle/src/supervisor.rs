@@ -92,6 +92,12 @@ impl Supervisor {
         self.tracker.len()
     }
 
+    /// The names of all tasks that run.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.running.values().map(ToString::to_string).collect()
+    }
+
     /// `, waiting for scrape loop a, scrape loop b and 7 more`, or nothing.
     pub(crate) fn waiting(&self) -> String {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);

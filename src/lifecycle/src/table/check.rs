@@ -55,6 +55,7 @@ pub(crate) struct State {
 pub(crate) struct Event {
     pub(crate) name: String,
     pub(crate) doc: String,
+    pub(crate) log: String,
     pub(crate) only_in: Vec<usize>,
     pub(crate) exit: Option<Exit>,
     pub(crate) errno: Option<i32>,
@@ -246,7 +247,9 @@ impl Checker<'_> {
             }
             Some(index)
         });
-        Event { name: name.to_owned(), doc: one_line(&event.doc), only_in, exit, errno, until }
+        let doc = one_line(&event.doc);
+        let log = event.log.clone().unwrap_or_else(|| first_sentence(&doc));
+        Event { name: name.to_owned(), doc, log, only_in, exit, errno, until }
     }
 
     fn checked(
@@ -475,6 +478,10 @@ fn is_camel(name: &str) -> bool {
 fn is_snake(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+fn first_sentence(doc: &str) -> String {
+    doc.split_inclusive(". ").next().unwrap_or(doc).trim_end().to_owned()
 }
 
 fn one_line(text: &str) -> String {

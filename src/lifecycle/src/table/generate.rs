@@ -147,6 +147,7 @@ fn event_row(code: &mut String, machine: &Machine, event: &Event) {
     let until = event.until.map(|end| format!("Event::{}", machine.events[end].name));
     line(code, "        EventRow {");
     line(code, &format!("            doc: {:?},", event.doc));
+    line(code, &format!("            log: {:?},", event.log));
     line(code, &format!("            is_step_outcome: {},", !event.only_in.is_empty()));
     line(code, &format!("            exit: {},", option(exit)));
     let errno = event.errno.map(|number| number.to_string());

@@ -51,6 +51,7 @@ pub(crate) struct State {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Event {
     pub(crate) doc: String,
+    pub(crate) log: Option<String>,
     #[serde(default)]
     pub(crate) only_in: Vec<String>,
     pub(crate) exit: Option<Exit>,
