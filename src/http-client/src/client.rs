@@ -1,0 +1,285 @@
+//! Requests with one deadline over name lookup, connection, redirects and body.
+//! Retries of failed answers, and what an answer means, belong to the caller.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode, Uri, Version,
+    header::{HOST, LOCATION, USER_AGENT},
+};
+use http_body_util::Full;
+use hyper::{body::Incoming, ext::ReasonPhrase};
+use prom_config::HttpClientConfig;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use crate::{
+    BodyLimit, Buffer, HttpError,
+    connect::{Origin, connect},
+    error::Cause,
+    exchange::{Exchange, Failure},
+    headers::{add_configured, remove_sensitive},
+    idle::IdleConnections,
+};
+
+/// Compat: Go `net/http`, `defaultCheckRedirect`.
+const REDIRECT_COUNT_MAX: usize = 10;
+/// A longer body of an answer that nobody wants is cut off with its connection.
+const DISCARD_SIZE_BYTES_MAX: u64 = 64 << 10;
+const HTTP_PORT: u16 = 80;
+
+/// What to ask; can be sent any number of times.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: Method,
+    /// Absolute, percent-encoded.
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Total time until the body has been read.
+    pub timeout: Duration,
+}
+
+/// Sends requests as one section of the configuration says. Clones share the idle connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    cfg: HttpClientConfig,
+    user_agent: HeaderValue,
+    idle: IdleConnections,
+}
+
+/// The head of an answer; its body waits to be read.
+#[derive(Debug)]
+pub struct Response {
+    status: StatusCode,
+    headers: HeaderMap,
+    reason: Option<ReasonPhrase>,
+    body: Incoming,
+    exchange: Exchange,
+    origin: Origin,
+    deadline: Instant,
+    shared: Arc<Shared>,
+}
+
+impl Request {
+    /// A GET without headers.
+    pub fn get(uri: Uri, timeout: Duration) -> Self {
+        let (method, headers, body) = (Method::GET, HeaderMap::new(), Bytes::new());
+        Self { method, uri, headers, body, timeout }
+    }
+
+    fn fail(&self, cause: Cause) -> HttpError {
+        let (method, url) = (self.method.clone(), self.uri.to_string());
+        HttpError::Exchange { method, url, cause }
+    }
+}
+
+impl Client {
+    /// `user_agent` must be plain ASCII, as `Prometheus/3.5.0`.
+    pub fn new(cfg: HttpClientConfig, user_agent: &'static str) -> Self {
+        let user_agent = HeaderValue::from_static(user_agent);
+        Self { shared: Arc::new(Shared { cfg, user_agent, idle: IdleConnections::default() }) }
+    }
+
+    /// Sends `request`, follows redirects if the configuration says so, and waits for the head of the
+    /// answer, whatever its status.
+    ///
+    /// # Errors
+    /// No answer came: see [`Cause`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection; nothing else is left behind.
+    pub async fn send(&self, request: &Request) -> Result<Response, HttpError> {
+        let deadline = Instant::now() + request.timeout;
+        let mut hop = request.clone();
+        let mut is_foreign = false;
+        for _ in 0..=REDIRECT_COUNT_MAX {
+            let sent = timeout_at(deadline, self.send_once(&hop, is_foreign, deadline)).await;
+            let response = sent
+                .unwrap_or(Err(Cause::Deadline))
+                .map_err(|cause| hop.fail(cause))?;
+            let location = response.header(LOCATION.as_str()).map(str::to_owned);
+            let Some(location) = location.filter(|_| self.follows(response.status)) else {
+                return Ok(response);
+            };
+            redirect(&mut hop, response.status, &location)?;
+            is_foreign |= !is_same_site(&hop.uri, &request.uri);
+            if is_foreign {
+                remove_sensitive(&mut hop.headers);
+            }
+            response.discard().await;
+        }
+        Err(hop.fail(Cause::Redirects { count: REDIRECT_COUNT_MAX }))
+    }
+
+    fn follows(&self, status: StatusCode) -> bool {
+        self.shared.cfg.follow_redirects && matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+    }
+
+    async fn send_once(
+        &self,
+        hop: &Request,
+        is_foreign: bool,
+        deadline: Instant,
+    ) -> Result<Response, Cause> {
+        let origin = origin_of(&hop.uri)?;
+        let mut headers = hop.headers.clone();
+        headers.insert(HOST, host_of(&hop.uri)?);
+        headers.insert(USER_AGENT, self.shared.user_agent.clone());
+        add_configured(&mut headers, &self.shared.cfg, is_foreign).await?;
+        let make = || {
+            let mut request = http::Request::new(Full::new(hop.body.clone()));
+            request.method_mut().clone_from(&hop.method);
+            *request.uri_mut() = path_of(&hop.uri);
+            *request.version_mut() = Version::HTTP_11;
+            request.headers_mut().clone_from(&headers);
+            request
+        };
+        if let Some(stream) = self.shared.idle.take(&origin) {
+            match Exchange::begin(stream, make()).await {
+                // The peer closed the idle connection at this very moment; Go asks again, too.
+                Err(Failure { is_silent: true, .. }) if hop.method.is_idempotent() => {}
+                done => return self.respond(done, origin, deadline),
+            }
+        }
+        let stream = connect(&origin).await?;
+        self.respond(Exchange::begin(stream, make()).await, origin, deadline)
+    }
+
+    fn respond(
+        &self,
+        begun: Result<(Exchange, http::Response<Incoming>), Failure>,
+        origin: Origin,
+        deadline: Instant,
+    ) -> Result<Response, Cause> {
+        let (exchange, response) = begun.map_err(|failure| failure.cause)?;
+        let (head, body) = response.into_parts();
+        let reason = head.extensions.get::<ReasonPhrase>().cloned();
+        let (status, headers) = (head.status, head.headers);
+        let shared = Arc::clone(&self.shared);
+        Ok(Response { status, headers, reason, body, exchange, origin, deadline, shared })
+    }
+}
+
+impl tower::Service<Request> for Client {
+    type Response = Response;
+    type Error = HttpError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), HttpError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let client = self.clone();
+        Box::pin(async move { client.send(&request).await })
+    }
+}
+
+impl Response {
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Code and phrase as the peer wrote them: `500 Internal Server Error`.
+    pub fn status_text(&self) -> String {
+        let phrase = match &self.reason {
+            Some(reason) => String::from_utf8_lossy(reason.as_bytes()),
+            None => self.status.canonical_reason().unwrap_or_default().into(),
+        };
+        format!("{} {phrase}", self.status.as_str()).trim_end().to_owned()
+    }
+
+    /// The first value of a header, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Appends the body as it came over the wire to `out`. The connection is kept for the next request.
+    ///
+    /// # Errors
+    /// The deadline passed, the bound was reached, or the peer broke off.
+    pub async fn read_body(mut self, out: &mut Buffer, limit: BodyLimit) -> Result<(), HttpError> {
+        let read = self.exchange.read_body(&mut self.body, out, limit);
+        timeout_at(self.deadline, read).await.unwrap_or(Err(HttpError::Deadline))?;
+        self.keep_connection().await;
+        Ok(())
+    }
+
+    /// Drops the body; a short one is read to its end, so that the connection can be kept.
+    pub async fn discard(mut self) {
+        let read = self.exchange.discard_body(&mut self.body, DISCARD_SIZE_BYTES_MAX);
+        if timeout_at(self.deadline, read).await.unwrap_or(false) {
+            self.keep_connection().await;
+        }
+    }
+
+    async fn keep_connection(self) {
+        drop(self.body);
+        if let Some(stream) = self.exchange.into_stream().await {
+            self.shared.idle.put(&self.origin, stream);
+        }
+    }
+}
+
+/// Changes `hop` into the request that the answer asks for. Compat: Go `redirectBehavior`.
+fn redirect(hop: &mut Request, status: StatusCode, location: &str) -> Result<(), HttpError> {
+    let failed = |hop: &Request, reason: String| {
+        hop.fail(Cause::Location { location: location.to_owned(), reason })
+    };
+    let url = Url::parse(&hop.uri.to_string())
+        .and_then(|base| base.join(location))
+        .map_err(|error| failed(hop, error.to_string()))?;
+    hop.uri = Uri::try_from(url.as_str()).map_err(|error| failed(hop, error.to_string()))?;
+    let keeps_method = matches!(status.as_u16(), 307 | 308);
+    if !keeps_method && hop.method != Method::HEAD {
+        hop.method = Method::GET;
+        hop.body = Bytes::new();
+    }
+    Ok(())
+}
+
+/// Whether credentials for `first` may go to `uri`: the same host or one below it.
+/// Compat: prometheus/common `isCrossHostRedirect`.
+fn is_same_site(uri: &Uri, first: &Uri) -> bool {
+    let lower = |uri: &Uri| uri.host().unwrap_or_default().to_ascii_lowercase();
+    let (host, first) = (lower(uri), lower(first));
+    let is_name = !host.contains([':', '%']);
+    host == first || is_name && host.strip_suffix(&first).is_some_and(|left| left.ends_with('.'))
+}
+
+fn origin_of(uri: &Uri) -> Result<Origin, Cause> {
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err(Cause::Tls),
+        scheme => return Err(Cause::Scheme { scheme: scheme.unwrap_or_default().to_owned() }),
+    }
+    let host = uri.host().unwrap_or_default();
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if host.is_empty() {
+        return Err(Cause::Request("http: no Host in request URL".to_owned()));
+    }
+    Ok(Origin { host: host.into(), port: uri.port_u16().unwrap_or(HTTP_PORT) })
+}
+
+fn host_of(uri: &Uri) -> Result<HeaderValue, Cause> {
+    let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    HeaderValue::from_str(host).map_err(|_| Cause::Request(format!("invalid host {host:?}")))
+}
+
+fn path_of(uri: &Uri) -> Uri {
+    let path = uri.path_and_query().filter(|path| path.as_str().starts_with('/'));
+    path.map_or_else(|| Uri::from_static("/"), |path| Uri::from(path.clone()))
+}

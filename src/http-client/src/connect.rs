@@ -1,0 +1,97 @@
+//! TCP connections to a host: name lookup, then the first address that answers.
+//! TLS, proxies and unix sockets are not here yet; HTTP never is.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::net::{TcpStream, lookup_host};
+
+use crate::error::{Cause, errno_text};
+
+/// How long the first address family may take before the other one is tried beside it.
+/// Compat: Go `net.Dialer`, RFC 6555.
+const FALLBACK_DELAY_MS: u64 = 300;
+/// More addresses of one name are not tried.
+const ADDRESS_COUNT_MAX: usize = 16;
+
+/// A server: what connections are shared by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    /// Without brackets.
+    pub(crate) host: Box<str>,
+    pub(crate) port: u16,
+}
+
+/// Connects to `origin`. The caller's deadline is the only time limit.
+///
+/// # Errors
+/// The name does not resolve, or no address answers (the first one's reason is told).
+pub(crate) async fn connect(origin: &Origin) -> Result<TcpStream, Cause> {
+    let addresses = lookup(origin).await?;
+    let is_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == is_ipv6);
+    let stream = if second.is_empty() {
+        connect_in_turn(&first).await?
+    } else {
+        race(&first, &second).await?
+    };
+    // Requests are one small write; waiting for more would only delay them.
+    stream.set_nodelay(true).map_err(|error| Cause::Request(error.to_string()))?;
+    Ok(stream)
+}
+
+async fn lookup(origin: &Origin) -> Result<Vec<SocketAddr>, Cause> {
+    let failed = |reason: String| Cause::Lookup { host: origin.host.to_string(), reason };
+    let found = lookup_host((&*origin.host, origin.port)).await;
+    let addresses: Vec<_> = found
+        .map_err(|error| failed(lookup_text(&error)))?
+        .take(ADDRESS_COUNT_MAX)
+        .collect();
+    if addresses.is_empty() { Err(failed("no such host".to_owned())) } else { Ok(addresses) }
+}
+
+/// The second family starts when the first has failed or is slow; the first success wins.
+async fn race(first: &[SocketAddr], second: &[SocketAddr]) -> Result<TcpStream, Cause> {
+    let first = connect_in_turn(first);
+    tokio::pin!(first);
+    let delay = Duration::from_millis(FALLBACK_DELAY_MS);
+    let reason = match tokio::time::timeout(delay, &mut first).await {
+        Ok(Ok(stream)) => return Ok(stream),
+        Ok(Err(reason)) => return connect_in_turn(second).await.map_err(|_| reason),
+        Err(_) => tokio::select! {
+            done = &mut first => match done {
+                Ok(stream) => return Ok(stream),
+                Err(reason) => reason,
+            },
+            Ok(stream) = connect_in_turn(second) => return Ok(stream),
+        },
+    };
+    connect_in_turn(second).await.map_err(|_| reason)
+}
+
+async fn connect_in_turn(addresses: &[SocketAddr]) -> Result<TcpStream, Cause> {
+    let mut reason = None;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => {
+                reason.get_or_insert_with(|| Cause::Connect {
+                    address: address.to_string(),
+                    reason: errno_text(&error),
+                });
+            }
+        }
+    }
+    Err(reason.expect("a lookup that finds no address is an error"))
+}
+
+/// Go tells the kinds of a failed lookup apart by fewer words than the C library.
+fn lookup_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.strip_prefix("failed to lookup address information: ").unwrap_or(&text) {
+        "Name or service not known" | "No address associated with hostname" => {
+            "no such host".to_owned()
+        }
+        other => other.to_owned(),
+    }
+}
