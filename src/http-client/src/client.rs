@@ -106,9 +106,7 @@ impl Client {
         let mut is_foreign = false;
         for _ in 0..=REDIRECT_COUNT_MAX {
             let sent = timeout_at(deadline, self.send_once(&hop, is_foreign, deadline)).await;
-            let response = sent
-                .unwrap_or(Err(Cause::Deadline))
-                .map_err(|cause| hop.fail(cause))?;
+            let response = sent.unwrap_or(Err(Cause::Deadline)).map_err(|cause| hop.fail(cause))?;
             let location = response.header(LOCATION.as_str()).map(str::to_owned);
             let Some(location) = location.filter(|_| self.follows(response.status)) else {
                 return Ok(response);

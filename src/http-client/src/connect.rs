@@ -43,10 +43,8 @@ pub(crate) async fn connect(origin: &Origin) -> Result<TcpStream, Cause> {
 async fn lookup(origin: &Origin) -> Result<Vec<SocketAddr>, Cause> {
     let failed = |reason: String| Cause::Lookup { host: origin.host.to_string(), reason };
     let found = lookup_host((&*origin.host, origin.port)).await;
-    let addresses: Vec<_> = found
-        .map_err(|error| failed(lookup_text(&error)))?
-        .take(ADDRESS_COUNT_MAX)
-        .collect();
+    let addresses: Vec<_> =
+        found.map_err(|error| failed(lookup_text(&error)))?.take(ADDRESS_COUNT_MAX).collect();
     if addresses.is_empty() { Err(failed("no such host".to_owned())) } else { Ok(addresses) }
 }
 

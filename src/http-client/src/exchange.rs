@@ -239,7 +239,9 @@ fn io_source(error: &hyper::Error) -> Option<&io::Error> {
 /// Compat: Go `net/http` `ReadResponse`.
 fn malformed_text(error: &hyper::Error, start: &[u8]) -> String {
     if error.is_parse_too_large() {
-        return format!("net/http: server response headers exceeded {READ_SIZE_BYTES} bytes; aborted");
+        return format!(
+            "net/http: server response headers exceeded {READ_SIZE_BYTES} bytes; aborted"
+        );
     }
     let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));

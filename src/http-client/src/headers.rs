@@ -7,7 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use prom_config::{HttpAuth, HttpClientConfig, HttpHeader, Secret, Source};
 use tokio::io::AsyncReadExt;
 
-use crate::{base64, error::{Cause, errno_text}};
+use crate::{
+    base64,
+    error::{Cause, errno_text},
+};
 
 /// Largest file that is read for one header value.
 const SECRET_SIZE_BYTES_MAX: u64 = 64 << 10;
@@ -51,8 +54,9 @@ pub(crate) fn remove_sensitive(headers: &mut HeaderMap) {
 }
 
 async fn add_header(headers: &mut HeaderMap, header: &HttpHeader) -> Result<(), Cause> {
-    let name = HeaderName::from_bytes(header.name.as_bytes())
-        .map_err(|_| Cause::Request(format!("net/http: invalid header field name {:?}", header.name)))?;
+    let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| {
+        Cause::Request(format!("net/http: invalid header field name {:?}", header.name))
+    })?;
     for value in &header.values {
         headers.append(&name, to_value(value)?);
     }

@@ -46,8 +46,8 @@ impl IdleConnections {
             && let Some(last) = idle.pop()
         {
             *count -= 1;
-            found = (now - last.since < IDLE_AGE_MAX && is_silent(&last.stream))
-                .then_some(last.stream);
+            found =
+                (now - last.since < IDLE_AGE_MAX && is_silent(&last.stream)).then_some(last.stream);
         }
         if idle.is_empty() {
             by_origin.remove(origin);
