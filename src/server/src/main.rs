@@ -1,3 +1,7 @@
-//! server: first lines follow.
+//! The `prometheus` binary: flags, wiring, nothing else.
 
-fn main() {}
+mod flags;
+
+fn main() {
+    if let Ok(f) = flags::Flags::parse(std::env::args_os()) { drop((f.to_map(), flags::Options::new(&f))); }
+}

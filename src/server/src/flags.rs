@@ -1,0 +1,201 @@
+//! The command line: clap reads it by the table, a thin layer gives it kingpin's syntax and error texts.
+//! Defaults and support of each flag stand in `table`; what the server makes of them in `options`.
+
+mod options;
+mod table;
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, error::ContextKind, error::ErrorKind};
+use prom_model::{format_duration, parse_duration};
+
+pub(crate) use options::Options;
+use table::{FLAGS, Flag, Kind, Mode, Support};
+
+/// The values of all flags, as text.
+#[derive(Clone, Debug)]
+pub(crate) struct Flags {
+    values: BTreeMap<&'static str, Vec<String>>,
+    /// Flags that were given but have no effect here.
+    pub(crate) without_effect: Vec<&'static str>,
+}
+
+/// Why the command line does not lead to a server.
+#[derive(Debug)]
+pub(crate) enum FlagError {
+    /// `--help`: the text for standard output, exit status 0.
+    Help(String),
+    /// `--version`, likewise.
+    Version,
+    /// Not a command line: the reason and the usage for standard error, exit status 2.
+    Usage(String),
+    /// A flag of the other mode: exit status 3.
+    WrongMode(String),
+}
+
+impl Flags {
+    /// Reads a command line, the program's name first.
+    ///
+    /// # Errors
+    /// See [`FlagError`]; texts follow kingpin's.
+    pub(crate) fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Self, FlagError> {
+        let matches = command().try_get_matches_from(args).map_err(|err| explain(&err))?;
+        if matches.get_flag("version") {
+            return Err(FlagError::Version);
+        }
+        let mut flags = Self { values: BTreeMap::new(), without_effect: Vec::new() };
+        let mut wrong_mode = Vec::new();
+        for flag in FLAGS {
+            let given = given_values(flag, &matches);
+            if given.is_empty() {
+                flags.values.insert(flag.name, vec![flag.default.to_owned()]);
+                continue;
+            }
+            let values: Result<Vec<_>, _> =
+                given.iter().map(|text| normalize(flag.kind, text)).collect();
+            let values = values.map_err(FlagError::Usage)?;
+            if flag.mode == Mode::Agent {
+                wrong_mode.push(format!("\"--{}\"", flag.name));
+            }
+            match flag.support {
+                Support::Honored => {}
+                Support::NoEffect => flags.without_effect.push(flag.name),
+                Support::NotYet if values.join(",") == flag.default => {}
+                Support::NotYet if flag.mode == Mode::Agent => {}
+                Support::NotYet => {
+                    return Err(FlagError::Usage(format!(
+                        "flag '--{}' is not supported by this build yet",
+                        flag.name
+                    )));
+                }
+            }
+            flags.values.insert(flag.name, values);
+        }
+        if !wrong_mode.is_empty() {
+            return Err(FlagError::WrongMode(format!(
+                "The following flag(s) can not be used in server mode: [{}]",
+                wrong_mode.join(" ")
+            )));
+        }
+        Ok(flags)
+    }
+
+    /// All values of a flag.
+    pub(crate) fn all(&self, name: &str) -> &[String] {
+        self.values.get(name).expect("the flag stands in the table")
+    }
+
+    /// The last value of a flag.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.all(name).last().map_or("", String::as_str)
+    }
+
+    /// Name and value of each flag, for `/api/v1/status/flags`.
+    pub(crate) fn to_map(&self) -> BTreeMap<String, String> {
+        self.values.iter().map(|(name, values)| ((*name).to_owned(), values.join(","))).collect()
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new("prometheus")
+        .about("The Prometheus monitoring server")
+        .override_usage("prometheus [<flags>]")
+        .disable_version_flag(true)
+        .arg(Arg::new("version").long("version").action(ArgAction::SetTrue).help("Show version"));
+    for flag in FLAGS {
+        let arg = Arg::new(flag.name).long(flag.name).hide(flag.is_hidden).help(help(flag));
+        if flag.kind == Kind::Bool {
+            let twins = [flag.name.to_owned(), negated(flag)];
+            let no = Arg::new(negated(flag)).long(negated(flag)).hide(true);
+            command = command
+                .arg(arg.action(ArgAction::SetTrue).overrides_with_all(twins.clone()))
+                .arg(no.action(ArgAction::SetTrue).overrides_with_all(twins));
+        } else {
+            let arg = arg.value_name("VALUE").allow_hyphen_values(true);
+            command = command.arg(arg.action(ArgAction::Append));
+        }
+    }
+    command
+}
+
+/// `no-name`, the twin of a boolean flag.
+fn negated(flag: &Flag) -> String {
+    format!("no-{}", flag.name)
+}
+
+fn help(flag: &Flag) -> String {
+    let default = match (flag.kind, flag.default) {
+        (Kind::Bool, _) | (_, "") => String::new(),
+        (_, default) => format!(" [default: {default}]"),
+    };
+    let support = match flag.support {
+        Support::Honored => "",
+        Support::NoEffect => " (accepted without effect)",
+        Support::NotYet => " (not supported by this build yet)",
+    };
+    format!("{}{default}{support}", flag.help)
+}
+
+/// What was given for a flag, in order; booleans as `true` or `false`.
+fn given_values(flag: &Flag, matches: &ArgMatches) -> Vec<String> {
+    if flag.kind != Kind::Bool {
+        return matches.get_many::<String>(flag.name).unwrap_or_default().cloned().collect();
+    }
+    if matches.get_flag(flag.name) {
+        vec!["true".to_owned()]
+    } else if matches.get_flag(&negated(flag)) {
+        vec!["false".to_owned()]
+    } else {
+        Vec::new()
+    }
+}
+
+/// Checks a value and brings it to the form in which it is shown.
+fn normalize(kind: Kind, text: &str) -> Result<String, String> {
+    match kind {
+        Kind::Bool | Kind::Text => Ok(text.to_owned()),
+        Kind::Duration => parse_duration(text).map(format_duration).map_err(|err| err.to_string()),
+        Kind::Integer => match text.parse::<i64>() {
+            Ok(number) => Ok(number.to_string()),
+            Err(_) => Err(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")),
+        },
+        Kind::Size => match options::parse_size(text) {
+            Some(_) => Ok(text.to_owned()),
+            None => Err(format!("units: invalid size {text:?} (a unit is required: B, KB, MB, GB)")),
+        },
+        Kind::OneOf(words) if words.contains(&text) => Ok(text.to_owned()),
+        Kind::OneOf(words) => {
+            Err(format!("enum value must be one of {}, got '{text}'", words.join(",")))
+        }
+    }
+}
+
+/// clap's error in kingpin's words.
+fn explain(err: &clap::Error) -> FlagError {
+    let argument = || {
+        err.get(ContextKind::InvalidArg).map_or_else(String::new, |value| {
+            value.to_string().split([' ', '=']).next().unwrap_or_default().to_owned()
+        })
+    };
+    match err.kind() {
+        ErrorKind::DisplayHelp => FlagError::Help(err.render().to_string()),
+        ErrorKind::UnknownArgument if argument().starts_with("--") => {
+            FlagError::Usage(format!("unknown long flag '{}'", argument()))
+        }
+        ErrorKind::UnknownArgument if argument().starts_with('-') => {
+            FlagError::Usage(format!("unknown short flag '{}'", argument()))
+        }
+        ErrorKind::UnknownArgument => FlagError::Usage(format!("unexpected {}", argument())),
+        ErrorKind::InvalidValue => {
+            FlagError::Usage(format!("expected argument for flag '{}'", argument()))
+        }
+        _ => {
+            let text = err.render().to_string();
+            let line = text.lines().next().unwrap_or_default();
+            FlagError::Usage(line.trim_start_matches("error: ").to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

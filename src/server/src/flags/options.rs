@@ -1,0 +1,139 @@
+//! The flags' values as types: what the server is wired from. Only checked values get here.
+
+use std::path::{Path, PathBuf};
+
+use prom_model::parse_duration;
+
+use super::{FlagError, Flags};
+
+/// Names of `--enable-feature` that change something here. Others are warned about.
+const FEATURES: [&str; 1] = ["promql-experimental-functions"];
+/// Features that have become defaults or deprecated: accepted silently or with a word.
+const FEATURES_WITHOUT_EFFECT: [&str; 4] =
+    ["promql-duration-expr", "native-histograms", "ooo-native-histograms", "auto-reload-config"];
+
+/// Where and how the server runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) config_file: PathBuf,
+    pub(crate) storage_path: PathBuf,
+    pub(crate) is_lockfile_used: bool,
+    pub(crate) wal_segment_size_bytes: u64,
+    pub(crate) is_wal_compressed: bool,
+    pub(crate) wal_compression_type: String,
+    pub(crate) min_block_duration_ms: i64,
+    pub(crate) listen_addresses: Vec<String>,
+    pub(crate) external_url: String,
+    pub(crate) route_prefix: String,
+    pub(crate) page_title: String,
+    pub(crate) cors_origin: String,
+    pub(crate) connection_count_max: usize,
+    pub(crate) read_timeout_ms: i64,
+    pub(crate) is_lifecycle_enabled: bool,
+    pub(crate) lookback_delta_ms: i64,
+    pub(crate) query_timeout_ms: i64,
+    pub(crate) query_concurrency_max: usize,
+    pub(crate) query_sample_count_max: usize,
+    pub(crate) is_scrape_time_adjusted: bool,
+    pub(crate) scrape_time_tolerance_ms: i64,
+    pub(crate) has_experimental_functions: bool,
+    pub(crate) log_level: String,
+    pub(crate) log_format: String,
+    /// Names given to `--enable-feature` that nobody knows.
+    pub(crate) unknown_features: Vec<String>,
+}
+
+impl Options {
+    /// Checks what no single flag can tell.
+    ///
+    /// # Errors
+    /// A value is out of its range.
+    pub(crate) fn new(flags: &Flags) -> Result<Self, FlagError> {
+        let features = features(flags);
+        let is_known = |name: &String| {
+            FEATURES.contains(&name.as_str()) || FEATURES_WITHOUT_EFFECT.contains(&name.as_str())
+        };
+        Ok(Self {
+            config_file: absolute(flags.text("config.file")),
+            storage_path: absolute(flags.text("storage.tsdb.path")),
+            is_lockfile_used: !is_set(flags, "storage.tsdb.no-lockfile"),
+            wal_segment_size_bytes: wal_segment_size_bytes(flags)?,
+            is_wal_compressed: is_set(flags, "storage.tsdb.wal-compression"),
+            wal_compression_type: flags.text("storage.tsdb.wal-compression-type").to_owned(),
+            min_block_duration_ms: duration_ms(flags, "storage.tsdb.min-block-duration"),
+            listen_addresses: flags.all("web.listen-address").to_vec(),
+            external_url: flags.text("web.external-url").to_owned(),
+            route_prefix: flags.text("web.route-prefix").to_owned(),
+            page_title: flags.text("web.page-title").to_owned(),
+            cors_origin: flags.text("web.cors.origin").to_owned(),
+            connection_count_max: count(flags, "web.max-connections")?,
+            read_timeout_ms: duration_ms(flags, "web.read-timeout"),
+            is_lifecycle_enabled: is_set(flags, "web.enable-lifecycle"),
+            lookback_delta_ms: duration_ms(flags, "query.lookback-delta"),
+            query_timeout_ms: duration_ms(flags, "query.timeout"),
+            query_concurrency_max: count(flags, "query.max-concurrency")?,
+            query_sample_count_max: count(flags, "query.max-samples")?,
+            is_scrape_time_adjusted: is_set(flags, "scrape.adjust-timestamps"),
+            scrape_time_tolerance_ms: duration_ms(flags, "scrape.timestamp-tolerance"),
+            has_experimental_functions: features
+                .iter()
+                .any(|name| name == "promql-experimental-functions"),
+            log_level: flags.text("log.level").to_owned(),
+            log_format: flags.text("log.format").to_owned(),
+            unknown_features: features.into_iter().filter(|name| !is_known(name)).collect(),
+        })
+    }
+}
+
+/// Bytes of `512MB`, `1.5GiB` or `0B`; powers of two, a unit is required.
+/// Compat: alecthomas/units `ParseBase2Bytes`.
+pub(super) fn parse_size(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u32); 7] =
+        [("EB", 60), ("PB", 50), ("TB", 40), ("GB", 30), ("MB", 20), ("KB", 10), ("B", 0)];
+    let plain = text.replace("iB", "B");
+    let (number, shift) =
+        UNITS.iter().find_map(|(unit, shift)| Some((plain.strip_suffix(unit)?, *shift)))?;
+    let number: f64 = number.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0)?;
+    let bytes = number * (1u64 << shift) as f64;
+    (bytes < i64::MAX as f64).then_some(bytes as u64)
+}
+
+fn features(flags: &Flags) -> Vec<String> {
+    let names = flags.all("enable-feature").iter().flat_map(|list| list.split(','));
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// Segments may be 10 MB to 256 MB; 0 is the default of 128 MB.
+fn wal_segment_size_bytes(flags: &Flags) -> Result<u64, FlagError> {
+    const MIN_BYTES: u64 = 10 << 20;
+    const MAX_BYTES: u64 = 256 << 20;
+    const DEFAULT_BYTES: u64 = 128 << 20;
+    match parse_size(flags.text("storage.tsdb.wal-segment-size")).expect("checked as a size") {
+        0 => Ok(DEFAULT_BYTES),
+        bytes if (MIN_BYTES..=MAX_BYTES).contains(&bytes) => Ok(bytes),
+        _ => Err(FlagError::Usage(
+            "flag 'storage.tsdb.wal-segment-size' must be set between 10MB and 256MB".to_owned(),
+        )),
+    }
+}
+
+fn is_set(flags: &Flags, name: &str) -> bool {
+    flags.text(name) == "true"
+}
+
+fn duration_ms(flags: &Flags, name: &str) -> i64 {
+    parse_duration(flags.text(name)).expect("checked as a duration")
+}
+
+fn count(flags: &Flags, name: &str) -> Result<usize, FlagError> {
+    let number: i64 = flags.text(name).parse().expect("checked as an integer");
+    match usize::try_from(number) {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(FlagError::Usage(format!("flag '--{name}' must be above 0, got {number}"))),
+    }
+}
+
+/// The path from the root, so that later changes of the working directory mean nothing.
+fn absolute(path: &str) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| Path::new(path).to_owned())
+}

@@ -1,0 +1,66 @@
+//! Command lines as data.
+
+use super::*;
+
+fn parse(line: &str) -> Result<Flags, FlagError> {
+    Flags::parse(std::iter::once("prometheus").chain(line.split_whitespace()).map(OsString::from))
+}
+
+fn check(line: &str, name: &str, expected: &str) {
+    assert_eq!(parse(line).unwrap().text(name), expected, "{line}");
+}
+
+fn check_error(line: &str, expected: &str) {
+    match parse(line).unwrap_err() {
+        FlagError::Usage(text) | FlagError::WrongMode(text) => assert_eq!(text, expected, "{line}"),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn values_follow_kingpin() {
+    check("", "config.file", "prometheus.yml");
+    check("--config.file=a.yml", "config.file", "a.yml");
+    check("--config.file a.yml", "config.file", "a.yml");
+    check("--config.file=a.yml --config.file=b.yml", "config.file", "b.yml");
+    check("--web.enable-lifecycle", "web.enable-lifecycle", "true");
+    check("--web.enable-lifecycle --no-web.enable-lifecycle", "web.enable-lifecycle", "false");
+    check("--no-storage.tsdb.wal-compression", "storage.tsdb.wal-compression", "false");
+    check("--query.timeout=90s", "query.timeout", "1m30s");
+    check("--web.listen-address=:1", "web.listen-address", ":1");
+    let flags = parse("--web.listen-address=:1 --web.listen-address=:2").unwrap();
+    assert_eq!(flags.all("web.listen-address"), [":1", ":2"]);
+}
+
+#[test]
+fn mistakes_are_named_in_kingpins_words() {
+    check_error("--foo", "unknown long flag '--foo'");
+    check_error("--foo=1", "unknown long flag '--foo'");
+    check_error("-x", "unknown short flag '-x'");
+    check_error("extra", "unexpected extra");
+    check_error("--config.file", "expected argument for flag '--config.file'");
+    check_error("--log.level=loud", "enum value must be one of debug,info,warn,error, got 'loud'");
+    check_error("--query.timeout=5x", "unknown unit \"x\" in duration \"5x\"");
+    check_error("--query.max-samples=x", "strconv.ParseInt: parsing \"x\": invalid syntax");
+    check_error(
+        "--web.enable-admin-api",
+        "flag '--web.enable-admin-api' is not supported by this build yet",
+    );
+    check_error(
+        "--storage.agent.path=x",
+        "The following flag(s) can not be used in server mode: [\"--storage.agent.path\"]",
+    );
+}
+
+#[test]
+fn go_runtime_flags_are_accepted_and_named() {
+    let flags = parse("--no-auto-gomemlimit --auto-gomemlimit.ratio=0.5").unwrap();
+    assert_eq!(flags.without_effect, ["auto-gomemlimit", "auto-gomemlimit.ratio"]);
+}
+
+#[test]
+fn every_default_is_a_value_of_its_kind() {
+    for flag in FLAGS.iter().filter(|flag| !flag.default.is_empty()) {
+        assert!(normalize(flag.kind, flag.default).is_ok(), "{}", flag.name);
+    }
+}
