@@ -1,0 +1,36 @@
+//! What the tests share: a server of their own, targets that behave or do not, patience.
+
+mod http;
+mod needs;
+mod server;
+mod target;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use http::{Response, get, post};
+pub(crate) use needs::{Need, need};
+pub(crate) use server::{Server, ServerBuilder};
+pub(crate) use target::Target;
+
+/// How long anything that must come may take; the only waiting time of these tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How often an eventual condition is looked at.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Waits until `look` gives a value.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = now() + PATIENCE;
+    loop {
+        if let Some(value) = look() {
+            return value;
+        }
+        assert!(now() < deadline, "in vain: {what}");
+        std::thread::sleep(GLANCE);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "outside tests live in real time")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,76 @@
+//! One request over a connection of its own; enough of HTTP/1.1 to test a server, no more.
+
+use std::{
+    io::{self, Read, Write},
+    net::TcpStream,
+};
+
+use super::PATIENCE;
+
+/// An answer, its body whole.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Response {
+    /// The body as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|err| panic!("{err}: {}", self.body))
+    }
+}
+
+pub(crate) fn get(address: &str, path: &str) -> io::Result<Response> {
+    send(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+}
+
+pub(crate) fn post(address: &str, path: &str, form: &str) -> io::Result<Response> {
+    let size = form.len();
+    send(
+        address,
+        &format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {size}\r\n\r\n{form}"
+        ),
+    )
+}
+
+fn send(address: &str, request: &str) -> io::Result<Response> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    parse(&answer).ok_or_else(|| {
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        io::Error::new(io::ErrorKind::InvalidData, format!("not an HTTP answer: {text:?}"))
+    })
+}
+
+fn parse(answer: &[u8]) -> Option<Response> {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let rest = &answer[end + 4..];
+    let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let body = if is_chunked { join_chunks(rest)? } else { rest.to_vec() };
+    Some(Response { status, head, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+fn join_chunks(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line_end = rest.windows(2).position(|window| window == b"\r\n")?;
+        let line = std::str::from_utf8(&rest[..line_end]).ok()?;
+        let size = usize::from_str_radix(line.split(';').next()?.trim(), 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        let data = rest.get(line_end + 2..)?;
+        body.extend_from_slice(data.get(..size)?);
+        rest = data.get(size + 2..)?;
+    }
+}

@@ -1,0 +1,15 @@
+//! Tests from outside: they run the real binaries, on port 0, in fresh folders.
+//! What a test needs beyond them (systemd, peers, browsers) it names when it is skipped.
+
+mod harness;
+
+mod browser;
+mod compatibility;
+mod configuration;
+mod crash;
+mod package;
+mod reload;
+mod start;
+mod storage_faults;
+mod systemd;
+mod target_faults;
