@@ -8,7 +8,7 @@ mod target;
 use std::time::{Duration, Instant};
 
 pub(crate) use http::{Response, get, post};
-pub(crate) use needs::{Need, need};
+pub(crate) use needs::{Need, need, repository};
 pub(crate) use server::{Server, ServerBuilder};
 pub(crate) use target::Target;
 

@@ -1,0 +1,46 @@
+# Sourced by the scripts beside it, which run as root in a throwaway machine whose PID 1 is systemd.
+# They print facts, one `name: value` a line; the Rust side judges them.
+set -u
+repository=$1 binaries=$2
+
+install_server() { # the binaries and units, without a package
+    install -m 0755 "$binaries/prometheus" "$binaries/promtool" /usr/bin/
+    install -m 0644 "$repository/packaging/prometheus.service" "$repository/packaging/prometheus.socket" /etc/systemd/system/
+    install -D -m 0644 "$repository/packaging/prometheus.sysusers" /usr/lib/sysusers.d/prometheus.conf
+    install -D -m 0644 "$repository/packaging/prometheus.yml" /etc/prometheus/prometheus.yml
+    systemd-sysusers prometheus.conf
+    systemctl daemon-reload
+}
+
+ready_code() { curl -s -o /dev/null -m 5 -w '%{http_code}' http://127.0.0.1:9090/-/ready; }
+
+property() { systemctl show prometheus.service -p "$1" --value; }
+
+# case NAME: starts the unit and prints all that an operator can see of it
+start_case() {
+    local name=$1 code ready
+    systemctl start prometheus.service >/dev/null 2>&1
+    code=$?
+    ready=$(ready_code)
+    echo "$name.start: $code"
+    echo "$name.ready: $ready"
+    echo "$name.StatusText: $(property StatusText)"
+    echo "$name.Result: $(property Result)"
+    echo "$name.ExecMainStatus: $(property ExecMainStatus)"
+    echo "$name.StatusErrno: $(property StatusErrno)"
+    echo "$name.shown: $(systemctl status prometheus.service 2>&1 | grep -c 'Status: "')"
+    # only an automatic restart may follow, and only where the code is not one that no restart mends
+    sleep 0.3
+    echo "$name.SubState: $(property SubState)"
+    systemctl stop prometheus.service
+    systemctl reset-failed prometheus.service 2>/dev/null
+}
+
+wait_for() { # wait_for SECONDS COMMAND...: 0 as soon as the command succeeds
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $deadline ] || return 1
+        sleep 0.05
+    done
+}
