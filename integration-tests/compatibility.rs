@@ -1,0 +1,112 @@
+//! Beside the original: a real exporter scraped, and our data folder opened by the real `prometheus`.
+
+use std::{
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread::available_parallelism,
+};
+
+use serde_json::Value;
+
+use crate::harness::{Need, ServerBuilder, eventually, get, need, post};
+
+/// A peer's process; killed when dropped.
+struct Peer {
+    child: Child,
+    address: String,
+}
+
+impl Peer {
+    fn start(binary: &Path, args: impl FnOnce(&str) -> Vec<String>) -> Self {
+        let address = {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.local_addr().unwrap().to_string()
+        };
+        let child = Command::new(binary)
+            .args(args(&address))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, address }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+const QUERY: &str = "sum by (mode) (rate(node_cpu_seconds_total[1m]))";
+
+#[test]
+fn slow_a_real_exporter_is_scraped_and_the_original_opens_our_data() {
+    let Some(exporter) = need(Need::Peer("prometheus-node-exporter")) else { return };
+    let Some(original) = need(Need::Peer("prometheus")) else { return };
+    let exporter = Peer::start(&exporter, |address| {
+        vec![format!("--web.listen-address={address}")]
+    });
+    let mut server = ServerBuilder::new(&format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+         scrape_configs: [{{job_name: node, static_configs: [{{targets: [\"{}\"]}}]}}]\n",
+        exporter.address
+    ))
+    .start();
+    eventually("twenty scrapes", || {
+        server.value("count_over_time(up[10m])").filter(|count| *count >= 20.0)
+    });
+
+    let cores = available_parallelism().unwrap().get() as f64;
+    let total = server.value(&format!("sum({QUERY})")).unwrap();
+    assert!((total - cores).abs() < 0.15 * cores, "{total} seconds a second on {cores} cores");
+
+    let time = server.value("time()").unwrap();
+    let queries = [
+        QUERY.to_owned(),
+        "node_cpu_seconds_total".to_owned(),
+        "sum by (job) (scrape_samples_scraped)".to_owned(),
+        "count_over_time(up[1m])".to_owned(),
+        "max by (device) (node_network_receive_bytes_total) - 1".to_owned(),
+        "count({__name__=~\".+\"})".to_owned(),
+    ];
+    let at = |address: &str, query: &str| {
+        let form = format!("time={time}&query={}", percent(query));
+        sorted(&post(address, "/api/v1/query", &form).unwrap().json())
+    };
+    let ours: Vec<Value> = queries.iter().map(|query| at(&server.address(), query)).collect();
+    assert!(server.stop().success());
+
+    let config = server.config_path().display().to_string();
+    let data = server.data_path().display().to_string();
+    let original = Peer::start(&original, |address| {
+        vec![
+            format!("--config.file={config}"),
+            format!("--storage.tsdb.path={data}"),
+            format!("--web.listen-address={address}"),
+        ]
+    });
+    eventually("the original is ready", || {
+        get(&original.address, "/-/ready").ok().filter(|answer| answer.status == 200)
+    });
+    for (query, ours) in queries.iter().zip(&ours) {
+        assert_eq!(&at(&original.address, query), ours, "{query}");
+    }
+    let metrics = get(&original.address, "/metrics").unwrap().body;
+    let corruptions = metrics.lines().find(|line| line.starts_with("prometheus_tsdb_wal_corruptions_total "));
+    assert_eq!(corruptions, Some("prometheus_tsdb_wal_corruptions_total 0"));
+}
+
+/// The result with its series in order.
+fn sorted(answer: &Value) -> Value {
+    assert_eq!(answer["status"], "success", "{answer}");
+    let mut result = answer["data"]["result"].as_array().unwrap().clone();
+    result.sort_by_key(|series| series["metric"].to_string());
+    Value::Array(result)
+}
+
+fn percent(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
