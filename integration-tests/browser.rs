@@ -9,7 +9,8 @@ const PAGES: [&str; 7] =
 
 /// A server that scrapes itself, with some history.
 fn server() -> Server {
-    let server = ServerBuilder::new("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n").start();
+    let server =
+        ServerBuilder::new("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n").start();
     server.write_config(&format!(
         "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
          scrape_configs: [{{job_name: self, static_configs: [{{targets: [\"{}\"]}}]}}]\n",
@@ -49,7 +50,12 @@ fn slow_chromium_draws_the_graph() {
     let url = format!("http://{}{GRAPH}", server.address());
     let run = |args: &[String]| {
         let out = Command::new(&chromium)
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+            ])
             .args(["--no-first-run", "--disable-component-update", "--disable-sync"])
             .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
             .args(args)

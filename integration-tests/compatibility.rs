@@ -46,9 +46,8 @@ const QUERY: &str = "sum by (mode) (rate(node_cpu_seconds_total[1m]))";
 fn slow_a_real_exporter_is_scraped_and_the_original_opens_our_data() {
     let Some(exporter) = need(Need::Peer("prometheus-node-exporter")) else { return };
     let Some(original) = need(Need::Peer("prometheus")) else { return };
-    let exporter = Peer::start(&exporter, |address| {
-        vec![format!("--web.listen-address={address}")]
-    });
+    let exporter =
+        Peer::start(&exporter, |address| vec![format!("--web.listen-address={address}")]);
     let mut server = ServerBuilder::new(&format!(
         "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
          scrape_configs: [{{job_name: node, static_configs: [{{targets: [\"{}\"]}}]}}]\n",
@@ -95,7 +94,8 @@ fn slow_a_real_exporter_is_scraped_and_the_original_opens_our_data() {
         assert_eq!(&at(&original.address, query), ours, "{query}");
     }
     let metrics = get(&original.address, "/metrics").unwrap().body;
-    let corruptions = metrics.lines().find(|line| line.starts_with("prometheus_tsdb_wal_corruptions_total "));
+    let corruptions =
+        metrics.lines().find(|line| line.starts_with("prometheus_tsdb_wal_corruptions_total "));
     assert_eq!(corruptions, Some("prometheus_tsdb_wal_corruptions_total 0"));
 }
 

@@ -17,7 +17,8 @@ fn jobs(server: &Server) -> Vec<String> {
 
 fn last_reload_successful(server: &Server) -> bool {
     let metrics = server.get("/metrics").body;
-    let line = metrics.lines().find(|line| line.starts_with("prometheus_config_last_reload_successful "));
+    let line =
+        metrics.lines().find(|line| line.starts_with("prometheus_config_last_reload_successful "));
     line.unwrap().ends_with(" 1")
 }
 
@@ -98,7 +99,9 @@ fn reloads_asked_at_once_all_get_an_answer() {
     server.write_config(&config("last", target.address()));
     std::thread::scope(|scope| {
         let asked: Vec<_> = (0..20)
-            .map(|_| scope.spawn(|| crate::harness::post(&address, "/-/reload", "").unwrap().status))
+            .map(|_| {
+                scope.spawn(|| crate::harness::post(&address, "/-/reload", "").unwrap().status)
+            })
             .collect();
         for answer in asked {
             assert_eq!(answer.join().unwrap(), 200);

@@ -10,7 +10,8 @@ use std::{
 
 use crate::harness::{Need, Server, ServerBuilder, need};
 
-const GOOD: &str = "scrape_configs:\n- job_name: self\n  static_configs:\n  - targets: [\"localhost:1\"]\n";
+const GOOD: &str =
+    "scrape_configs:\n- job_name: self\n  static_configs:\n  - targets: [\"localhost:1\"]\n";
 
 /// Runs the binary to its end.
 fn run(args: &[&str]) -> Output {
@@ -93,7 +94,10 @@ fn missing_unreadable_and_odd_files_are_told_apart() {
 fn an_empty_configuration_is_a_server_without_jobs() {
     let server = ServerBuilder::new("").start();
     assert_eq!(server.state(), "Ready");
-    assert_eq!(server.get("/api/v1/targets").json()["data"]["activeTargets"], serde_json::json!([]));
+    assert_eq!(
+        server.get("/api/v1/targets").json()["data"]["activeTargets"],
+        serde_json::json!([])
+    );
 }
 
 #[test]

@@ -90,7 +90,8 @@ fn a_hundred_megabytes_meet_the_limit() {
     let bad = Target::scripted(|_, stream| {
         let line = b"# sixty four bytes of a comment that says nothing, over and over\n";
         let count = 100 * 1024 * 1024 / line.len();
-        stream.write_all(head(&format!("Content-Length: {}\r\n", count * line.len())).as_bytes())?;
+        stream
+            .write_all(head(&format!("Content-Length: {}\r\n", count * line.len())).as_bytes())?;
         let block = line.repeat(1024);
         for _ in 0..count / 1024 {
             stream.write_all(&block)?;

@@ -27,8 +27,10 @@ pub(crate) enum Need {
 pub(crate) fn need(need: Need) -> Option<PathBuf> {
     let found = match need {
         Need::Peer(name) => existing(peers_folder().join(name)),
-        Need::Systemd => existing(from_env("PROMETHEUS_WITH_SYSTEMD", "../shared/tools/with-systemd"))
-            .filter(|_| is_root()),
+        Need::Systemd => {
+            existing(from_env("PROMETHEUS_WITH_SYSTEMD", "../shared/tools/with-systemd"))
+                .filter(|_| is_root())
+        }
         Need::Program(name) => on_path(name),
         Need::Conformance => existing(from_env("PROMETHEUS_CONFORMANCE", "../shared/conformance")),
         Need::Root => is_root().then(PathBuf::new),

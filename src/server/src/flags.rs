@@ -161,7 +161,9 @@ fn normalize(kind: Kind, text: &str) -> Result<String, String> {
         },
         Kind::Size => match options::parse_size(text) {
             Some(_) => Ok(text.to_owned()),
-            None => Err(format!("units: invalid size {text:?} (a unit is required: B, KB, MB, GB)")),
+            None => {
+                Err(format!("units: invalid size {text:?} (a unit is required: B, KB, MB, GB)"))
+            }
         },
         Kind::OneOf(words) if words.contains(&text) => Ok(text.to_owned()),
         Kind::OneOf(words) => {

@@ -3,5 +3,7 @@
 mod flags;
 
 fn main() {
-    if let Ok(f) = flags::Flags::parse(std::env::args_os()) { drop((f.to_map(), flags::Options::new(&f))); }
+    if let Ok(f) = flags::Flags::parse(std::env::args_os()) {
+        drop((f.to_map(), flags::Options::new(&f)));
+    }
 }

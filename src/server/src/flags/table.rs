@@ -49,7 +49,12 @@ pub(crate) struct Flag {
 }
 
 impl Flag {
-    const fn new(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Self {
+    const fn new(
+        name: &'static str,
+        kind: Kind,
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
         Self {
             name,
             kind,

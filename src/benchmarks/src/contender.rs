@@ -1,0 +1,155 @@
+//! A server under test: ours or an original, in a fresh folder, on a port of its own; and what the kernel
+//! counts for it.
+
+use std::{
+    env, fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::report;
+
+/// How long a start may take.
+const START_TIME_MAX: Duration = Duration::from_secs(60);
+/// Kernel clock ticks a second (`getconf CLK_TCK`), the unit of `/proc/<pid>/stat`.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ours,
+    Original,
+    VictoriaMetrics,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Original => "prometheus",
+            Self::VictoriaMetrics => "victoria-metrics",
+        }
+    }
+
+    fn binary(self) -> Result<PathBuf> {
+        let home = env::var_os("HOME").unwrap_or_default();
+        let peers = env::var_os("PROMETHEUS_PEERS").map_or_else(
+            || Path::new(&home).join(".cache/prometheus-peers/root/usr/bin"),
+            PathBuf::from,
+        );
+        let path = match self {
+            Self::Ours => env::current_exe()?.with_file_name("prometheus"),
+            Self::Original => peers.join("prometheus"),
+            Self::VictoriaMetrics => peers.join("victoria-metrics"),
+        };
+        path.canonicalize().with_context(|| path.display().to_string())
+    }
+
+    /// Those of `kinds` that are on this machine; the others are named as left out.
+    pub(crate) fn available(kinds: &[Self]) -> Vec<Self> {
+        let mut found = Vec::new();
+        for kind in kinds {
+            match kind.binary() {
+                Ok(_) => found.push(*kind),
+                Err(err) => report::line(&format!("left out: {}: {err:#}", kind.name())),
+            }
+        }
+        found
+    }
+}
+
+/// A running server; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Contender {
+    pub(crate) kind: Kind,
+    pub(crate) address: String,
+    /// From exec to the first 200 of its readiness endpoint.
+    pub(crate) start_time: Duration,
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Contender {
+    /// Starts a server with `config` and waits until it is ready.
+    pub(crate) fn start(kind: Kind, config: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let config_path = folder.path().join("prometheus.yml");
+        fs::write(&config_path, config)?;
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let (config, data) = (config_path.display(), folder.path().join("data"));
+        let data = data.display();
+        let mut command = Command::new(kind.binary()?);
+        match kind {
+            Kind::Ours | Kind::Original => command.args([
+                format!("--config.file={config}"),
+                format!("--storage.tsdb.path={data}"),
+                format!("--web.listen-address={address}"),
+            ]),
+            Kind::VictoriaMetrics => command.args([
+                format!("-promscrape.config={config}"),
+                format!("-storageDataPath={data}"),
+                format!("-httpListenAddr={address}"),
+            ]),
+        };
+        let begin = now();
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let path = if kind == Kind::VictoriaMetrics { "/health" } else { "/-/ready" };
+        let mut contender =
+            Self { kind, address, start_time: Duration::ZERO, child, _folder: folder };
+        while !contender.get(path).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200")) {
+            if begin.elapsed() > START_TIME_MAX || contender.child.try_wait()?.is_some() {
+                bail!("{} did not become ready", kind.name());
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        contender.start_time = begin.elapsed();
+        Ok(contender)
+    }
+
+    /// The whole answer to a request on a connection of its own.
+    pub(crate) fn get(&self, path: &str) -> Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        let address = &self.address;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// Processor time used so far, user and system.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok());
+        let total = ticks(11).zip(ticks(12)).context("/proc/<pid>/stat")?;
+        Ok((total.0 + total.1) / TICKS_PER_SECOND)
+    }
+
+    /// A line of `/proc/<pid>/status` such as `RssAnon`, in bytes.
+    pub(crate) fn memory_bytes(&self, field: &str) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let kibibytes = line.and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
+        Ok(kibibytes.context("/proc/<pid>/status")? * 1024.0)
+    }
+}
+
+impl Drop for Contender {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The time, for measuring.
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
