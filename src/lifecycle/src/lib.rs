@@ -25,8 +25,8 @@
 //! reload, pools have [`PoolLimits`], status lines `STATUS_SIZE_BYTES_MAX`.
 
 mod blocking;
+mod control;
 mod driver;
-
 mod handle;
 mod heart;
 mod inbox;
@@ -42,6 +42,7 @@ mod systemd;
 mod view;
 
 pub use blocking::{BlockingError, BlockingPool, PoolLimits};
+pub use control::{ask_reload, ask_status, serve_control};
 pub use driver::run;
 pub use handle::Handle;
 pub use heart::{Heart, HeartView};

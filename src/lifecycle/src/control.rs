@@ -1,0 +1,161 @@
+//! The control socket: a Unix socket by which the unit's own commands ask the running service and wait
+//! for its answer, whatever the web side allows. Who may open the file may ask; nothing else is checked.
+//!
+//! One question a connection: a line with a word (`reload`, `status`), answered by one line that begins
+//! with `ok ` or `error `. Line breaks within an answer are sent as `\n`.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use crate::handle::Handle;
+use crate::inbox::ReloadOutcome;
+use crate::step::ReloadCause;
+
+/// Questions that may wait at once.
+const QUESTIONS_COUNT_MAX: usize = 16;
+/// Bytes of a question.
+const QUESTION_SIZE_BYTES_MAX: u64 = 64;
+/// How long somebody who has connected may take to ask.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Binds the socket, replacing one that an earlier process has left, and answers until the service stops.
+///
+/// # Errors
+/// The socket cannot be made at `path`.
+pub fn serve_control(handle: &Handle, path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    handle.spawn("control socket", answer_all(handle.clone(), listener));
+    Ok(())
+}
+
+/// Asks a running service to reload and waits for the outcome, in words.
+///
+/// # Errors
+/// Nobody answers at `path`, or the reload was refused: the message is the reason.
+pub fn ask_reload(path: &Path) -> io::Result<String> {
+    ask(path, "reload")
+}
+
+/// Asks a running service for its state and status line.
+///
+/// # Errors
+/// Nobody answers at `path`.
+pub fn ask_status(path: &Path) -> io::Result<String> {
+    ask(path, "status")
+}
+
+fn ask(path: &Path, question: &str) -> io::Result<String> {
+    let mut stream = std::os::unix::net::UnixStream::connect(path)?;
+    stream.write_all(format!("{question}\n").as_bytes())?;
+    let mut answer = String::new();
+    match BufReader::new(stream).read_line(&mut answer) {
+        Err(err) if err.kind() != io::ErrorKind::ConnectionReset => return Err(err),
+        _ => {}
+    }
+    let answer = answer.trim_end_matches('\n').replace("\\n", "\n");
+    match (answer.strip_prefix("ok "), answer.strip_prefix("error ")) {
+        (Some(text), _) => Ok(text.to_owned()),
+        (None, Some(reason)) => Err(io::Error::other(reason.to_owned())),
+        (None, None) => Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the service ended before it answered".to_owned(),
+        )),
+    }
+}
+
+async fn answer_all(handle: Handle, listener: UnixListener) {
+    let end = handle.cancellation();
+    let places = Arc::new(Semaphore::new(QUESTIONS_COUNT_MAX));
+    loop {
+        let accepted = tokio::select! {
+            () = end.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(QUESTION_TIMEOUT).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let one = handle.clone();
+        handle.spawn("control question", async move {
+            if let Err(err) = answer(&one, stream).await {
+                tracing::debug!(err = %err, "A question on the control socket got no answer");
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn answer(handle: &Handle, mut stream: UnixStream) -> io::Result<()> {
+    let mut question = String::new();
+    let (reader, mut writer) = stream.split();
+    let mut reader = tokio::io::BufReader::new(reader).take(QUESTION_SIZE_BYTES_MAX);
+    tokio::time::timeout(QUESTION_TIMEOUT, reader.read_line(&mut question)).await??;
+    let answer = match question.trim_end() {
+        "reload" => handle.request_reload(ReloadCause::Request).await.map(outcome_text),
+        "status" => {
+            let view = handle.view();
+            Ok(format!("{}: {}", view.current, view.status))
+        }
+        other => Err(format!("{other:?} is neither reload nor status")),
+    };
+    let line = match answer {
+        Ok(text) => format!("ok {}\n", text.replace('\n', "\\n")),
+        Err(reason) => format!("error {}\n", reason.replace('\n', "\\n")),
+    };
+    writer.write_all(line.as_bytes()).await
+}
+
+fn outcome_text(outcome: ReloadOutcome) -> String {
+    match outcome {
+        ReloadOutcome::Committed { summary } => summary,
+        ReloadOutcome::Unchanged => "unchanged".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::lifecycle::State;
+
+    #[tokio::test]
+    async fn questions_are_answered_in_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let handle = Handle::detached("Test Server", State::Ready);
+        serve_control(&handle, &path).unwrap();
+        // a second start takes the place of a socket that nobody serves
+        serve_control(&handle, &path).unwrap();
+        let asked = path.clone();
+        let answer = tokio::task::spawn_blocking(move || ask_status(&asked)).await.unwrap();
+        assert!(answer.unwrap().starts_with("Ready: "));
+        let asked = path.clone();
+        let answer = tokio::task::spawn_blocking(move || ask(&asked, "dance")).await.unwrap();
+        assert_eq!(answer.unwrap_err().to_string(), "\"dance\" is neither reload nor status");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn silence_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        assert_eq!(ask_reload(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let server = std::thread::spawn(move || drop(listener.accept()));
+        assert_eq!(ask_reload(&path).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        server.join().unwrap();
+    }
+}
