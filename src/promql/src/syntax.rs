@@ -3,20 +3,25 @@
 mod ast;
 mod check;
 mod error;
+mod json;
 mod lexer;
 mod literal;
 mod names;
 mod options;
 mod parser;
+mod pretty;
+mod print;
 mod token;
 
 pub use ast::*;
 pub use error::{ParseError, ParseErrors, line_and_column};
+pub use json::parse_query_json;
 pub use options::ParseOptions;
 pub use parser::{
     HistogramLiteral, NODE_COUNT_MAX, QUERY_SIZE_BYTES_MAX, SeriesDescription, SeriesItem,
     TREE_HEIGHT_MAX, has_nonempty_matcher, parse, parse_metric_selector, parse_series_description,
 };
+pub use pretty::pretty;
 pub use token::ResetHint;
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Types of a parsed tree, and what only vectors of certain kinds may have. All errors are listed.
 //! Compat: `checkAST` in `promql/parser/parse.go`, in its order.
 
-use prom_model::METRIC_NAME;
+use prom_model::{METRIC_NAME, quote_go};
 
 use crate::functions::Function;
 
 use super::{
     Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, MatchCardinality, ParseError,
-    ParseErrors, Span, ValueType, VectorSelector, has_nonempty_matcher, literal::quote,
+    ParseErrors, Span, ValueType, VectorSelector, has_nonempty_matcher,
 };
 
 /// Checks the tree and settles how vectors are matched.
@@ -86,7 +86,7 @@ impl Checker<'_> {
 
     #[cold]
     fn complain_unary(&mut self, span: Span, found: ValueType) {
-        let found = quote(found.documented());
+        let found = quote_go(found.documented());
         let message = format!(
             "unary expression only allowed on expressions of type scalar or instant vector, got {found}"
         );
@@ -110,7 +110,7 @@ impl Checker<'_> {
         // The last matcher is that of the name before the braces.
         let inside = selector.matchers.split_last().map_or(&[][..], |(_, inside)| inside);
         for matcher in inside.iter().filter(|matcher| matcher.name() == METRIC_NAME) {
-            let (name, other) = (quote(name), quote(matcher.value()));
+            let (name, other) = (quote_go(name), quote_go(matcher.value()));
             self.complain(span, format!("metric name must not be set twice: {name} or {other}"));
         }
     }
@@ -152,7 +152,7 @@ impl Checker<'_> {
         }
         self.matching(binary, left, right, span, op_span);
         if op.is_set() && (left == ValueType::Scalar || right == ValueType::Scalar) {
-            let op = quote(op.as_str());
+            let op = quote_go(op.as_str());
             let message = format!("set operator {op} not allowed in binary scalar expression");
             self.complain(span, message);
         }
@@ -175,7 +175,7 @@ impl Checker<'_> {
         }
         for label in matching.labels.iter().filter(|_| matching.is_on) {
             for _ in matching.include.iter().filter(|included| *included == label) {
-                let label = quote(label);
+                let label = quote_go(label);
                 let message =
                     format!("label {label} must not occur in ON and GROUP clause at once");
                 self.complain(op_span, message);
@@ -199,7 +199,7 @@ impl Checker<'_> {
         }
         if binary.op.is_set() {
             if matching.cardinality != MatchCardinality::ManyToMany {
-                let op = quote(binary.op.as_str());
+                let op = quote_go(binary.op.as_str());
                 self.complain(span, format!("no grouping allowed for {op} operation"));
                 self.complain(span, "set operations must always be many-to-many");
             }
@@ -246,7 +246,7 @@ impl Checker<'_> {
     #[inline(never)]
     fn arg_count(&mut self, call: &Call, span: Span) {
         let function = call.function;
-        let name = quote(function.name);
+        let name = quote_go(function.name);
         let (wanted, found) = (function.arg_types.len(), call.args.len());
         let wanted_min = wanted.saturating_sub(1);
         if function.variadic == 0 {
@@ -289,7 +289,7 @@ impl Checker<'_> {
 }
 
 fn context(function: &Function) -> String {
-    format!("call to function {}", quote(function.name))
+    format!("call to function {}", quote_go(function.name))
 }
 
 fn is_nameless(expr: &Expr) -> bool {

@@ -7,9 +7,11 @@ mod number;
 mod series;
 mod string;
 
+use prom_model::quote_go;
+
 use super::{
     ParseError, Span,
-    literal::{quote, quote_char},
+    literal::quote_char,
     token::{Token, TokenKind, duration_keyword, keyword},
 };
 
@@ -374,7 +376,7 @@ impl<'q> Lexer<'q> {
     }
 
     fn fail_quoting(&self, what: &str) -> Step {
-        self.fail(format!("{what}: {}", quote(&self.input[self.start..self.pos])))
+        self.fail(format!("{what}: {}", quote_go(&self.input[self.start..self.pos])))
     }
 }
 

@@ -1,82 +1,30 @@
 //! Strings and numbers as Go writes and reads them. Nothing here knows tokens or positions.
 
-use std::fmt::Write as _;
-
-/// Quotes as Go's `strconv.Quote`.
-pub(super) fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    push_quoted(&mut out, text);
-    out
-}
-
-/// [`quote`] at the end of a buffer.
-pub(super) fn push_quoted(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        push_escaped(out, c, '"');
-    }
-    out.push('"');
-}
+use prom_model::{ParseFloatError, is_printable, parse_go_float, quote_go};
 
 /// Quotes at most the first `chars_max` characters. Compat: Go's verb `%.10q`.
 pub(super) fn quote_prefix(text: &str, chars_max: usize) -> String {
     let end = text.char_indices().nth(chars_max).map_or(text.len(), |(at, _)| at);
-    quote(&text[..end])
+    quote_go(&text[..end])
 }
 
 /// A character in single quotes. Compat: Go's verb `%q`; the end of the input is U+FFFD there.
 pub(super) fn quote_char(c: Option<char>) -> String {
-    let mut out = String::from("'");
-    push_escaped(&mut out, c.unwrap_or(char::REPLACEMENT_CHARACTER), '\'');
-    out.push('\'');
-    out
+    let c = c.unwrap_or(char::REPLACEMENT_CHARACTER);
+    match c {
+        '\'' => "'\\''".to_owned(),
+        '"' => "'\"'".to_owned(),
+        c => {
+            let quoted = quote_go(c.encode_utf8(&mut [0; 4]));
+            format!("'{}'", quoted.trim_matches('"'))
+        }
+    }
 }
 
 /// `U+0041 'A'`. Compat: Go's verb `%#U`.
 pub(super) fn describe_char(c: char) -> String {
     let code = format!("U+{:04X}", c as u32);
     if is_printable(c) { format!("{code} '{c}'") } else { code }
-}
-
-fn push_escaped(out: &mut String, c: char, quote: char) {
-    let short = match c {
-        '\u{07}' => 'a',
-        '\u{08}' => 'b',
-        '\u{0c}' => 'f',
-        '\n' => 'n',
-        '\r' => 'r',
-        '\t' => 't',
-        '\u{0b}' => 'v',
-        '\\' => '\\',
-        c if c == quote => quote,
-        c if is_printable(c) => return out.push(c),
-        c => {
-            let code = c as u32;
-            let written = match code {
-                0..=0x1f | 0x7f => write!(out, "\\x{code:02x}"),
-                0x80..=0xffff => write!(out, "\\u{code:04x}"),
-                _ => write!(out, "\\U{code:08x}"),
-            };
-            return written.expect("a string takes all that is written");
-        }
-    };
-    out.push('\\');
-    out.push(short);
-}
-
-/// Letters, marks, numbers, punctuation, symbols and the ASCII space. Compat: Go's `strconv.IsPrint`.
-fn is_printable(c: char) -> bool {
-    match c {
-        ' '..='~' => true,
-        '\0'..='\u{9f}' => false,
-        // The standard library asks the same question when it prints a string that does not begin
-        // with the character, and answers with an escape where it is not printable.
-        _ => {
-            let mut pair = String::from("a");
-            pair.push(c);
-            pair.escape_debug().nth(1) == Some(c)
-        }
-    }
 }
 
 /// Reads a quoted string with its quotes. Compat: `util/strutil/quote.go`.
@@ -146,30 +94,12 @@ fn push_char(bytes: &mut Vec<u8>, c: char) {
     bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
-/// Why a number cannot be read, in the words of Go's `strconv.NumError`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NumberError {
-    Syntax,
-    Range,
-}
-
-impl NumberError {
-    /// `strconv.ParseFloat: parsing "1e999": value out of range`.
-    pub(super) fn text(self, function: &str, input: &str) -> String {
-        let reason = match self {
-            Self::Syntax => "invalid syntax",
-            Self::Range => "value out of range",
-        };
-        format!("strconv.{function}: parsing {}: {reason}", quote(input))
-    }
-}
-
 /// Reads a number token: first as an integer literal of Go (decimal, `0x`, `0b`, `0o`, octal with a
 /// leading zero), then as a float. Compat: `parser.number` in `promql/parser/parse.go`.
-pub(super) fn parse_number(text: &str) -> Result<f64, NumberError> {
+pub(super) fn parse_number(text: &str) -> Result<f64, ParseFloatError> {
     match parse_integer(text) {
         Some(number) => Ok(number as f64),
-        None => parse_float(text),
+        None => parse_go_float(text),
     }
 }
 
@@ -193,27 +123,6 @@ fn parse_integer(text: &str) -> Option<i64> {
         );
     }
     value
-}
-
-fn parse_float(text: &str) -> Result<f64, NumberError> {
-    if text.eq_ignore_ascii_case("inf") {
-        return Ok(f64::INFINITY);
-    }
-    if text.eq_ignore_ascii_case("nan") {
-        return Ok(f64::NAN);
-    }
-    if !underscores_are_well_placed(text) {
-        return Err(NumberError::Syntax);
-    }
-    let plain: String = text.chars().filter(|c| *c != '_').collect();
-    if !plain.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-')) {
-        return Err(NumberError::Syntax);
-    }
-    match plain.parse::<f64>() {
-        Ok(value) if value.is_infinite() => Err(NumberError::Range),
-        Ok(value) => Ok(value),
-        Err(_) => Err(NumberError::Syntax),
-    }
 }
 
 /// Underscores must stand between digits, or between a base prefix and a digit.

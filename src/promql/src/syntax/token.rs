@@ -1,10 +1,9 @@
 //! The tokens of the language and the words by which error messages call them.
 //! How text becomes tokens stands in `lexer`.
 
-use super::{
-    AggregateOp, Span,
-    literal::{quote, quote_prefix},
-};
+use prom_model::quote_go;
+
+use super::{AggregateOp, Span, literal::quote_prefix};
 
 /// How many characters of a long token an error message shows.
 const SHOWN_CHARS_MAX: usize = 10;
@@ -232,8 +231,8 @@ impl TokenKind {
     pub(super) fn describe(self, text: &str) -> String {
         match self {
             Self::EndOfInput => "end of input".to_owned(),
-            Self::Identifier => format!("identifier {}", quote(text)),
-            Self::MetricIdentifier => format!("metric identifier {}", quote(text)),
+            Self::Identifier => format!("identifier {}", quote_go(text)),
+            Self::MetricIdentifier => format!("metric identifier {}", quote_go(text)),
             Self::String => format!("string {}", shown(text)),
             Self::Number => format!("number {}", shown(text)),
             Self::Duration => format!("duration {}", shown(text)),
@@ -336,6 +335,6 @@ fn shown(text: &str) -> String {
     if text.len() > SHOWN_CHARS_MAX {
         format!("{}...", quote_prefix(text, SHOWN_CHARS_MAX))
     } else {
-        quote(text)
+        quote_go(text)
     }
 }

@@ -1,8 +1,10 @@
 //! The modes of series descriptions: values, histograms, lists of bucket counts.
 
+use prom_model::quote_go;
+
 use super::{Lexer, Mode, Step, is_alpha, is_space, starts_number};
 use crate::syntax::{
-    literal::{quote, quote_char},
+    literal::quote_char,
     token::{TokenKind, histogram_word, keyword},
 };
 
@@ -65,7 +67,7 @@ impl Lexer<'_> {
                 self.fail("missing `:` for histogram descriptor")
             }
             Some(kind) => Ok(Some(kind)),
-            None => self.fail(format!("bad histogram descriptor found: {}", quote(word))),
+            None => self.fail(format!("bad histogram descriptor found: {}", quote_go(word))),
         }
     }
 

@@ -1,11 +1,13 @@
 //! Operands: literals, parentheses, calls, aggregations.
 
+use prom_model::quote_go;
+
 use super::{Halt, Node, Parsed, Parser};
 use crate::{
     functions::function,
     syntax::{
         Aggregate, AggregateOp, Call, Expr, ExprKind, Span, UnaryOp,
-        literal::{parse_number, quote, unquote},
+        literal::{parse_number, unquote},
         token::{Token, TokenKind},
     },
 };
@@ -99,10 +101,10 @@ impl Parser<'_> {
         let args = *args;
         let text = self.text(name);
         let Some(function) = function(text) else {
-            return self.fail(name.span, format!("unknown function with name {}", quote(text)));
+            return self.fail(name.span, format!("unknown function with name {}", quote_go(text)));
         };
         if function.is_experimental && !self.options.experimental_functions {
-            return self.fail(name.span, format!("function {} is not enabled", quote(text)));
+            return self.fail(name.span, format!("function {} is not enabled", quote_go(text)));
         }
         let span = Span { start: name.span.start, end: args.end };
         let kind = ExprKind::Call(Call { function, args: args.exprs });
@@ -217,10 +219,8 @@ impl Parser<'_> {
     pub(super) fn number_value(&mut self, token: Token) -> Parsed<f64> {
         let text = self.text(token);
         match token.kind {
-            TokenKind::Number => parse_number(text).or_else(|err| {
-                let err = err.text("ParseFloat", text);
-                self.fail(token.span, format!("error parsing number: {err}"))
-            }),
+            TokenKind::Number => parse_number(text)
+                .or_else(|err| self.fail(token.span, format!("error parsing number: {err}"))),
             TokenKind::Duration => match prom_model::parse_duration(text) {
                 Ok(ms) => Ok((ms / 1_000) as f64 + (ms % 1_000) as f64 / 1e3),
                 Err(err) => self.fail(token.span, err.to_string()),
@@ -234,7 +234,7 @@ impl Parser<'_> {
         match unquote(text) {
             Some(text) => Ok(text),
             None => {
-                let message = format!("error unquoting string {}: invalid syntax", quote(text));
+                let message = format!("error unquoting string {}: invalid syntax", quote_go(text));
                 self.fail(token.span, message)
             }
         }

@@ -1,12 +1,11 @@
 //! Series descriptions of test scripts and unit tests: `metric{a="b"} 1+2x3 _x5 stale {{count:3}}`.
 //! Repetitions are kept as written, so that `0x1000000000` costs nothing until someone unfolds it.
 
-use prom_model::{Labels, LabelsBuilder, METRIC_NAME, stale_nan};
+use prom_model::{Labels, LabelsBuilder, METRIC_NAME, quote_go, stale_nan};
 
 use super::{Halt, Parsed, Parser};
 use crate::syntax::{
     ResetHint, Span, UnaryOp,
-    literal::quote,
     token::{HistogramKey, Token, TokenKind},
 };
 
@@ -215,7 +214,7 @@ impl Parser<'_> {
         let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
         text.parse().or_else(|_| {
             let reason = if is_digits { "value out of range" } else { "invalid syntax" };
-            let text = quote(text);
+            let text = quote_go(text);
             let message = format!(
                 "invalid repetition in series values: strconv.ParseUint: parsing {text}: {reason}"
             );

@@ -1,0 +1,116 @@
+//! The tree as indented text, as `/api/v1/format_query` answers. What fits on a line stays on one.
+//! Compat: `promql/parser/prettier.go`.
+
+use std::fmt::{self, Write};
+
+use super::{
+    Expr, ExprKind,
+    print::{aggregate_head, operator, subquery_suffix},
+};
+
+/// Longer expressions are split.
+const LINE_SIZE_BYTES_MAX: usize = 100;
+const INDENT: &str = "  ";
+/// Deeper levels are not indented further, so that the text grows with the query only.
+const INDENT_LEVELS_MAX: usize = 100;
+
+/// Prints the expression over as many lines as it needs.
+pub fn pretty(expr: &Expr) -> String {
+    let mut out = String::new();
+    write_pretty(&mut out, expr, 0, true).expect("a string takes all that is written");
+    out
+}
+
+/// The first line is indented unless something stands before it.
+fn write_pretty(out: &mut String, expr: &Expr, level: usize, is_first: bool) -> fmt::Result {
+    if fits(expr) {
+        // Compat: a subquery that fits is not indented.
+        let is_subquery = matches!(expr.kind, ExprKind::Subquery(_));
+        indent(out, if is_first && !is_subquery { level } else { 0 });
+        return write!(out, "{expr}");
+    }
+    match &expr.kind {
+        ExprKind::Binary(binary) => {
+            write_pretty(out, &binary.lhs, level + 1, is_first)?;
+            out.push('\n');
+            indent(out, level);
+            operator(out, binary)?;
+            out.push('\n');
+            return write_pretty(out, &binary.rhs, level + 1, true);
+        }
+        ExprKind::Subquery(subquery) => {
+            write_pretty(out, &subquery.operand, level, is_first)?;
+            return subquery_suffix(out, subquery);
+        }
+        _ => {}
+    }
+    indent(out, if is_first { level } else { 0 });
+    match &expr.kind {
+        ExprKind::Aggregate(aggregate) => {
+            aggregate_head(out, aggregate)?;
+            open(out);
+            if let Some(param) = &aggregate.param {
+                write_pretty(out, param, level + 1, true)?;
+                out.push_str(",\n");
+            }
+            write_pretty(out, &aggregate.operand, level + 1, true)?;
+            close(out, level);
+        }
+        ExprKind::Call(call) => {
+            out.push_str(call.function.name);
+            open(out);
+            for (i, arg) in call.args.iter().enumerate() {
+                out.push_str(if i > 0 { ",\n" } else { "" });
+                write_pretty(out, arg, level + 1, true)?;
+            }
+            close(out, level);
+        }
+        ExprKind::Paren(inner) => {
+            open(out);
+            write_pretty(out, inner, level + 1, true)?;
+            close(out, level);
+        }
+        ExprKind::Unary { op, operand } => {
+            out.push_str(op.as_str());
+            write_pretty(out, operand, level, false)?;
+        }
+        // Leaves are never split.
+        _ => write!(out, "{expr}")?,
+    }
+    Ok(())
+}
+
+fn open(out: &mut String) {
+    out.push_str("(\n");
+}
+
+fn close(out: &mut String, level: usize) {
+    out.push('\n');
+    indent(out, level);
+    out.push(')');
+}
+
+fn indent(out: &mut String, level: usize) {
+    for _ in 0..level.min(INDENT_LEVELS_MAX) {
+        out.push_str(INDENT);
+    }
+}
+
+/// Prints no further than a line, as this is asked of every node.
+fn fits(expr: &Expr) -> bool {
+    let mut line = Line { room_bytes: LINE_SIZE_BYTES_MAX };
+    write!(line, "{expr}").is_ok()
+}
+
+/// Counts what is written and refuses what is too much.
+#[derive(Debug)]
+struct Line {
+    room_bytes: usize,
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.room_bytes = self.room_bytes.checked_sub(text.len()).ok_or(fmt::Error)?;
+        Ok(())
+    }
+}
