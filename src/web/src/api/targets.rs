@@ -1,0 +1,1 @@
+//! `/targets`, `/scrape_pools` and the metadata that targets tell about their metrics.
