@@ -35,6 +35,7 @@ mod metrics;
 mod one_shot;
 mod panic;
 mod probe;
+mod refusal;
 mod service;
 mod step;
 mod supervisor;
@@ -54,6 +55,7 @@ pub use machine::{
 };
 pub use one_shot::{CommandEnd, run_command};
 pub use probe::probe_routes;
+pub use refusal::fail_at_start;
 pub use service::{Failure, Options, Places, Preparation, Service};
 pub use step::{ReloadCause, ReloadStep, Step};
 pub use systemd::{Inherited, Sockets};
