@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use prom_model::{NameValidation, format_duration, format_float_f, format_float_g, quote_go};
+use prom_model::{
+    NameValidation, format_duration, format_float_f, format_float_g, quote_go, quote_go_bytes,
+};
 
 use super::{
     Aggregate, AtModifier, Binary, BinaryOp, DurationExpr, DurationKind, Expr, ExprKind,
@@ -28,7 +30,10 @@ impl Display for Before<'_> {
         let is_arithmetic = self.is_arithmetic;
         match &self.expr.kind {
             ExprKind::Number { value, is_duration } => number(f, *value, *is_duration),
-            ExprKind::String(text) => f.write_str(&quote_go(text)),
+            ExprKind::String(literal) => f.write_str(&match &literal.bytes {
+                Some(bytes) => quote_go_bytes(bytes),
+                None => quote_go(&literal.text),
+            }),
             ExprKind::Vector(vector) => {
                 matchers(f, vector)?;
                 at(f, vector.at)?;
