@@ -34,6 +34,7 @@ mod machine;
 mod metrics;
 mod one_shot;
 mod panic;
+mod picture;
 mod probe;
 mod refusal;
 mod service;
@@ -41,6 +42,15 @@ mod step;
 mod supervisor;
 mod systemd;
 mod view;
+
+#[cfg(test)]
+mod table {
+    pub(crate) mod check;
+    pub(crate) mod generate;
+    pub(crate) mod locate;
+    pub(crate) mod raw;
+    mod tests;
+}
 
 pub use blocking::{BlockingError, BlockingPool, PoolLimits};
 pub use control::{ask_reload, ask_status, serve_control};
@@ -54,6 +64,7 @@ pub use machine::{
     command, lifecycle, reload, target,
 };
 pub use one_shot::{CommandEnd, run_command};
+pub use picture::picture;
 pub use probe::probe_routes;
 pub use refusal::fail_at_start;
 pub use service::{Failure, Options, Places, Preparation, Service};

@@ -123,6 +123,7 @@ pub(crate) fn read(text: &str) -> Result<Machine, Vec<Problem>> {
         return Ok(machine);
     }
     checker.problems.sort_by_key(|problem| problem.line);
+    checker.problems.dedup();
     Err(checker.problems)
 }
 
