@@ -43,15 +43,6 @@ mod supervisor;
 mod systemd;
 mod view;
 
-#[cfg(test)]
-mod table {
-    pub(crate) mod check;
-    pub(crate) mod generate;
-    pub(crate) mod locate;
-    pub(crate) mod raw;
-    mod tests;
-}
-
 pub use blocking::{BlockingError, BlockingPool, PoolLimits};
 pub use control::{ask_reload, ask_status, serve_control};
 pub use driver::run;
@@ -73,3 +64,13 @@ pub use systemd::{Inherited, Sockets};
 pub use view::{
     ConditionView, LifecycleView, MachineView, Passage, ReloadView, StateView, TransitionView,
 };
+
+// The build script compiles these files; here they are only tested.
+#[cfg(test)]
+mod table {
+    pub(crate) mod check;
+    pub(crate) mod generate;
+    pub(crate) mod locate;
+    pub(crate) mod raw;
+    mod tests;
+}

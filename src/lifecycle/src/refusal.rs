@@ -26,6 +26,7 @@ fn tell(failure: &Failure, notifier: &Notifier) {
         news.push(NotifyState::Errno(errno.unsigned_abs()));
     }
     notifier.send(&news);
+    notifier.send_last_words();
 }
 
 fn exit_code(failure: &Failure) -> u8 {

@@ -217,6 +217,11 @@ impl Bench {
 }
 
 impl Manager {
+    /// For a script that listens while the bench plays.
+    fn twin(&self) -> Self {
+        Self { socket: self.socket.try_clone().unwrap(), _folder: tempfile::tempdir().unwrap() }
+    }
+
     /// All datagrams since the last look, their lines joined by a bar.
     fn heard(&self) -> Vec<String> {
         let mut buffer = [0; 8_192];

@@ -201,6 +201,81 @@ mod tests {
         assert!(cut.ends_with("...") && cut.len() <= STATUS_SIZE_BYTES_MAX, "{}", cut.len());
     }
 
+    fn heard(socket: &UnixDatagram) -> Vec<String> {
+        let mut buffer = [0; 256];
+        socket.set_nonblocking(true).unwrap();
+        let next = || socket.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec());
+        std::iter::from_fn(next).map(|text| String::from_utf8(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn news_wait_for_a_service_manager_that_does_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let notifier = Notifier::to_path(&path).unwrap();
+        let mut sent_count = 0;
+        let outbox_count = || notifier.socket.as_ref().unwrap().outbox.lock().unwrap().len();
+        while outbox_count() < OUTBOX_COUNT_MAX {
+            sent_count += 1;
+            notifier.send(&[NotifyState::Status(&sent_count.to_string())]);
+        }
+        // The oldest of those that wait makes room.
+        notifier.send(&[NotifyState::Status("last")]);
+        let in_time_count = sent_count - OUTBOX_COUNT_MAX;
+        let mut read = heard(&manager);
+        while outbox_count() > 0 {
+            notifier.flush();
+            read.extend(heard(&manager));
+        }
+        let numbers = (1..=sent_count).filter(|number| *number != in_time_count + 1);
+        let expected = numbers.map(|number| format!("STATUS={number}"));
+        let expected: Vec<String> = expected.chain(["STATUS=last".to_owned()]).collect();
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn the_last_words_wait_for_the_service_manager() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let notifier = Notifier::to_path(&path).unwrap();
+        for number in 0..OUTBOX_COUNT_MAX / 2 {
+            notifier.send(&[NotifyState::Status(&number.to_string())]);
+        }
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 256];
+            let mut read = || manager.recv(&mut buffer).map(|length| buffer[..length].to_vec());
+            let words: Vec<_> = (0..OUTBOX_COUNT_MAX / 2).map(|_| read().unwrap()).collect();
+            words.last().cloned()
+        });
+        notifier.send_last_words();
+        let last = format!("STATUS={}", OUTBOX_COUNT_MAX / 2 - 1);
+        assert_eq!(reader.join().unwrap(), Some(last.into_bytes()));
+    }
+
+    #[test]
+    fn the_socket_may_have_an_abstract_name() {
+        let name = format!("prom-lifecycle-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let manager = UnixDatagram::bind_addr(&address).unwrap();
+        let notifier = Notifier::to_path(Path::new(&format!("@{name}"))).unwrap();
+        notifier.send(&[NotifyState::Ready, NotifyState::Status("good")]);
+        assert_eq!(heard(&manager), ["READY=1\nSTATUS=good"]);
+    }
+
+    #[test]
+    fn a_service_manager_that_has_gone_harms_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let notifier = Notifier::to_path(&path).unwrap();
+        drop(manager);
+        notifier.send(&[NotifyState::Ready]);
+        notifier.send_last_words();
+        Notifier::default().send(&[NotifyState::Ready]);
+    }
+
     #[test]
     fn names_of_sockets_are_what_the_service_manager_takes() {
         let check = |name: &str, expected: &str| assert_eq!(fd_name(name), expected);

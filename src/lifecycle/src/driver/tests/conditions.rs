@@ -82,8 +82,7 @@ async fn only_steps_answer_for_steps() {
 async fn the_watchdog_starves_while_a_heart_is_silent() {
     let watchdog = Some(Duration::from_secs(30));
     let mut bench = Bench::with(Fake::default(), |_| {}, watchdog);
-    let socket = bench.manager.socket.try_clone().unwrap();
-    let manager = Manager { socket, _folder: tempfile::tempdir().unwrap() };
+    let manager = bench.manager.twin();
     let pings = || manager.heard().iter().filter(|news| news.as_str() == "WATCHDOG=1").count();
     let play = bench.play(async |player| {
         player.until(State::Ready).await;
@@ -154,9 +153,11 @@ async fn a_listener_can_be_kept_and_forgotten() {
 #[tokio::test(start_paused = true)]
 async fn the_history_forgets_the_oldest() {
     let mut bench = Bench::new(Fake::default());
+    let manager = bench.manager.twin();
     let play = bench.play(async |player| {
         player.until(State::Ready).await;
         for _ in 0..HISTORY_COUNT_MAX {
+            manager.heard();
             player.handle.raise(Event::DiskLow, "disk");
             player.until(State::Degraded).await;
             player.handle.raise(Event::DiskRecovered, "disk");

@@ -38,7 +38,7 @@ async fn a_task_that_does_not_end_is_cut_off_at_the_deadline() {
         assert_eq!(bench.manager.heard_last(), format!("STATUS={expected}|ERRNO=110"));
         assert!(!bench.journal().contains(&"close"), "the storage is still in use");
     };
-    check(None, "Stopping for 80s, waiting for scrape loop").await;
+    check(None, "Stopping for 50s, waiting for scrape loop").await;
     check(Some(Duration::from_secs(5)), "Stopping for 5s, waiting for scrape loop").await;
 }
 

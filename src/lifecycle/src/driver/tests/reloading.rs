@@ -182,9 +182,9 @@ async fn an_overdue_reload_is_given_up_and_the_next_waits_for_its_step() {
         while player.handle.state() != State::Reloading {
             tokio::task::yield_now().await;
         }
-        tokio::time::advance(Duration::from_secs(301)).await;
+        tokio::time::advance(Duration::from_secs(121)).await;
         let reason = first.await.unwrap_err();
-        assert_eq!(reason, "Reloading for 301s, waiting for preparing the configuration");
+        assert_eq!(reason, "Reloading for 121s, waiting for preparing the configuration");
         let second = player.handle.request_reload(ASKED);
         while player.handle.state() != State::Reloading {
             tokio::task::yield_now().await;

@@ -168,10 +168,7 @@ async fn progress_is_shown_and_buys_time_only_while_it_moves() {
         Ok(())
     });
     let mut bench = Bench::new(Fake { open, ..Fake::default() });
-    let manager = Manager {
-        socket: bench.manager.socket.try_clone().unwrap(),
-        _folder: tempfile::tempdir().unwrap(),
-    };
+    let manager = bench.manager.twin();
     let play = bench.play(async |player| {
         while player.handle.state() != State::ConfigLoaded {
             tokio::task::yield_now().await;
