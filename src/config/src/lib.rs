@@ -17,9 +17,12 @@
 
 mod checked;
 mod error;
+mod key_path;
 mod load;
+mod near_miss;
 mod secret;
 mod watch;
+mod yaml;
 
 pub use checked::{
     AlertingConfig, AlertmanagerConfig, Config, GlobalConfig, HttpAuth, HttpClientConfig,
