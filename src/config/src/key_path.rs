@@ -41,15 +41,6 @@ impl<'p> KeyPath<'p> {
         steps.reverse();
         steps
     }
-
-    /// The last key on the way, over indexes.
-    pub(crate) fn last_key(&self) -> Option<&'p str> {
-        match self.step {
-            Step::Key(key) => Some(key),
-            Step::Index(_) => self.parent?.last_key(),
-            Step::Top => None,
-        }
-    }
 }
 
 impl fmt::Display for KeyPath<'_> {
@@ -86,7 +77,6 @@ mod tests {
         assert_eq!(KeyPath::TOP.to_string(), "");
         assert_eq!(job.to_string(), "scrape_configs[3]");
         assert_eq!(labels.key("a.b").to_string(), "scrape_configs[3].labels.\"a.b\"");
-        assert_eq!(job.last_key(), Some("scrape_configs"));
         assert_eq!(labels.steps().len(), 3);
     }
 }

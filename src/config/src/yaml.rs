@@ -10,7 +10,7 @@ mod fields;
 mod scalar;
 mod text;
 
-pub(crate) use decode::{Decoded, KnownKey, Schema, decode};
+pub(crate) use decode::{Decoded, ERROR_COUNT_MAX, KnownKey, Schema, decode};
 pub(crate) use document::{Document, Fault};
 pub(crate) use text::to_text;
 

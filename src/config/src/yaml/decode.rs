@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, cell::RefCell, fmt};
 
+use prom_model::quote_go_bytes;
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
@@ -24,6 +25,11 @@ pub(crate) const ERROR_COUNT_MAX: usize = 500;
 /// Longest value that a message shows whole, in bytes. Compat: go-yaml.
 const SHOWN_VALUE_SIZE_MAX: usize = 10;
 
+/// Stands for the type of a key in a set of labels.
+pub(super) const LABEL_NAME: &str = "label name";
+/// Deepest nesting of values whose type is left open.
+const OPEN_DEPTH_MAX: usize = 64;
+
 /// What a family of files says about its keys beyond the raw types.
 ///
 /// A raw struct is renamed to the type Prometheus names in its messages, followed by `#` and a name of its
@@ -34,13 +40,17 @@ pub(crate) struct Schema {
     pub(crate) known_keys: fn(struct_name: &str) -> &'static [KnownKey],
     /// The type Prometheus names for a key's value, where it is not that of a plain scalar.
     pub(crate) type_name: fn(struct_name: &str, key: &str) -> Option<&'static str>,
+    /// The keys of an inlined struct. A raw struct inlines another by a field whose name begins with `#`;
+    /// the same name stands for the inlined struct in this schema.
+    pub(crate) inline_fields: fn(inline: &str) -> &'static [&'static str],
 }
 
 /// A key that is known but not supported.
 #[derive(Debug)]
 pub(crate) struct KnownKey {
     pub(crate) name: &'static str,
-    /// Values that say nothing, as `false` or an empty mapping, may stand.
+    /// Whether a value says nothing and may stand, as `false` or the empty mapping `{}`; null and the
+    /// empty list always may.
     pub(crate) is_harmless: fn(text: &str) -> bool,
 }
 
@@ -104,6 +114,11 @@ impl Scope<'_> {
         if state.errors.len() < ERROR_COUNT_MAX {
             state.errors.push(self.error(kind, node, path, message, hint));
         }
+    }
+
+    /// Whether further mistakes would not be listed anyway.
+    pub(super) fn is_full(&self) -> bool {
+        self.state.borrow().errors.len() >= ERROR_COUNT_MAX
     }
 
     /// The mistake that ends reading.
@@ -215,9 +230,11 @@ impl<'s, 'p> Decoder<'s, 'p> {
     pub(super) fn meaning(&self) -> Result<Option<Meaning>, Stop> {
         let node = self.scope.document.node(self.node);
         match &node.kind {
-            Kind::Scalar { text, is_plain } => scalar::resolve(text, *is_plain, node.tag.as_deref())
-                .map(Some)
-                .map_err(|message| self.scope.stop(self.node, self.path, message)),
+            Kind::Scalar { text, is_plain } => {
+                scalar::resolve(text, *is_plain, node.tag.as_deref())
+                    .map(Some)
+                    .map_err(|message| self.scope.stop(self.node, self.path, message))
+            }
             _ => Ok(None),
         }
     }
@@ -247,12 +264,15 @@ impl<'s, 'p> Decoder<'s, 'p> {
             return Err(self.scope.stop(self.node, self.path, message));
         };
         String::from_utf8(bytes).map(Some).or_else(|err| {
-            let what = match self.type_name {
-                Some("label name") => "a valid label name",
-                Some("model.LabelValue" | "string") => "a valid label value",
-                _ => "valid UTF-8",
+            let shown = quote_go_bytes(err.as_bytes());
+            let message = match self.type_name {
+                Some(LABEL_NAME) => format!("{shown} is not a valid label name"),
+                Some("model.LabelValue" | "string") => {
+                    format!("{shown} is not a valid label value")
+                }
+                // It may be a secret (I3).
+                _ => "!!binary value is not valid UTF-8".to_owned(),
             };
-            let message = format!("\"{}\" is not {what}", err.as_bytes().escape_ascii());
             self.scope.report(ErrorKind::Check, self.node, self.path, message, None);
             Ok(None)
         })
@@ -359,6 +379,10 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
     /// For values whose type the raw type leaves open.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
         let (at, _guard) = self.enter()?;
+        if at.path.steps().len() > OPEN_DEPTH_MAX {
+            let message = format!("more than {OPEN_DEPTH_MAX} levels of values");
+            return Err(at.scope.stop(at.node, at.path, message));
+        }
         match (at.kind(), at.meaning()?) {
             (Kind::Sequence(_), _) => at.deserialize_seq(visitor),
             (Kind::Mapping(_), _) => at.deserialize_map(visitor),

@@ -53,7 +53,10 @@ pub(super) struct Node<'t> {
 #[derive(Debug)]
 pub(super) enum Kind<'t> {
     /// `is_plain` says that nothing was quoted, so that the text decides the type.
-    Scalar { text: Cow<'t, str>, is_plain: bool },
+    Scalar {
+        text: Cow<'t, str>,
+        is_plain: bool,
+    },
     Sequence(Vec<NodeId>),
     Mapping(Vec<(NodeId, NodeId)>),
     Alias(NodeId),

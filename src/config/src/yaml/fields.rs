@@ -2,14 +2,21 @@
 
 use std::{borrow::Cow, slice, vec};
 
-use serde::de::{DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess};
+use prom_model::quote_go;
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor},
+};
 
 use super::{
-    decode::{Decoder, KnownKey, Stop, go_name},
+    decode::{Decoder, KnownKey, LABEL_NAME, Schema, Stop, go_name},
     document::{Kind, NodeId},
     scalar::Meaning,
 };
 use crate::{error::ErrorKind, near_miss::near_miss};
+
+/// Longest chain of mappings that are merged into each other.
+const MERGE_DEPTH_MAX: usize = 64;
 
 /// The entries of a sequence.
 pub(super) struct Elements<'s, 'p> {
@@ -51,8 +58,14 @@ pub(super) struct Entries<'s, 'p> {
 
 struct Pair<'s> {
     name: Cow<'s, str>,
-    value: NodeId,
+    value: Value<'s>,
     type_name: Option<&'static str>,
+}
+
+enum Value<'s> {
+    Node(NodeId),
+    /// The keys of an inlined struct.
+    Inline(Vec<Pair<'s>>),
 }
 
 impl<'s, 'p> Entries<'s, 'p> {
@@ -65,15 +78,15 @@ impl<'s, 'p> Entries<'s, 'p> {
         let type_name = parent.type_name.and_then(element_type);
         let mut pairs: Vec<Pair<'s>> = Vec::new();
         let mut names = std::collections::HashSet::new();
-        walk(parent, &mut |at, key, name, value, _| {
+        walk(parent, &mut |entry| {
+            let Entry { at, name, value, .. } = entry;
             if names.insert(name.clone()) {
-                pairs.push(Pair { name, value, type_name });
+                pairs.push(Pair { name, value: Value::Node(value), type_name });
             } else {
-                let message = format!("key {name:?} already set in map");
+                let message = format!("key {} already set in map", quote_go(&name));
                 let value = at.scope.document.resolve(value);
                 at.scope.report(ErrorKind::Unmarshal, value, &at.path.key(&name), message, None);
             }
-            let _ = key;
         })?;
         Ok(Self { parent, pairs: pairs.into_iter(), value: None })
     }
@@ -85,12 +98,14 @@ impl<'s, 'p> Entries<'s, 'p> {
         struct_name: &'static str,
         fields: &'static [&'static str],
     ) -> Result<Self, Stop> {
+        let shape = Shape { struct_name, fields, schema: parent.scope.schema };
         let mut pairs: Vec<Pair<'s>> = Vec::new();
         let mut own_names: Vec<Cow<'s, str>> = Vec::new();
-        walk(parent, &mut |at, key, name, value, is_merged| {
-            if !fields.contains(&name.as_ref()) {
-                return unknown_key(at, struct_name, fields, (key, &name, value));
-            }
+        walk(parent, &mut |entry| {
+            let Some((holder, inline)) = shape.holder(&entry.name) else {
+                return unknown_key(&entry, &shape);
+            };
+            let Entry { at, key, name, value, is_merged } = entry;
             if !is_merged && own_names.contains(&name) {
                 let type_name = go_name(struct_name);
                 let message = format!("field {name} already set in type {type_name}");
@@ -100,11 +115,64 @@ impl<'s, 'p> Entries<'s, 'p> {
             if !is_merged {
                 own_names.push(name.clone());
             }
-            let type_name = (at.scope.schema.type_name)(struct_name, &name);
-            pairs.retain(|pair| pair.name != name);
-            pairs.push(Pair { name, value, type_name });
+            let type_name = (shape.schema.type_name)(holder, &name);
+            let list = if inline { inlined(&mut pairs, holder) } else { &mut pairs };
+            list.retain(|pair| pair.name != name);
+            list.push(Pair { name, value: Value::Node(value), type_name });
         })?;
         Ok(Self { parent, pairs: pairs.into_iter(), value: None })
+    }
+}
+
+/// The list that collects the keys of an inlined struct.
+fn inlined<'l, 's>(pairs: &'l mut Vec<Pair<'s>>, holder: &'static str) -> &'l mut Vec<Pair<'s>> {
+    let at = pairs.iter().position(|pair| pair.name == holder).unwrap_or_else(|| {
+        let value = Value::Inline(Vec::new());
+        pairs.push(Pair { name: Cow::Borrowed(holder), value, type_name: None });
+        pairs.len() - 1
+    });
+    match &mut pairs[at].value {
+        Value::Inline(list) => list,
+        Value::Node(_) => unreachable!("no key begins with a number sign"),
+    }
+}
+
+/// Which keys a raw struct has, its inlined structs included.
+struct Shape<'s> {
+    struct_name: &'static str,
+    fields: &'static [&'static str],
+    schema: &'s Schema,
+}
+
+impl Shape<'_> {
+    /// The struct that has a key, and whether it is an inlined one.
+    fn holder(&self, key: &str) -> Option<(&'static str, bool)> {
+        if self.own_fields().any(|field| field == key) {
+            return Some((self.struct_name, false));
+        }
+        let has_key = |inline: &&'static str| (self.schema.inline_fields)(inline).contains(&key);
+        self.inlines().find(has_key).map(|inline| (inline, true))
+    }
+
+    fn own_fields(&self) -> impl Iterator<Item = &'static str> {
+        self.fields.iter().copied().filter(|field| !field.starts_with('#'))
+    }
+
+    fn inlines(&self) -> impl Iterator<Item = &'static str> {
+        self.fields.iter().copied().filter(|field| field.starts_with('#'))
+    }
+
+    fn known_keys(&self) -> impl Iterator<Item = &'static KnownKey> {
+        std::iter::once(self.struct_name)
+            .chain(self.inlines())
+            .flat_map(|name| (self.schema.known_keys)(name))
+    }
+
+    /// All keys that mean something.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.own_fields()
+            .chain(self.inlines().flat_map(|inline| (self.schema.inline_fields)(inline)).copied())
+            .chain(self.known_keys().map(|known| known.name))
     }
 }
 
@@ -123,54 +191,96 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Stop> {
         let pair = self.value.take().expect("serde asks for a key before its value");
-        let path = self.parent.path.key(&pair.name);
-        seed.deserialize(Decoder::new(self.parent.scope, pair.value, &path, pair.type_name))
+        let pairs = match pair.value {
+            Value::Inline(pairs) => pairs.into_iter(),
+            Value::Node(node) => {
+                let path = self.parent.path.key(&pair.name);
+                let decoder = Decoder::new(self.parent.scope, node, &path, pair.type_name);
+                return seed.deserialize(decoder);
+            }
+        };
+        seed.deserialize(InlineDecoder(Entries { parent: self.parent, pairs, value: None }))
     }
 }
 
-/// Receives the mapping, the key's node, its text, the value and whether the pair was merged in.
-type Visit<'v, 's, 'p> = dyn FnMut(Decoder<'s, 'p>, NodeId, Cow<'s, str>, NodeId, bool) + 'v;
+/// Decodes an inlined struct from the keys its holder set aside.
+struct InlineDecoder<'s, 'p>(Entries<'s, 'p>);
+
+impl<'de> Deserializer<'de> for InlineDecoder<'_, '_> {
+    type Error = Stop;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        visitor.visit_map(self.0)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// A pair of a mapping on its way into a raw type.
+struct Entry<'s, 'p> {
+    /// The mapping that holds the pair.
+    at: Decoder<'s, 'p>,
+    key: NodeId,
+    name: Cow<'s, str>,
+    value: NodeId,
+    is_merged: bool,
+}
+
+type Visit<'v, 's, 'p> = dyn FnMut(Entry<'s, 'p>) + 'v;
 
 /// Visits the pairs of a mapping and of those merged into it, in the order in which they count.
 fn walk<'s, 'p>(at: Decoder<'s, 'p>, visit: &mut Visit<'_, 's, 'p>) -> Result<(), Stop> {
-    walk_merged(at, false, visit)
+    walk_merged(at, 0, visit)
 }
 
 fn walk_merged<'s, 'p>(
     at: Decoder<'s, 'p>,
-    is_merged: bool,
+    merge_depth: usize,
     visit: &mut Visit<'_, 's, 'p>,
 ) -> Result<(), Stop> {
     let Kind::Mapping(pairs) = at.kind() else { return Err(no_mapping(at)) };
     for &(key, value) in pairs {
         if is_merge(at, key) {
-            merge(Decoder { node: value, ..at }, visit)?;
+            merge(Decoder { node: value, ..at }, merge_depth + 1, visit)?;
             continue;
         }
         let (resolved, _guard) = at.scope.follow(key, at.path)?;
-        let type_name = Some("label name").filter(|_| at.type_name.is_some_and(is_label_map));
+        let type_name = Some(LABEL_NAME).filter(|_| at.type_name.is_some_and(is_label_map));
         let name = Decoder { node: resolved, type_name, ..at };
         let name = match name.kind() {
             Kind::Scalar { .. } => name.text("string")?,
             _ => Decoder { type_name: None, ..name }.text("string")?,
         };
         if let Some(name) = name {
-            visit(at, key, name, value, is_merged);
+            visit(Entry { at, key, name, value, is_merged: merge_depth > 0 });
         }
     }
     Ok(())
 }
 
 /// Merges a mapping or a sequence of mappings, of which earlier ones take precedence.
-fn merge<'s, 'p>(at: Decoder<'s, 'p>, visit: &mut Visit<'_, 's, 'p>) -> Result<(), Stop> {
+fn merge<'s, 'p>(
+    at: Decoder<'s, 'p>,
+    merge_depth: usize,
+    visit: &mut Visit<'_, 's, 'p>,
+) -> Result<(), Stop> {
+    if merge_depth > MERGE_DEPTH_MAX {
+        let message = format!("more than {MERGE_DEPTH_MAX} merges into each other");
+        return Err(at.scope.stop(at.node, at.path, message));
+    }
     let (node, _guard) = at.scope.follow(at.node, at.path)?;
     let target = Decoder { node, ..at };
     match target.kind() {
-        Kind::Mapping(_) => walk_merged(target, true, visit),
-        Kind::Sequence(children) if node == at.node => children.iter().rev().try_for_each(|child| {
-            let (node, _guard) = at.scope.follow(*child, at.path)?;
-            walk_merged(Decoder { node, ..at }, true, visit)
-        }),
+        Kind::Mapping(_) => walk_merged(target, merge_depth, visit),
+        Kind::Sequence(children) if node == at.node => {
+            children.iter().rev().try_for_each(|child| {
+                let (node, _guard) = at.scope.follow(*child, at.path)?;
+                walk_merged(Decoder { node, ..at }, merge_depth, visit)
+            })
+        }
         _ => Err(no_mapping(at)),
     }
 }
@@ -187,37 +297,36 @@ fn no_mapping(at: Decoder<'_, '_>) -> Stop {
 }
 
 /// Notes a key that the raw type does not have: unknown, or known and not supported.
-fn unknown_key(
-    at: Decoder<'_, '_>,
-    struct_name: &'static str,
-    fields: &'static [&'static str],
-    (key, name, value): (NodeId, &str, NodeId),
-) {
-    let known = (at.scope.schema.known_keys)(struct_name);
+fn unknown_key(entry: &Entry<'_, '_>, shape: &Shape<'_>) {
+    let Entry { at, key, name, value, .. } = entry;
     let path = at.path.key(name);
-    if let Some(known_key) = known.iter().find(|known| known.name == name) {
-        if !says_nothing(at, value, known_key) {
+    if let Some(known) = shape.known_keys().find(|known| known.name == *name) {
+        if !says_nothing(*at, *value, known, 0) {
             let message = format!("{name} is not supported by this build yet");
-            at.scope.report(ErrorKind::Unsupported, key, &path, message, None);
+            at.scope.report(ErrorKind::Unsupported, *key, &path, message, None);
         }
-        return;
+    } else if !at.scope.is_full() {
+        let message = format!("field {name} not found in type {}", go_name(shape.struct_name));
+        let hint = near_miss(name, shape.names()).map(|name| format!("did you mean {name}?"));
+        at.scope.report(ErrorKind::Unmarshal, *key, &path, message, hint);
     }
-    let message = format!("field {name} not found in type {}", go_name(struct_name));
-    let names = fields.iter().copied().chain(known.iter().map(|known| known.name));
-    let hint = near_miss(name, names).map(|name| format!("did you mean {name}?"));
-    at.scope.report(ErrorKind::Unmarshal, key, &path, message, hint);
 }
 
-/// Whether the value of an unsupported key asks for nothing: null, empty, or harmless.
-fn says_nothing(at: Decoder<'_, '_>, value: NodeId, key: &KnownKey) -> bool {
+/// Whether the value of an unsupported key asks for nothing: null, empty, harmless, or made of such.
+fn says_nothing(at: Decoder<'_, '_>, value: NodeId, known: &KnownKey, depth: usize) -> bool {
+    const DEPTH_MAX: usize = 4;
     let value = Decoder { node: at.scope.document.resolve(value), ..at };
     match value.kind() {
         Kind::Sequence(children) => children.is_empty(),
-        Kind::Mapping(pairs) => pairs.is_empty() && (key.is_harmless)("{}"),
+        Kind::Mapping(pairs) => {
+            (known.is_harmless)("{}")
+                && depth < DEPTH_MAX
+                && pairs.iter().all(|pair| says_nothing(at, pair.1, known, depth + 1))
+        }
         Kind::Scalar { text, .. } => match value.meaning() {
             Ok(Some(Meaning::Null)) => true,
-            Ok(Some(Meaning::Bool(value))) => (key.is_harmless)(if value { "true" } else { "false" }),
-            _ => (key.is_harmless)(text),
+            Ok(Some(Meaning::Bool(value))) => (known.is_harmless)(&value.to_string()),
+            _ => (known.is_harmless)(text),
         },
         Kind::Alias(_) => false,
     }

@@ -119,7 +119,8 @@ fn number(text: &str) -> Meaning {
 }
 
 fn float(text: &str) -> Meaning {
-    let is_plain = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+    let is_plain =
+        text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
     match text.parse::<f64>() {
         Ok(number) if is_plain && number.is_finite() => Meaning::Float(number),
         _ => Meaning::Text,

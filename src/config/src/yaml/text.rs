@@ -17,13 +17,13 @@ pub(crate) fn to_text(bytes: &[u8]) -> Result<Cow<'_, str>, Fault> {
     };
     let bad = text.char_indices().find(|&(i, c)| !is_printable(c) || (c == '\u{feff}' && i > 0));
     match bad {
-        Some((at, c)) => Err(fault(&text[..at], "control characters are not allowed").with_hint(
-            if c == '\0' {
+        Some((at, c)) => {
+            Err(fault(&text[..at], "control characters are not allowed").with_hint(if c == '\0' {
                 String::from("the file holds a zero byte: is it binary?")
             } else {
                 format!("the file holds the character U+{:04X}", u32::from(c))
-            },
-        )),
+            }))
+        }
         None => Ok(text),
     }
 }
@@ -54,7 +54,11 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Cow<'_, str>, Fault> 
             Err(_) => return Err(fault(&text, "unexpected low surrogate area")),
         }
     }
-    if rest.is_empty() { Ok(Cow::Owned(text)) } else { Err(fault(&text, "incomplete UTF-16 character")) }
+    if rest.is_empty() {
+        Ok(Cow::Owned(text))
+    } else {
+        Err(fault(&text, "incomplete UTF-16 character"))
+    }
 }
 
 /// What YAML calls printable.
