@@ -65,7 +65,7 @@ impl<'c> Checker<'c> {
     /// Checks the whole file.
     pub(crate) fn check(&mut self, raw: RawConfig) -> Sections {
         let top = KeyPath::TOP;
-        let global = self.global(raw.global.unwrap_or_default(), &top.key("global"));
+        let global = self.global(raw.global, &top.key("global"));
         let scrape_configs =
             self.scrape_configs(raw.scrape_configs, &global, &top.key("scrape_configs"));
         let alerting = self.alerting(

@@ -61,14 +61,14 @@ pub fn load_text(path: &Path, bytes: &[u8]) -> Result<Config, ConfigErrors> {
 }
 
 fn syntax_error(fault: Fault) -> ConfigError {
-    let Fault { line, column, message, hint } = fault;
+    let Fault { line, column, shown_line, message, hint } = fault;
     ConfigError {
         line,
         column,
         key_path: String::new(),
         message: message.into_owned(),
         hint,
-        kind: ErrorKind::Syntax,
+        kind: ErrorKind::Syntax { shown_line },
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn to_yaml(config: &Config) -> String {
     let alerting = &config.alerting;
     let mut top = Map::default();
     top.put("global", global(&config.global));
-    top.put("runtime", Map::default().with("gogc", config.runtime.gogc.to_string()));
+    top.put("runtime", Map::default().with("gogc", Value::Plain(config.runtime.gogc.to_string())));
     let alerting = Map::default()
         .with_list("alert_relabel_configs", alerting.alert_relabel_configs.iter().map(rule))
         .with_list("alertmanagers", alerting.alertmanagers.iter().map(alertmanager));
@@ -30,13 +30,12 @@ pub(crate) fn to_yaml(config: &Config) -> String {
 }
 
 fn global(global: &GlobalConfig) -> Map {
-    let default_protocols = ScrapeProtocol::DEFAULT.to_vec();
     let mut map = Map::default();
     map.put("scrape_interval", duration(global.scrape_interval));
     map.put("scrape_timeout", duration(global.scrape_timeout));
     map.put(
         "scrape_protocols",
-        protocols(global.scrape_protocols.as_ref().unwrap_or(&default_protocols)),
+        protocols(global.scrape_protocols.as_deref().unwrap_or(&ScrapeProtocol::DEFAULT)),
     );
     map.put("evaluation_interval", duration(global.evaluation_interval));
     if !global.rule_query_offset.is_zero() {
@@ -44,7 +43,7 @@ fn global(global: &GlobalConfig) -> Map {
     }
     let labels = global.external_labels.iter();
     map.put_map("external_labels", labels.map(|(name, value)| (name, value.into())).collect());
-    limits(&global.limits, &mut map);
+    limits(&global.limits, 0.0, &mut map);
     if let Some(scheme) = global.metric_name_validation_scheme {
         map.put("metric_name_validation_scheme", scheme.name());
     }
@@ -56,7 +55,7 @@ fn global(global: &GlobalConfig) -> Map {
     map
 }
 
-fn limits(limits: &ScrapeLimits, map: &mut Map) {
+fn limits(limits: &ScrapeLimits, min_bucket_factor: f64, map: &mut Map) {
     if limits.body_size_bytes > 0 {
         let size_bytes = i64::try_from(limits.body_size_bytes).unwrap_or(i64::MAX);
         map.put("body_size_limit", format_size_bytes(size_bytes));
@@ -68,11 +67,19 @@ fn limits(limits: &ScrapeLimits, map: &mut Map) {
         ("label_name_length_limit", limits.label_name_size_bytes),
         ("label_value_length_limit", limits.label_value_size_bytes),
         ("native_histogram_bucket_limit", limits.native_histogram_bucket_count),
-        ("keep_dropped_targets", limits.dropped_target_count),
     ] {
-        if limit > 0 {
-            map.put(key, Value::Plain(limit.to_string()));
-        }
+        put_limit(key, limit, map);
+    }
+    if min_bucket_factor != 0.0 {
+        let factor = format_float(min_bucket_factor);
+        map.put("native_histogram_min_bucket_factor", Value::Plain(factor));
+    }
+    put_limit("keep_dropped_targets", limits.dropped_target_count, map);
+}
+
+fn put_limit(key: &str, limit: u64, map: &mut Map) {
+    if limit > 0 {
+        map.put(key, Value::Plain(limit.to_string()));
     }
 }
 
@@ -95,11 +102,7 @@ fn scrape(job: &ScrapeConfig) -> Value {
     map.put_text("metrics_path", &job.metrics_path);
     map.put_text("scheme", &job.scheme);
     map.put("enable_compression", job.enable_compression);
-    limits(&job.limits, &mut map);
-    if job.native_histogram_min_bucket_factor != 0.0 {
-        let factor = format_float(job.native_histogram_min_bucket_factor);
-        map.put("native_histogram_min_bucket_factor", Value::Plain(factor));
-    }
+    limits(&job.limits, job.native_histogram_min_bucket_factor, &mut map);
     map.put("metric_name_validation_scheme", job.metric_name_validation_scheme.name());
     map.put("metric_name_escaping_scheme", job.metric_name_escaping_scheme.name());
     map.put_true("extra_scrape_metrics", job.extra_scrape_metrics);
@@ -199,7 +202,7 @@ fn texts(texts: &[String]) -> Value {
     Value::List(texts.iter().map(|text| text.as_str().into()).collect())
 }
 
-fn protocols(protocols: &Vec<ScrapeProtocol>) -> Value {
+fn protocols(protocols: &[ScrapeProtocol]) -> Value {
     Value::List(protocols.iter().map(|protocol| protocol.name().into()).collect())
 }
 

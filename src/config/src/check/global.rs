@@ -12,7 +12,13 @@ const DEFAULT_SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_EVALUATION_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Checker<'_> {
-    pub(super) fn global(&mut self, raw: RawGlobal, at: &KeyPath<'_>) -> GlobalConfig {
+    /// Checks the section; one that is absent or null is all defaults, name schemes included.
+    pub(super) fn global(&mut self, raw: Option<RawGlobal>, at: &KeyPath<'_>) -> GlobalConfig {
+        let raw = raw.unwrap_or_else(|| RawGlobal {
+            metric_name_validation_scheme: Some(NameValidation::Utf8.name().to_owned()),
+            metric_name_escaping_scheme: Some(NameEscaping::AllowUtf8.name().to_owned()),
+            ..RawGlobal::default()
+        });
         let scrape_interval = self
             .duration(raw.scrape_interval.as_deref(), &at.key("scrape_interval"))
             .unwrap_or(DEFAULT_SCRAPE_INTERVAL);

@@ -78,8 +78,9 @@ impl Checker<'_> {
         let authorization = raw.authorization.or_else(|| {
             has_bearer.then(|| RawAuthorization {
                 kind: String::new(),
+                // Both would be noted a second time.
+                credentials_file: if has_token { String::new() } else { raw.bearer_token_file },
                 credentials: raw.bearer_token,
-                credentials_file: raw.bearer_token_file,
             })
         })?;
         Some(self.authorization(authorization, &at.key("authorization")))

@@ -161,11 +161,22 @@ fn push_indent(out: &mut String, indent: usize) {
     out.extend(std::iter::repeat_n(' ', indent));
 }
 
+/// Plain where it can be, in single quotes where it is printable, else in double quotes; a text that some
+/// reader could take for another type stands in double quotes, as with go-yaml.
 fn push_text(out: &mut String, text: &str) {
-    if is_plain(text) {
+    let is_printable = text.chars().all(is_printable);
+    if reads_as_other(text) || !is_printable {
+        push_double_quoted(out, text);
+    } else if is_plain(text) {
         out.push_str(text);
-        return;
+    } else {
+        out.push('\'');
+        out.push_str(&text.replace('\'', "''"));
+        out.push('\'');
     }
+}
+
+fn push_double_quoted(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {
@@ -174,7 +185,7 @@ fn push_text(out: &mut String, text: &str) {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
-            ' '..='~' | '\u{a1}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' => out.push(c),
+            c if is_printable(c) => out.push(c),
             c if u32::from(c) <= 0xff => out.push_str(&format!("\\x{:02x}", u32::from(c))),
             c => out.push_str(&format!("\\U{:08x}", u32::from(c))),
         }
@@ -182,32 +193,38 @@ fn push_text(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Whether a text needs no quotes: it reads as itself in block and flow context and as nothing else.
+/// Whether a character may stand for itself on a line.
+fn is_printable(c: char) -> bool {
+    match c {
+        ' '..='~' | '\u{a1}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}' => true,
+        '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' => true,
+        c => c >= '\u{10000}',
+    }
+}
+
+/// Whether a printable text needs no quotes, in block and in flow context.
 fn is_plain(text: &str) -> bool {
+    const INDICATORS: &[u8] = b" -?:,[]{}#&*!|>'\"%@`";
     let first = text.bytes().next().unwrap_or(b' ');
-    let indicators: &[u8] = b" -?:,[]{}#&*!|>'\"%@`=<";
-    !indicators.contains(&first)
+    !INDICATORS.contains(&first)
         && !text.ends_with([' ', ':'])
         && !text.contains(": ")
         && !text.contains(" #")
-        && text.chars().all(|c| matches!(c, ' '..='~') && !matches!(c, ',' | '[' | ']' | '{' | '}'))
-        && !reads_as_other(text, first)
+        && !text.contains([',', '[', ']', '{', '}'])
 }
 
-/// Whether some reader could take it for null, a boolean, a number or a date.
-fn reads_as_other(text: &str, first: u8) -> bool {
-    const WORDS: [&str; 11] =
-        ["null", "y", "yes", "true", "on", "n", "no", "false", "off", "~", "---"];
+/// Whether some reader could take a text for null, a boolean, a number, a date or a merge.
+fn reads_as_other(text: &str) -> bool {
+    const WORDS: [&str; 14] =
+        ["", "~", "null", "y", "yes", "true", "on", "n", "no", "false", "off", "<<", "=", "---"];
     let lower = text.to_ascii_lowercase();
-    // A duration such as `1m30s` or an address such as `127.0.0.1:9090` is no number for anybody; what has
-    // only the characters of numbers might be.
-    let is_number_like = (first.is_ascii_digit() || matches!(first, b'.' | b'+'))
-        && (lower.starts_with("0x")
-            || lower.starts_with("0o")
-            || lower.starts_with("0b")
-            || lower.bytes().all(|b| {
-                b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'e' | b'+' | b'-' | b':')
-            })
+    let first = text.bytes().next().unwrap_or_default();
+    // A duration such as `1m30s` is no number for anybody; what has only the characters of numbers, or a
+    // prefix of theirs, might be.
+    let is_number_byte = |b: u8| b.is_ascii_digit() || b"._e+-:".contains(&b);
+    let is_number_like = (first.is_ascii_digit() || b".+-".contains(&first))
+        && (["0x", "0o", "0b"].iter().any(|prefix| lower.starts_with(prefix))
+            || lower.bytes().all(is_number_byte)
             || lower.ends_with("inf")
             || lower.ends_with("nan"));
     WORDS.contains(&lower.as_str()) || is_number_like

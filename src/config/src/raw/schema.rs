@@ -13,7 +13,7 @@ const fn known(name: &'static str) -> KnownKey {
 
 /// A key of which false, zero, the empty text and the empty mapping say nothing.
 const fn optional(name: &'static str) -> KnownKey {
-    KnownKey { name, is_harmless: |text| matches!(text, "false" | "0" | "" | "{}") }
+    KnownKey { name, is_harmless: |text| matches!(text, "false" | "0" | "0s" | "" | "{}") }
 }
 
 static TOP: [KnownKey; 7] = [
@@ -23,7 +23,7 @@ static TOP: [KnownKey; 7] = [
     known("tracing"),
     known("remote_write"),
     known("remote_read"),
-    optional("otlp"),
+    KnownKey { name: "otlp", is_harmless: |text| text == "{}" },
 ];
 
 static GLOBAL: [KnownKey; 4] = [

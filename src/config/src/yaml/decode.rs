@@ -123,7 +123,7 @@ impl Scope<'_> {
 
     /// The mistake that ends reading.
     pub(super) fn stop(&self, node: NodeId, path: &KeyPath<'_>, message: String) -> Stop {
-        Stop(self.error(ErrorKind::Syntax, node, path, message, None))
+        Stop(self.error(ErrorKind::Syntax { shown_line: 0 }, node, path, message, None))
     }
 
     fn error(
@@ -514,7 +514,7 @@ impl de::Error for Stop {
             key_path: String::new(),
             message: message.to_string(),
             hint: None,
-            kind: ErrorKind::Syntax,
+            kind: ErrorKind::Syntax { shown_line: 0 },
         })
     }
 }

@@ -15,18 +15,46 @@ const NODE_COUNT_MAX: usize = 2_000_000;
 /// Longest chain of aliases to aliases and merges into merges that a search by key path follows.
 const INDIRECTION_MAX: usize = 32;
 
+/// What go-yaml's scanner says, by a part of what our parser says.
+const SCANNER_WORDS: [(&str, &str); 13] = [
+    ("simple key expect", "could not find expected ':'"),
+    ("unexpected end of stream", "found unexpected end of stream"),
+    ("unexpected document indicator", "found unexpected document indicator"),
+    ("unknown escape character", "found unknown escape character"),
+    ("hexadecimal number", "did not find expected hexdecimal number"),
+    ("unexpected character", "found character that cannot start any token"),
+    ("tab cannot be used", "found a tab character that violates indentation"),
+    ("found a tab", "found a tab character that violates indentation"),
+    ("tabs disallowed", "found character that cannot start any token"),
+    ("with a tab", "found a tab character where an indentation space is expected"),
+    ("invalid indentation in quoted", "found unexpected end of stream"),
+    ("recursion limit", "exceeded max depth of 255 in flow collections"),
+    ("expected alphabetic or numeric", "did not find expected alphabetic or numeric character"),
+];
+/// What go-yaml's parser says. Its line numbers are one too small.
+const PARSER_WORDS: [(&str, &str); 6] = [
+    ("did not find expected key", "did not find expected key"),
+    ("expected '-' indicator", "did not find expected '-' indicator"),
+    ("flow mapping, did not find", "did not find expected ',' or '}'"),
+    ("flow sequence, expected", "did not find expected ',' or ']'"),
+    ("expected node content", "did not find expected node content"),
+    ("invalid trailing content", "did not find expected key"),
+];
+
 /// Why a text is no YAML, with the place from 1, or 0 where there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) line: usize,
     pub(crate) column: usize,
+    /// The line go-yaml would name, 0 for none: it counts differently for each kind of fault.
+    pub(crate) shown_line: usize,
     pub(crate) message: Cow<'static, str>,
     pub(crate) hint: Option<String>,
 }
 
 impl Fault {
     pub(super) fn new(line: usize, column: usize, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { line, column, message: message.into(), hint: None }
+        Self { line, column, shown_line: 0, message: message.into(), hint: None }
     }
 
     pub(super) fn with_hint(self, hint: String) -> Self {
@@ -234,42 +262,36 @@ fn at(marker: Marker, message: impl Into<Cow<'static, str>>) -> Fault {
 
 /// The parser's complaint in go-yaml's words where they differ.
 fn scan_fault(text: &str, err: &ScanError) -> Fault {
-    const WORDS: [(&str, &str); 19] = [
-        ("did not find expected key", "did not find expected key"),
-        ("expected '-' indicator", "did not find expected '-' indicator"),
-        ("flow mapping, did not find", "did not find expected ',' or '}'"),
-        ("flow sequence, expected", "did not find expected ',' or ']'"),
-        ("expected node content", "did not find expected node content"),
-        ("simple key expect", "could not find expected ':'"),
-        ("unexpected end of stream", "found unexpected end of stream"),
-        ("unexpected document indicator", "found unexpected document indicator"),
-        ("unknown escape character", "found unknown escape character"),
-        ("hexadecimal number", "did not find expected hexdecimal number"),
-        ("unexpected character", "found character that cannot start any token"),
-        ("invalid trailing content", "did not find expected key"),
-        ("tab cannot be used", "found a tab character that violates indentation"),
-        ("found a tab", "found a tab character that violates indentation"),
-        ("tabs disallowed", "found character that cannot start any token"),
-        ("with a tab", "found a tab character where an indentation space is expected"),
-        ("invalid indentation in quoted", "found unexpected end of stream"),
-        ("recursion limit", "exceeded max depth of 255 in flow collections"),
-        ("expected alphabetic or numeric", "did not find expected alphabetic or numeric character"),
-    ];
     let info = err.info();
-    let (line, column) = (err.marker().line(), err.marker().col() + 1);
+    let (mut line, mut column) = (err.marker().line(), err.marker().col() + 1);
     if info.contains("unknown anchor") {
         let name = anchor_name(text, line, column);
         return Fault::new(line, column, format!("unknown anchor '{name}' referenced"));
     }
-    let words = WORDS.iter().find(|(part, _)| info.contains(part)).map(|(_, words)| *words);
-    let message = words.map_or_else(|| Cow::Owned(info.to_owned()), Cow::Borrowed);
-    let fault = Fault::new(line, column, message);
-    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-    let indent = &line[..line.len() - line.trim_start().len()];
-    if indent.contains('\t') {
-        return fault.with_hint(String::from("indent with spaces: YAML allows no tabs there"));
+    let words = SCANNER_WORDS.iter().chain(&PARSER_WORDS).find(|(part, _)| info.contains(part));
+    let message = words.map_or_else(|| Cow::Owned(info.to_owned()), |(_, words)| (*words).into());
+    let is_of_parser = PARSER_WORDS.iter().any(|(_, words)| *words == message);
+    let tab = |line: usize| indent_of(text, line).find('\t').map(|at| (line, at + 1));
+    let tab = tab(line).or_else(|| tab(line + 1).filter(|_| info.contains("tab")));
+    if let Some(tab) = tab {
+        (line, column) = tab;
     }
-    fault
+    let shown_line = match line {
+        _ if message.ends_with("end of stream") => text.matches('\n').count() + 1,
+        line if is_of_parser => line.saturating_sub(1),
+        1 => 0,
+        line => line,
+    };
+    let fault = Fault { shown_line, ..Fault::new(line, column, message) };
+    match tab {
+        Some(_) => fault.with_hint(String::from("indent with spaces: YAML allows no tabs there")),
+        None => fault,
+    }
+}
+
+fn indent_of(text: &str, line: usize) -> &str {
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    &line[..line.len() - line.trim_start().len()]
 }
 
 /// The name after the asterisk at a place.
