@@ -2,13 +2,11 @@
 
 use std::{fmt, path::PathBuf};
 
-use serde::Deserialize;
-
 /// What is printed instead of a secret. Compat: prometheus/common `config.Secret`.
 pub(crate) const SECRET_MASK: &str = "<secret>";
 
 /// A password, token or other credential. `Debug` and `Display` print a mask.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {

@@ -157,6 +157,7 @@ impl Prometheus {
             storage: Arc::clone(db) as _,
             tsdb_stats: Arc::new(move |top_count_max| stats_of.stats(top_count_max)),
             wal_replay: Arc::new(move || replay.view()),
+            targets: Arc::new(scrape.clone()),
             config: Arc::clone(config),
             flags: self.flags.to_map(),
             build: build_info(),

@@ -8,7 +8,8 @@ mod answer;
 mod query;
 mod request;
 mod series;
-mod status;
+pub(crate) mod status;
+pub(crate) mod targets;
 
 use std::sync::Arc;
 
@@ -20,37 +21,45 @@ use http::{HeaderValue, header::CONTENT_TYPE};
 
 use crate::{context::WebContext, error::ApiError, json};
 
-pub(crate) use self::query::{RANGE_POINTS_MAX, run_instant, run_range};
+pub(crate) use self::query::RANGE_POINTS_MAX;
 
 /// The warning of an answer that `limit` shortened.
 const TRUNCATED: &str = "results truncated due to limit";
 
 type Endpoint = MethodRouter<Arc<WebContext>>;
 
-/// Every endpoint, by its path below `/api/v1`.
+/// Endpoints that need a server that is ready.
 pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
     let mut endpoints = vec![
-        ("/query", get(query::instant).post(query::instant)),
-        ("/query_range", get(query::range).post(query::range)),
-        ("/format_query", get(query::format).post(query::format)),
-        ("/parse_query", get(query::parse).post(query::parse)),
-        ("/series", get(series::series).post(series::series).delete(series::delete_series)),
-        ("/labels", get(series::labels).post(series::labels)),
-        ("/label/{name}/values", get(series::label_values)),
-        ("/status/config", get(status::config)),
-        ("/status/flags", get(status::flags)),
-        ("/status/runtimeinfo", get(status::runtime)),
-        ("/status/buildinfo", get(status::build)),
-        ("/status/tsdb", get(status::tsdb)),
-        ("/status/walreplay", get(status::wal_replay)),
+        ("/api/v1/query", get(query::instant).post(query::instant)),
+        ("/api/v1/query_range", get(query::range).post(query::range)),
+        ("/api/v1/format_query", get(query::format).post(query::format)),
+        ("/api/v1/parse_query", get(query::parse).post(query::parse)),
+        ("/api/v1/series", get(series::series).post(series::series).delete(series::delete_series)),
+        ("/api/v1/labels", get(series::labels).post(series::labels)),
+        ("/api/v1/label/{name}/values", get(series::label_values)),
+        ("/api/v1/targets", get(targets::targets)),
+        ("/api/v1/targets/metadata", get(targets::metadata_of_targets)),
+        ("/api/v1/scrape_pools", get(targets::scrape_pools)),
+        ("/api/v1/metadata", get(targets::metadata)),
+        ("/api/v1/status/config", get(status::config)),
+        ("/api/v1/status/flags", get(status::flags)),
+        ("/api/v1/status/runtimeinfo", get(status::runtime)),
+        ("/api/v1/status/buildinfo", get(status::build)),
+        ("/api/v1/status/tsdb", get(status::tsdb)),
         // No rule files and no Alertmanagers are loaded: these answers are the truth.
-        ("/rules", get(async || success(|out| out.extend_from_slice(b"{\"groups\":[]}")))),
-        ("/alerts", get(async || success(|out| out.extend_from_slice(b"{\"alerts\":[]}")))),
-        ("/alertmanagers", get(status::alertmanagers)),
-        ("/notifications", get(async || success(|out| out.extend_from_slice(b"[]")))),
+        ("/api/v1/rules", get(async || success(|out| out.extend_from_slice(b"{\"groups\":[]}")))),
+        ("/api/v1/alerts", get(async || success(|out| out.extend_from_slice(b"{\"alerts\":[]}")))),
+        ("/api/v1/alertmanagers", get(status::alertmanagers)),
+        ("/api/v1/notifications", get(async || success(|out| out.extend_from_slice(b"[]")))),
     ];
     endpoints.extend(not_built_endpoints());
     endpoints
+}
+
+/// Endpoints that answer in every state of the server.
+pub(crate) fn endpoints_of_every_state() -> Vec<(&'static str, Endpoint)> {
+    vec![("/api/v1/status/walreplay", get(status::wal_replay))]
 }
 
 /// Routes of Prometheus that this server does not have yet: they say so.
@@ -58,14 +67,17 @@ fn not_built_endpoints() -> Vec<(&'static str, Endpoint)> {
     let refuse = |what: &'static str| async move || ApiError::not_built(what);
     let admin = "the TSDB admin API";
     vec![
-        ("/query_exemplars", get(refuse("exemplar storage")).post(refuse("exemplar storage"))),
-        ("/read", post(refuse("remote read"))),
-        ("/write", post(refuse("the remote write receiver"))),
-        ("/otlp/v1/metrics", post(refuse("the OTLP receiver"))),
-        ("/admin/tsdb/delete_series", post(refuse(admin)).put(refuse(admin))),
-        ("/admin/tsdb/clean_tombstones", post(refuse(admin)).put(refuse(admin))),
-        ("/admin/tsdb/snapshot", post(refuse(admin)).put(refuse(admin))),
-        ("/notifications/live", get(refuse("the stream of notifications"))),
+        (
+            "/api/v1/query_exemplars",
+            get(refuse("exemplar storage")).post(refuse("exemplar storage")),
+        ),
+        ("/api/v1/read", post(refuse("remote read"))),
+        ("/api/v1/write", post(refuse("the remote write receiver"))),
+        ("/api/v1/otlp/v1/metrics", post(refuse("the OTLP receiver"))),
+        ("/api/v1/admin/tsdb/delete_series", post(refuse(admin)).put(refuse(admin))),
+        ("/api/v1/admin/tsdb/clean_tombstones", post(refuse(admin)).put(refuse(admin))),
+        ("/api/v1/admin/tsdb/snapshot", post(refuse(admin)).put(refuse(admin))),
+        ("/api/v1/notifications/live", get(refuse("the stream of notifications"))),
     ]
 }
 

@@ -13,7 +13,7 @@ use prom_telemetry::{Registry, clock};
 use prom_tsdb::TsdbStats;
 use url::Url;
 
-use crate::{listen::ServeOptions, pool::WorkPool};
+use crate::{listen::ServeOptions, pool::WorkPool, targets::Targets};
 
 /// Settings from the command line. Defaults are Prometheus's.
 #[derive(Clone, Debug)]
@@ -71,6 +71,7 @@ pub struct WebParts {
     /// Figures of the head; the argument limits each list. None where there is no TSDB.
     pub tsdb_stats: Arc<dyn Fn(usize) -> TsdbStats + Send + Sync>,
     pub wal_replay: Arc<dyn Fn() -> WalReplay + Send + Sync>,
+    pub targets: Arc<dyn Targets>,
     pub config: Arc<ArcSwap<Config>>,
     /// Every flag with the value in force, without dashes.
     pub flags: BTreeMap<String, String>,
@@ -86,6 +87,8 @@ pub(crate) struct WebContext {
     pub(crate) options: WebOptions,
     pub(crate) parts: WebParts,
     pub(crate) pool: WorkPool,
+    /// Where links begin: empty, or a path with a leading and without a trailing slash.
+    pub(crate) link_prefix: String,
     pub(crate) started_ms: i64,
     pub(crate) host_name: String,
     pub(crate) working_dir: String,
@@ -119,12 +122,7 @@ impl WebOptions {
         }
     }
 
-    /// Where links begin: empty, or a path with a leading and without a trailing slash.
-    pub(crate) fn link_prefix(&self) -> String {
-        clean_prefix(self.external_url.path())
-    }
-
-    /// Where routes begin, in the same form.
+    /// Where routes begin: empty, or a path with a leading and without a trailing slash.
     pub(crate) fn routes_at(&self) -> String {
         clean_prefix(self.route_prefix.as_deref().unwrap_or(self.external_url.path()))
     }
@@ -133,10 +131,12 @@ impl WebOptions {
 impl WebContext {
     pub(crate) fn new(options: WebOptions, parts: WebParts) -> Self {
         let pool = WorkPool::new(&parts.lifecycle, parts.engine.options().concurrency_max);
+        let link_prefix = clean_prefix(options.external_url.path());
         Self {
             options,
             parts,
             pool,
+            link_prefix,
             started_ms: clock::now_ms(),
             host_name: host_name(),
             working_dir: std::env::current_dir().unwrap_or_default().display().to_string(),

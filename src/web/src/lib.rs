@@ -23,11 +23,14 @@ mod error;
 mod json;
 mod listen;
 mod markup;
+mod metrics;
 mod middleware;
 mod pages;
 mod pool;
 mod router;
+mod targets;
 
 pub use context::{BuildInfo, WalReplay, WebOptions, WebParts};
 pub use listen::{ListenError, ListenErrorKind, ServeOptions, bind, serve};
 pub use router::router;
+pub use targets::{MetadataVisitor, Targets};

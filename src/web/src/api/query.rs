@@ -75,7 +75,7 @@ pub(super) async fn parse(
 }
 
 /// Evaluates at one instant on the pool.
-pub(crate) async fn run_instant(
+async fn run_instant(
     ctx: &Arc<WebContext>,
     query: &str,
     params: InstantParams,
@@ -87,7 +87,7 @@ pub(crate) async fn run_instant(
 }
 
 /// Evaluates over a range on the pool.
-pub(crate) async fn run_range(
+async fn run_range(
     ctx: &Arc<WebContext>,
     query: &str,
     params: RangeParams,
