@@ -187,7 +187,6 @@ impl<S: Service> Driver<S> {
         }
         self.reload.dismiss();
         reload::refuse_wish(self.shared());
-        self.shared().notifier.send_last_words();
         match self.state.row().ending {
             Some(Ending::Success) => 0,
             Some(Ending::Failure) | None => {
@@ -411,7 +410,6 @@ impl<S: Service> Driver<S> {
         }
         self.feed_watchdog(now, is_silent);
         self.refresh_status(now);
-        self.shared().notifier.flush();
     }
 
     /// I8: fed twice in its period, so that one late tick does no harm.

@@ -4,12 +4,23 @@
 mod admission;
 mod metrics;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use prom_storage::Queryable;
-use prom_telemetry::Registry;
+use prom_telemetry::{Registry, clock};
 
-use crate::{CancelToken, QueryError, QueryStats, Value};
+use crate::{
+    CancelToken, QueryError, QueryStats, Value,
+    exec::{Memory, Report, Run, Settings, run},
+    plan::{Grid, LowerSettings, lower},
+    stats::{QuerySamples, QueryTimings, SamplesPerStep},
+    syntax::{Expr, ExprKind, ParseOptions, ValueType, parse},
+    watch::{IN_EXECUTION, Watch},
+};
 
 use self::{admission::Admission, metrics::EngineMetrics};
 
@@ -23,6 +34,9 @@ pub const DEFAULT_CONCURRENCY_MAX: usize = 20;
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Default of the bytes that one query may hold in values.
 pub const DEFAULT_BYTES_MAX: u64 = 1 << 30;
+
+/// Stack of a thread that evaluates parts of large queries.
+const THREAD_STACK_SIZE_BYTES: usize = 8 << 20;
 
 /// The step of a subquery that names none, in milliseconds, from its range in milliseconds.
 pub type SubqueryStep = Arc<dyn Fn(i64) -> i64 + Send + Sync>;
@@ -44,6 +58,8 @@ pub struct EngineOptions {
     /// Threads that one large query may use; 0: one for each core.
     pub threads_count_max: usize,
     pub subquery_step: SubqueryStep,
+    /// Which experimental parts of the language are on.
+    pub parse: ParseOptions,
     /// Feature `promql-delayed-name-removal`.
     pub is_name_removal_delayed: bool,
     /// Feature `type-and-unit-labels`.
@@ -106,7 +122,12 @@ pub struct Engine {
     options: EngineOptions,
     metrics: EngineMetrics,
     admission: Admission,
+    /// Started with the first query that is worth several threads.
+    threads: OnceLock<Option<rayon::ThreadPool>>,
 }
+
+/// Counts a query as long as it is there.
+struct Counted<'a>(&'a EngineMetrics);
 
 impl Default for EngineOptions {
     fn default() -> Self {
@@ -118,6 +139,7 @@ impl Default for EngineOptions {
             concurrency_max: DEFAULT_CONCURRENCY_MAX,
             threads_count_max: 0,
             subquery_step: Arc::new(|_| 60_000),
+            parse: ParseOptions::default(),
             is_name_removal_delayed: false,
             has_type_and_unit_labels: false,
             has_per_step_stats: false,
@@ -142,7 +164,7 @@ impl Engine {
     pub fn new(options: EngineOptions, registry: &Registry) -> Self {
         let metrics = EngineMetrics::new(registry, options.concurrency_max);
         let admission = Admission::new(options.concurrency_max);
-        Self { options, metrics, admission }
+        Self { options, metrics, admission, threads: OnceLock::new() }
     }
 
     pub fn options(&self) -> &EngineOptions {
@@ -155,11 +177,13 @@ impl Engine {
     /// See [`QueryError`].
     pub fn instant(
         &self,
-        _store: &dyn Queryable,
-        _query: &str,
-        _params: InstantParams,
+        store: &dyn Queryable,
+        query: &str,
+        params: InstantParams,
     ) -> Result<QueryAnswer, QueryError> {
-        Err(QueryError::Evaluation("no evaluator in this build".to_owned()))
+        let InstantParams { time_ms, query: params } = params;
+        let span = QuerySpan { start_ms: time_ms, end_ms: time_ms, step_ms: 0, is_range: false };
+        self.evaluate(store, query, &span, &params)
     }
 
     /// Evaluates `query` at each step of a range. Blocks: call it from a thread that may wait.
@@ -168,10 +192,199 @@ impl Engine {
     /// See [`QueryError`]; the query must be a scalar or an instant vector.
     pub fn range(
         &self,
-        _store: &dyn Queryable,
-        _query: &str,
-        _params: RangeParams,
+        store: &dyn Queryable,
+        query: &str,
+        params: RangeParams,
     ) -> Result<QueryAnswer, QueryError> {
-        Err(QueryError::Evaluation("no evaluator in this build".to_owned()))
+        let RangeParams { start_ms, end_ms, step_ms, query: params } = params;
+        if step_ms <= 0 {
+            return Err(QueryError::Invalid("step must be greater than 0".to_owned()));
+        }
+        let span = QuerySpan { start_ms, end_ms, step_ms, is_range: true };
+        self.evaluate(store, query, &span, &params)
+    }
+
+    fn evaluate(
+        &self,
+        store: &dyn Queryable,
+        query: &str,
+        span: &QuerySpan,
+        params: &QueryParams,
+    ) -> Result<QueryAnswer, QueryError> {
+        let timeout = params.timeout.unwrap_or(self.options.timeout).min(self.options.timeout);
+        let watch = Watch::new(params.cancel.clone(), timeout);
+        let _counted = Counted::new(&self.metrics);
+        let started = clock::monotonic();
+        let _permit = self.admission.enter(&watch)?;
+        let exec_queue = clock::monotonic() - started;
+        watch.check(IN_EXECUTION)?;
+
+        let memory = Memory::new(self.options.bytes_max);
+        let mut report = Report::default();
+        let eval_started = clock::monotonic();
+        let value = self.run(store, query, span, params, &watch, &memory, &mut report);
+        let timings = QueryTimings {
+            eval_total: clock::monotonic() - eval_started,
+            result_sort: report.result_sort,
+            query_preparation: report.preparation,
+            inner_eval: report.inner_eval,
+            exec_queue,
+            exec_total: clock::monotonic() - started,
+        };
+        let samples = samples_of(&report, span);
+        self.metrics.observe(&timings, &samples);
+        Ok(QueryAnswer {
+            value: value?,
+            warnings: report.warnings,
+            infos: report.infos,
+            stats: QueryStats { timings, samples, peak_bytes: memory.peak_bytes() },
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one caller, and each is a thing of its own")]
+    fn run(
+        &self,
+        store: &dyn Queryable,
+        query: &str,
+        span: &QuerySpan,
+        params: &QueryParams,
+        watch: &Watch,
+        memory: &Arc<Memory>,
+        report: &mut Report,
+    ) -> Result<Value, QueryError> {
+        let options = &self.options;
+        let expr = parse(query, &options.parse).map_err(QueryError::Parse)?;
+        if span.is_range {
+            check_range_type(&expr)?;
+        }
+        let lookback_delta_ms = params
+            .lookback_delta_ms
+            .filter(|lookback_ms| *lookback_ms > 0)
+            .unwrap_or(options.lookback_delta_ms);
+        let settings = Settings {
+            lookback_delta_ms,
+            samples_count_max: options.samples_count_max,
+            is_name_removal_delayed: options.is_name_removal_delayed,
+            has_type_and_unit_labels: options.has_type_and_unit_labels,
+            wants_per_step_stats: options.has_per_step_stats && params.wants_per_step_stats,
+        };
+        let grid = span.grid()?;
+        let lower_settings = LowerSettings {
+            query,
+            start_ms: span.start_ms,
+            end_ms: span.end_ms,
+            step_ms: span.step_ms,
+            lookback_delta_ms,
+            subquery_step: &options.subquery_step,
+        };
+        let plan = lower(&expr, &grid, &lower_settings)?;
+        let run_of_query = Run {
+            plan: &plan,
+            grid,
+            is_range: span.is_range,
+            query,
+            settings: &settings,
+            watch,
+            threads: self.threads(),
+            memory: Arc::clone(memory),
+        };
+        run(&run_of_query, store, report)
+    }
+
+    /// Threads for a large query; none while as many queries run as there are cores.
+    fn threads(&self) -> Option<&rayon::ThreadPool> {
+        let count = match self.options.threads_count_max {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        if count < 2 || self.admission.running_count() > count {
+            return None;
+        }
+        let pool = self.threads.get_or_init(|| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(count)
+                .thread_name(|index| format!("promql-{index}"))
+                .stack_size(THREAD_STACK_SIZE_BYTES);
+            pool.build().ok()
+        });
+        pool.as_ref()
+    }
+}
+
+impl<'a> Counted<'a> {
+    fn new(metrics: &'a EngineMetrics) -> Self {
+        metrics.queries.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.queries.dec();
+    }
+}
+
+/// The instants of a query.
+struct QuerySpan {
+    start_ms: i64,
+    end_ms: i64,
+    /// 0 for an instant query.
+    step_ms: i64,
+    is_range: bool,
+}
+
+impl QuerySpan {
+    fn grid(&self) -> Result<Grid, QueryError> {
+        if self.is_range {
+            Grid::range(self.start_ms, self.end_ms, self.step_ms)
+        } else {
+            Ok(Grid::instant(self.start_ms))
+        }
+    }
+}
+
+/// Compat: Prometheus `promql/engine.go`, `NewRangeQuery`.
+fn check_range_type(expr: &Expr) -> Result<(), QueryError> {
+    let name = match value_type(expr) {
+        ValueType::Scalar | ValueType::Vector => return Ok(()),
+        ValueType::Matrix => "range vector",
+        ValueType::String => "string",
+        ValueType::None => "none",
+    };
+    Err(QueryError::Invalid(format!(
+        "invalid expression type \"{name}\" for range query, must be Scalar or instant Vector"
+    )))
+}
+
+/// What the expression evaluates to.
+fn value_type(expr: &Expr) -> ValueType {
+    match &expr.kind {
+        ExprKind::Number { .. } => ValueType::Scalar,
+        ExprKind::String(_) => ValueType::String,
+        ExprKind::Vector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
+        ExprKind::Matrix(_) | ExprKind::Subquery(_) => ValueType::Matrix,
+        ExprKind::Paren(inner) => value_type(inner),
+        ExprKind::Unary { operand, .. } => value_type(operand),
+        ExprKind::Binary(binary) => match (value_type(&binary.lhs), value_type(&binary.rhs)) {
+            (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+            _ => ValueType::Vector,
+        },
+        ExprKind::Call(call) => call.function.return_type,
+    }
+}
+
+fn samples_of(report: &Report, span: &QuerySpan) -> QuerySamples {
+    let by_step = &report.totals.by_step;
+    let per_step = (!by_step.is_empty()).then(|| SamplesPerStep {
+        start_ms: span.start_ms,
+        step_ms: span.step_ms.max(1),
+        total_queryable: by_step.iter().map(|(queryable, _)| *queryable).collect(),
+        read: by_step.iter().map(|(_, read)| *read).collect(),
+    });
+    QuerySamples {
+        total_queryable: report.totals.queryable,
+        read: report.totals.read,
+        peak: report.peak_samples,
+        per_step,
     }
 }

@@ -3,12 +3,17 @@
 
 use prom_storage::StorageError;
 
+use crate::syntax::ParseErrors;
+
 /// A query that failed.
 /// Compat: Prometheus `promql/engine.go`, `ErrQueryTimeout` and its neighbours.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// The text is no valid query, or not one of this kind.
+    /// The text is no valid query.
+    #[error("{0}")]
+    Parse(ParseErrors),
+    /// The query is valid, and cannot be asked for in this way.
     #[error("{0}")]
     Invalid(String),
     /// The expression cannot be evaluated over this data.
@@ -44,7 +49,7 @@ pub enum QueryErrorKind {
 impl QueryError {
     pub fn kind(&self) -> QueryErrorKind {
         match self {
-            Self::Invalid(_) => QueryErrorKind::BadData,
+            Self::Parse(_) | Self::Invalid(_) => QueryErrorKind::BadData,
             Self::Evaluation(_)
             | Self::Unsupported { .. }
             | Self::TooManySamples

@@ -1,9 +1,13 @@
 //! PromQL: syntax, planner, operators, functions, limits; over the `storage` traits only.
 
 mod annotation;
+mod date;
 mod engine;
 mod error;
+mod exec;
 mod functions;
+mod numeric;
+mod plan;
 mod stats;
 mod syntax;
 mod value;

@@ -1,1 +1,6 @@
-//! testkit: first lines follow.
+//! Test doubles that several rooms share. A dev-dependency only: nothing here is in a product binary.
+//! Doubles that need a room's private types live beside that room's tests.
+
+mod memory_store;
+
+pub use memory_store::MemoryStore;

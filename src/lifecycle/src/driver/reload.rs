@@ -173,14 +173,12 @@ impl<S: Service> Driver<S> {
             Err(reason) => reason.clone(),
         };
         let began = self.reload.began.take().unwrap_or_else(Instant::now);
-        let before = self.shared().reload.load_full();
         let latest = LatestReload {
-            attempts_count: before.attempts_count + 1,
             cause: self.reload.cause.take(),
             outcome,
             ended_ms: Some(clock::now_ms()),
             lasted_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            accepted_ms: before.accepted_ms,
+            accepted_ms: self.shared().reload.load().accepted_ms,
         };
         self.shared().reload.store(Arc::new(latest));
         self.reload.phase = Phase::Idle;

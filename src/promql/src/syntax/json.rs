@@ -28,9 +28,9 @@ impl Writer {
                 self.raw(&format_float_f(*value));
                 self.raw(r#""}"#);
             }
-            ExprKind::String(literal) => {
+            ExprKind::String(text) => {
                 self.raw(r#"{"type":"stringLiteral","val":"#);
-                self.string(&literal.text);
+                self.string(text);
                 self.raw("}");
             }
             ExprKind::Vector(selector) => {

@@ -6,7 +6,7 @@ use super::{Halt, Node, Parsed, Parser};
 use crate::{
     functions::function,
     syntax::{
-        Aggregate, AggregateOp, Call, Expr, ExprKind, Span, StringLiteral, UnaryOp,
+        Aggregate, AggregateOp, Call, Expr, ExprKind, Span, UnaryOp,
         literal::{parse_number, unquote},
         token::{Token, TokenKind},
     },
@@ -59,7 +59,7 @@ impl Parser<'_> {
                 let is_duration = token.kind == TokenKind::Duration;
                 (ExprKind::Number { value, is_duration }, token.span)
             }
-            TokenKind::String => (ExprKind::String(self.string(token)?), token.span),
+            TokenKind::String => (ExprKind::String(self.unquote(token)?), token.span),
             TokenKind::LeftBrace => {
                 let (selector, span) = self.nameless_selector(token)?;
                 (ExprKind::Vector(selector), span)
@@ -229,15 +229,10 @@ impl Parser<'_> {
         }
     }
 
-    /// The text of a string where bytes that are no UTF-8 make no difference: no label has them.
     pub(super) fn unquote(&self, token: Token) -> Parsed<String> {
-        self.string(token).map(|literal| literal.text)
-    }
-
-    fn string(&self, token: Token) -> Parsed<StringLiteral> {
         let text = self.text(token);
         match unquote(text) {
-            Some(literal) => Ok(literal),
+            Some(text) => Ok(text),
             None => {
                 let message = format!("error unquoting string {}: invalid syntax", quote_go(text));
                 self.fail(token.span, message)

@@ -1,0 +1,158 @@
+//! How a plan is computed: series by series, each over all steps at once.
+//!
+//! Binding resolves selectors to series and gives every operator its output labels, its groups and its
+//! matches; opening runs what has to be complete before the first row; reading computes one row.
+//! Row loops work on columns and bitmaps alone: no label is touched there.
+//!
+//! Rows are computed in fixed partitions on several threads and combined in the order of the series,
+//! so that every float operation happens in the order of the reference, whatever the machine.
+
+mod absent;
+mod aggregate;
+mod binary;
+mod bind;
+mod drain;
+mod histogram;
+mod ledger;
+mod map;
+mod memory;
+mod merge;
+mod range;
+mod relabel;
+mod result;
+mod row;
+mod scalar;
+mod scratch;
+mod select;
+mod series;
+mod sort;
+mod stored;
+mod window;
+
+pub(crate) use ledger::Totals;
+pub(crate) use memory::Memory;
+pub(crate) use result::{Report, Run, run};
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use prom_storage::{LabelHints, Querier, Selection};
+
+use self::{
+    ledger::{AccountId, Ledger},
+    row::Row,
+    scratch::Scratch,
+    series::{METADATA_LABELS, SeriesSet},
+};
+use crate::{
+    QueryError,
+    annotation::{Annotation, Annotations},
+    plan::Grid,
+    watch::Watch,
+};
+
+/// What holds for one query.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) lookback_delta_ms: i64,
+    pub(crate) samples_count_max: u64,
+    pub(crate) is_name_removal_delayed: bool,
+    pub(crate) has_type_and_unit_labels: bool,
+    pub(crate) wants_per_step_stats: bool,
+}
+
+/// Everything the operators of one query share.
+pub(crate) struct Ctx<'q> {
+    pub(crate) settings: &'q Settings,
+    pub(crate) watch: &'q Watch,
+    /// Threads for large operators; none while others need them more.
+    pub(crate) threads: Option<&'q rayon::ThreadPool>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) ledger: Ledger,
+    querier: Option<Arc<dyn Querier>>,
+    /// Series of each selector of the plan.
+    selections: Vec<Arc<dyn Selection>>,
+    /// The one metric name of each selector of the plan, where there is one.
+    metric_names: Vec<Option<Arc<str>>>,
+    store_has_metadata_labels: OnceLock<bool>,
+    annotations: Mutex<Annotations>,
+}
+
+/// An operator whose series are known and that has not run yet.
+trait Operator: Send {
+    /// Runs what has to be complete before the first row.
+    fn open(self: Box<Self>, ctx: &Ctx<'_>) -> Result<Box<dyn Rows>, QueryError>;
+}
+
+/// Rows of an operator, each computed when it is asked for.
+trait Rows: Send + Sync {
+    /// Computes the row of the series at `index`.
+    fn read(
+        &self,
+        index: usize,
+        row: &mut Row,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), QueryError>;
+
+    /// The order in which series are shown, where it is not that of their indices.
+    fn order(&self) -> Option<&[u32]> {
+        None
+    }
+}
+
+/// A bound operator.
+struct Bound {
+    series: SeriesSet,
+    grid: Grid,
+    account: AccountId,
+    operator: Box<dyn Operator>,
+}
+
+/// An operator that can be read.
+struct Opened {
+    series: SeriesSet,
+    grid: Grid,
+    rows: Box<dyn Rows>,
+}
+
+/// An operator that needs no opening.
+struct Ready<R>(R);
+
+impl<R: Rows + 'static> Operator for Ready<R> {
+    fn open(self: Box<Self>, _ctx: &Ctx<'_>) -> Result<Box<dyn Rows>, QueryError> {
+        Ok(Box::new(self.0))
+    }
+}
+
+impl Bound {
+    fn open(self, ctx: &Ctx<'_>) -> Result<Opened, QueryError> {
+        let rows = self.operator.open(ctx)?;
+        Ok(Opened { series: self.series, grid: self.grid, rows })
+    }
+}
+
+impl Ctx<'_> {
+    fn annotate(&self, annotation: Annotation) {
+        self.lock_annotations().add(annotation);
+    }
+
+    fn lock_annotations(&self) -> MutexGuard<'_, Annotations> {
+        self.annotations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether any stored series has a type or a unit among its labels.
+    fn store_has_metadata_labels(&self) -> bool {
+        *self.store_has_metadata_labels.get_or_init(|| {
+            let Some(querier) = &self.querier else { return false };
+            let hints = LabelHints { count_max: 1 };
+            // What cannot be read is taken to be there: series are compared one by one then.
+            METADATA_LABELS[1..].iter().any(|name| {
+                !matches!(querier.label_values(name, &[], &hints), Ok(values) if values.is_empty())
+            })
+        })
+    }
+
+    /// Room for one row of `grid`; refused before it is allocated.
+    fn check_grid(&self, grid: &Grid) -> Result<(), QueryError> {
+        self.memory.hold(grid.count as u64 * 8).map(drop)
+    }
+}

@@ -1,0 +1,84 @@
+//! `count_values`: values become labels, so the operand is computed before its series are known.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use prom_model::{LabelsBuilder, format_float_f, quote_go};
+
+use super::count_points;
+use crate::{
+    QueryError,
+    exec::{
+        Bound, Ctx, Ready,
+        drain::for_each_row,
+        ledger::AccountId,
+        row::Row,
+        series::SeriesSet,
+        stored::{Arena, Stored},
+    },
+    plan::Aggregate,
+};
+
+pub(super) fn bind(
+    ctx: &Ctx<'_>,
+    aggregate: &Aggregate,
+    operand: Bound,
+    account: AccountId,
+) -> Result<Bound, QueryError> {
+    let label = aggregate.value_label.as_deref().unwrap_or_default();
+    if label.is_empty() {
+        return Err(QueryError::Evaluation(format!("invalid label name {}", quote_go(label))));
+    }
+    // The value label hides one of the same name, whether that is kept or dropped.
+    let mut names: Vec<&str> = aggregate.labels.iter().map(String::as_str).collect();
+    let shows_value = !(aggregate.is_without && names.contains(&label));
+    names.retain(|name| *name != label);
+    if aggregate.is_without {
+        names.push(label);
+    }
+    let groups = operand.series.group(&names, aggregate.is_without);
+    let grid = operand.grid;
+    let operand = operand.open(ctx)?;
+
+    let mut numbers: HashMap<(u32, u64), u32, FixedState> = HashMap::default();
+    let mut keys: Vec<(u32, f64)> = Vec::new();
+    let mut seen: Vec<(u32, u32)> = Vec::new();
+    let mut held = ctx.memory.hold(0)?;
+    for_each_row(ctx, &*operand.rows, operand.series.len(), grid.count, |index, row| {
+        let group = groups.of_series[index];
+        let before = (keys.len(), seen.len());
+        row.for_each(|step, value| {
+            let value = if value.is_nan() { f64::NAN } else { value };
+            let bits = if shows_value { value.to_bits() } else { 0 };
+            let number = *numbers.entry((group, bits)).or_insert_with(|| {
+                keys.push((group, value));
+                keys.len() as u32 - 1
+            });
+            seen.push((number, step as u32));
+        });
+        let bytes = (keys.len() - before.0) * 256 + (seen.len() - before.1) * 8;
+        held.grow(bytes as u64)
+    })?;
+
+    seen.sort_unstable();
+    let mut arena = Arena::new(&ctx.memory)?;
+    let (mut row, mut points) = (Row::default(), 0);
+    for of_key in seen.chunk_by(|a, b| a.0 == b.0) {
+        row.reset(grid.count);
+        for of_step in of_key.chunk_by(|a, b| a.1 == b.1) {
+            row.set(of_step[0].1 as usize, of_step.len() as f64);
+            points += 1;
+        }
+        arena.push(&row)?;
+    }
+    count_points(ctx, account, points)?;
+    let labels = keys.iter().map(|(group, value)| {
+        let mut builder = LabelsBuilder::from_labels(&groups.labels[*group as usize]);
+        if shows_value {
+            builder.set(label, &format_float_f(*value));
+        }
+        builder.build()
+    });
+    let series = SeriesSet::made_unique(labels.collect());
+    let rows = Stored::from_arenas(vec![arena], grid.count);
+    Ok(Bound { series, grid, account, operator: Box::new(Ready(rows)) })
+}

@@ -1,0 +1,190 @@
+//! Operations between two vectors. Which series meet is decided once, when the operator is bound.
+//!
+//! Where every result comes from one pair of series, both sides are read row by row and nothing is kept.
+//! Where several series of a side compete for one result, both sides are computed first and each step is
+//! checked: only series that are present at a step can be in each other's way (I2 of `exec::matching`).
+
+mod contest;
+mod matching;
+mod set;
+
+pub(super) use set::bind_set;
+
+use self::{
+    contest::check_contests,
+    matching::{MatchTable, Side},
+};
+use super::{
+    Bound, Ctx, Operator, Rows, Scratch,
+    drain::{open_both, store, touch},
+    ledger::{AccountId, Shape},
+    map::{binary_value, changes_meaning, compare, is_comparison},
+    row::Row,
+    series::SeriesSet,
+};
+use crate::{
+    QueryError,
+    annotation::Annotation,
+    syntax::{BinaryOp, MatchCardinality, Span, VectorMatching},
+};
+
+/// An arithmetic operation or a comparison between two bound vectors.
+struct BinaryOperation {
+    /// The side of which several series may meet one of the other.
+    many: Bound,
+    one: Bound,
+    table: MatchTable,
+    work: Work,
+    matching: VectorMatching,
+}
+
+/// What happens to a pair of rows.
+#[derive(Clone, Copy)]
+struct Work {
+    op: BinaryOp,
+    returns_bool: bool,
+    /// Whether the "one" side stands on the left.
+    is_swapped: bool,
+    span: Span,
+    account: AccountId,
+}
+
+struct BinaryRows {
+    many: Box<dyn Rows>,
+    one: Box<dyn Rows>,
+    table: MatchTable,
+    work: Work,
+}
+
+/// Finds out which series of both sides meet.
+pub(super) fn bind_binary(
+    ctx: &Ctx<'_>,
+    op: BinaryOp,
+    returns_bool: bool,
+    matching: &VectorMatching,
+    span: Span,
+    (lhs, rhs): (Bound, Bound),
+) -> Bound {
+    let account = ctx.ledger.open(Shape::Combine(vec![lhs.account, rhs.account]), lhs.grid);
+    let is_swapped = matching.cardinality == MatchCardinality::OneToMany;
+    let (many, one) = if is_swapped { (rhs, lhs) } else { (lhs, rhs) };
+    let is_delayed = ctx.settings.is_name_removal_delayed;
+    let drops_metadata = changes_meaning(op) || returns_bool && !is_delayed;
+    let table = MatchTable::new(&many.series, &one.series, matching, drops_metadata);
+    let drops = vec![is_delayed && returns_bool; table.labels.len()];
+    let series = SeriesSet::made_unique(table.labels.clone()).with_drops(drops);
+    let grid = many.grid;
+    let work = Work { op, returns_bool, is_swapped, span, account };
+    let matching = matching.clone();
+    let operator = Box::new(BinaryOperation { many, one, table, work, matching });
+    Bound { series, grid, account, operator }
+}
+
+impl Operator for BinaryOperation {
+    fn open(self: Box<Self>, ctx: &Ctx<'_>) -> Result<Box<dyn Rows>, QueryError> {
+        let Self { many, one, table, work, matching } = *self;
+        let count = many.grid.count;
+        let (many, one) = open_both(ctx, many, one)?;
+        let (many_len, one_len) = (many.series.len(), one.series.len());
+        // What meets nothing is still read: it counts, and it may be worth a remark.
+        touch(ctx, &*many.rows, &table.unmatched(Side::Many, many_len), count)?;
+        touch(ctx, &*one.rows, &table.unmatched(Side::One, one_len), count)?;
+        let (mut many_rows, mut one_rows) = (many.rows, one.rows);
+        if table.is_contested() {
+            let many_stored = store(ctx, &*many_rows, many_len, count)?;
+            let one_stored = store(ctx, &*one_rows, one_len, count)?;
+            let sides = [(&many.series, &many_stored), (&one.series, &one_stored)];
+            check_contests(&table, sides, &matching, count)?;
+            (many_rows, one_rows) = (Box::new(many_stored), Box::new(one_stored));
+        } else if table.reuses_one() {
+            one_rows = Box::new(store(ctx, &*one_rows, one_len, count)?);
+        }
+        Ok(Box::new(BinaryRows { many: many_rows, one: one_rows, table, work }))
+    }
+}
+
+impl Rows for BinaryRows {
+    fn read(
+        &self,
+        index: usize,
+        row: &mut Row,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), QueryError> {
+        let mut pairs = self.table.pairs(index).iter();
+        let mut other = scratch.take_row();
+        if let Some((many, one)) = pairs.next() {
+            self.many.read(*many as usize, row, scratch)?;
+            self.one.read(*one as usize, &mut other, scratch)?;
+            self.work.combine(row, &other, scratch);
+        }
+        for (many, one) in pairs {
+            let mut next = scratch.take_row();
+            self.many.read(*many as usize, &mut next, scratch)?;
+            self.one.read(*one as usize, &mut other, scratch)?;
+            self.work.combine(&mut next, &other, scratch);
+            if row.present().first_common(next.present()).is_some() {
+                return Err(QueryError::same_labelset());
+            }
+            next.for_each(|step, value| row.set(step, value));
+            scratch.put_row(next);
+        }
+        scratch.put_row(other);
+        scratch.tally(self.work.account).points += row.present().ones() as u64;
+        scratch.tick(row.count())
+    }
+}
+
+impl Work {
+    /// Makes `many` the result of the operation with `one`.
+    fn combine(&self, many: &mut Row, one: &Row, scratch: &Scratch<'_>) {
+        many.present_mut().intersect(one.present());
+        let op = self.op;
+        if matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
+            if many.present().any() {
+                scratch.ctx.annotate(Annotation::incompatible_floats(op, self.span));
+            }
+            many.reset(one.count());
+        } else if is_comparison(op) && !self.returns_bool {
+            self.filter(many, one);
+        } else {
+            self.compute(many, one);
+        }
+    }
+
+    /// Keeps the left value of the steps at which the comparison holds.
+    fn filter(&self, many: &mut Row, one: &Row) {
+        let ones = one.values();
+        many.retain(|step, value| {
+            let (lhs, rhs) = self.sides(value, ones[step]);
+            compare(self.op, lhs, rhs)
+        });
+        if self.is_swapped {
+            let (values, present) = many.parts_mut();
+            present.for_each(|step| values[step] = ones[step]);
+        }
+    }
+
+    fn compute(&self, many: &mut Row, one: &Row) {
+        let ones = one.values();
+        let (values, present) = many.parts_mut();
+        let zip = |values: &mut [f64], f: fn(f64, f64) -> f64| {
+            for (value, one) in values.iter_mut().zip(ones) {
+                *value = f(*value, *one);
+            }
+        };
+        match self.op {
+            BinaryOp::Add => zip(values, |many, one| many + one),
+            BinaryOp::Mul => zip(values, |many, one| many * one),
+            BinaryOp::Sub if !self.is_swapped => zip(values, |many, one| many - one),
+            BinaryOp::Div if !self.is_swapped => zip(values, |many, one| many / one),
+            op => present.for_each(|step| {
+                let (lhs, rhs) = self.sides(values[step], ones[step]);
+                values[step] = binary_value(op, lhs, rhs);
+            }),
+        }
+    }
+
+    fn sides(&self, many: f64, one: f64) -> (f64, f64) {
+        if self.is_swapped { (one, many) } else { (many, one) }
+    }
+}

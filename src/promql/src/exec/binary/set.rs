@@ -1,0 +1,166 @@
+//! `and`, `or` and `unless`: which samples stay depends on what the other side has at the same step.
+
+use super::matching::Signatures;
+use crate::{
+    QueryError,
+    exec::{
+        Bound, Ctx, Operator, Rows, Scratch,
+        drain::{for_each_row, open_both, store},
+        ledger::{AccountId, Shape},
+        row::{Bitmap, Row},
+        series::{LabelNumbers, SeriesSet},
+        stored::Stored,
+    },
+    syntax::{BinaryOp, VectorMatching},
+};
+
+struct SetOperation {
+    op: BinaryOp,
+    lhs: Bound,
+    rhs: Bound,
+    signatures: Signatures,
+    /// Of `or`: for each result the series of both sides that give it.
+    union: Vec<(Option<u32>, Option<u32>)>,
+    account: AccountId,
+}
+
+/// `and` and `unless`: the left side where the right side is, or is not.
+struct FilterRows {
+    lhs: Box<dyn Rows>,
+    groups: Vec<u32>,
+    /// Steps of each match group of the right side.
+    present: Vec<Bitmap>,
+    keeps: bool,
+    account: AccountId,
+}
+
+/// `or`: the left side, and the right side where the left side is not.
+struct UnionRows {
+    lhs: Stored,
+    rhs: Box<dyn Rows>,
+    rhs_groups: Vec<u32>,
+    /// Steps of each match group of the left side.
+    present: Vec<Bitmap>,
+    union: Vec<(Option<u32>, Option<u32>)>,
+    account: AccountId,
+}
+
+pub(in crate::exec) fn bind_set(
+    ctx: &Ctx<'_>,
+    op: BinaryOp,
+    matching: &VectorMatching,
+    lhs: Bound,
+    rhs: Bound,
+) -> Bound {
+    let account = ctx.ledger.open(Shape::Combine(vec![lhs.account, rhs.account]), lhs.grid);
+    let signatures = Signatures::of(&lhs.series, &rhs.series, matching);
+    let grid = lhs.grid;
+    let (series, union) = if op == BinaryOp::Or {
+        united(&lhs.series, &rhs.series)
+    } else {
+        (lhs.series.clone(), Vec::new())
+    };
+    let operator = Box::new(SetOperation { op, lhs, rhs, signatures, union, account });
+    Bound { series, grid, account, operator }
+}
+
+/// Series of both sides; equal ones are one.
+fn united(lhs: &SeriesSet, rhs: &SeriesSet) -> (SeriesSet, Vec<(Option<u32>, Option<u32>)>) {
+    let mut numbers = LabelNumbers::default();
+    let (mut union, mut drops) = (Vec::new(), Vec::new());
+    for index in 0..lhs.len() {
+        numbers.number(&lhs.labels(index));
+        union.push((Some(index as u32), None));
+        drops.push(lhs.drops_name(index));
+    }
+    debug_assert_eq!(numbers.labels.len(), union.len(), "series of one vector differ");
+    for index in 0..rhs.len() {
+        let number = numbers.number(&rhs.labels(index)) as usize;
+        if number == union.len() {
+            union.push((None, Some(index as u32)));
+            drops.push(rhs.drops_name(index));
+        } else {
+            union[number].1 = Some(index as u32);
+        }
+    }
+    (SeriesSet::made_unique(numbers.labels).with_drops(drops), union)
+}
+
+impl Operator for SetOperation {
+    fn open(self: Box<Self>, ctx: &Ctx<'_>) -> Result<Box<dyn Rows>, QueryError> {
+        let Self { op, lhs, rhs, signatures, union, account } = *self;
+        let count = lhs.grid.count;
+        let (lhs, rhs) = open_both(ctx, lhs, rhs)?;
+        let group_count = signatures.labels.len();
+        let bytes = group_count * count / 8;
+        let _held = ctx.memory.hold(bytes as u64)?;
+        let mut present = vec![Bitmap::empty(count); group_count];
+        if op == BinaryOp::Or {
+            let stored = store(ctx, &*lhs.rows, lhs.series.len(), count)?;
+            for (index, group) in signatures.left.iter().enumerate() {
+                stored.mark(index, &mut present[*group as usize]);
+            }
+            let rhs_groups = signatures.right;
+            let rows =
+                UnionRows { lhs: stored, rhs: rhs.rows, rhs_groups, present, union, account };
+            return Ok(Box::new(rows));
+        }
+        for_each_row(ctx, &*rhs.rows, rhs.series.len(), count, |index, row| {
+            present[signatures.right[index] as usize].unite(row.present());
+            Ok(())
+        })?;
+        let (groups, keeps) = (signatures.left, op == BinaryOp::And);
+        Ok(Box::new(FilterRows { lhs: lhs.rows, groups, present, keeps, account }))
+    }
+}
+
+impl Rows for FilterRows {
+    fn read(
+        &self,
+        index: usize,
+        row: &mut Row,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), QueryError> {
+        self.lhs.read(index, row, scratch)?;
+        let others = &self.present[self.groups[index] as usize];
+        if self.keeps {
+            row.present_mut().intersect(others);
+        } else {
+            row.present_mut().subtract(others);
+        }
+        scratch.tally(self.account).points += row.present().ones() as u64;
+        Ok(())
+    }
+
+    fn order(&self) -> Option<&[u32]> {
+        self.lhs.order()
+    }
+}
+
+impl Rows for UnionRows {
+    fn read(
+        &self,
+        index: usize,
+        row: &mut Row,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), QueryError> {
+        let (lhs, rhs) = self.union[index];
+        if let Some(rhs) = rhs {
+            self.rhs.read(rhs as usize, row, scratch)?;
+            let group = self.rhs_groups[rhs as usize];
+            row.present_mut().subtract(&self.present[group as usize]);
+        }
+        match (lhs, rhs) {
+            (Some(lhs), None) => self.lhs.load(lhs as usize, row),
+            (Some(lhs), Some(_)) => {
+                let mut left = scratch.take_row();
+                self.lhs.load(lhs as usize, &mut left);
+                left.for_each(|step, value| row.set(step, value));
+                scratch.put_row(left);
+            }
+            _ => {}
+        }
+        scratch.tally(self.account).points += row.present().ones() as u64;
+        scratch.tick(row.count() / 8)
+    }
+}

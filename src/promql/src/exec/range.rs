@@ -1,0 +1,241 @@
+//! Functions of range vectors: one series at a time, all its windows in one pass.
+
+mod over_time;
+mod rate;
+mod regression;
+
+pub(super) use over_time::quantile;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use prom_storage::Selection;
+
+use super::{
+    Rows, Scratch,
+    ledger::AccountId,
+    row::Row,
+    series::SeriesSet,
+    window::{Positions, WindowCache, WindowSpec, copy_without_stale},
+};
+use crate::{
+    QueryError,
+    annotation::Annotation,
+    plan::{Grid, RangeFunction},
+    syntax::Span,
+};
+
+/// Where the samples of the windows come from.
+pub(super) enum Source {
+    Select {
+        selector: usize,
+        selection: Arc<dyn Selection>,
+    },
+    /// Rows over the grid of a subquery.
+    Subquery {
+        rows: Box<dyn Rows>,
+        grid: Grid,
+    },
+}
+
+/// Rows of a function of a range vector.
+pub(super) struct RangeRows {
+    pub(super) function: RangeFunction,
+    pub(super) source: Source,
+    pub(super) spec: WindowSpec,
+    /// Scalar arguments, one value a step each.
+    pub(super) args: Vec<Row>,
+    pub(super) first_arg_span: Span,
+    pub(super) account: AccountId,
+    pub(super) counter_check: Option<CounterCheck>,
+}
+
+/// Tells of series that are treated as counters and do not look like one.
+pub(super) struct CounterCheck {
+    /// Series with their names.
+    series: SeriesSet,
+    span: Span,
+    uses_type_label: bool,
+    /// Whether the one name of all series was told.
+    is_told: AtomicBool,
+}
+
+/// The windows of one series.
+struct Windows<'a> {
+    spec: &'a WindowSpec,
+    timestamps_ms: &'a [i64],
+    values: &'a [f64],
+    positions: &'a mut Positions,
+}
+
+impl Windows<'_> {
+    /// Sets each step that has samples to what `f` makes of them.
+    fn each(self, row: &mut Row, f: impl Fn(&[i64], &[f64]) -> f64) {
+        for (step, (lo, hi)) in self.positions.lo.iter().zip(&self.positions.hi).enumerate() {
+            let window = *lo as usize..*hi as usize;
+            if !window.is_empty() {
+                row.set(step, f(&self.timestamps_ms[window.clone()], &self.values[window]));
+            }
+        }
+    }
+}
+
+impl RangeRows {
+    /// Computes a row from the windows of a series.
+    fn compute(
+        &self,
+        windows: Windows<'_>,
+        row: &mut Row,
+        remarks: &mut Vec<Annotation>,
+    ) -> Result<(), QueryError> {
+        use RangeFunction as F;
+        match self.function {
+            F::Rate => rate::extrapolated(windows, row, true, true),
+            F::Increase => rate::extrapolated(windows, row, true, false),
+            F::Delta => rate::extrapolated(windows, row, false, false),
+            F::Irate => rate::instant(windows, row, true),
+            F::Idelta => rate::instant(windows, row, false),
+            F::Resets => windows.each(row, |_, values| over_time::resets(values)),
+            F::Changes => windows.each(row, |_, values| over_time::changes(values)),
+            F::Sum => windows.each(row, |_, values| over_time::sum(values)),
+            F::Avg => windows.each(row, |_, values| over_time::avg(values)),
+            F::Min => over_time::extreme(windows, row, |new, best| new < best),
+            F::Max => over_time::extreme(windows, row, |new, best| new > best),
+            F::Count => windows.each(row, |_, values| values.len() as f64),
+            F::First => windows.each(row, |_, values| values[0]),
+            F::Last => windows.each(row, |_, values| values[values.len() - 1]),
+            F::Present => windows.each(row, |_, _| 1.0),
+            F::Stddev => windows.each(row, |_, values| over_time::variance(values).sqrt()),
+            F::Stdvar => windows.each(row, |_, values| over_time::variance(values)),
+            F::Mad => over_time::median_deviation(windows, row),
+            F::Quantile => {
+                let quantiles = self.args[0].values();
+                over_time::quantiles(windows, row, quantiles, |quantile| {
+                    remarks.push(Annotation::invalid_quantile(quantile, self.first_arg_span));
+                });
+            }
+            F::TimeOfFirst => windows.each(row, |times_ms, _| times_ms[0] as f64 / 1000.0),
+            F::TimeOfLast => {
+                windows.each(row, |times_ms, _| times_ms[times_ms.len() - 1] as f64 / 1000.0);
+            }
+            F::TimeOfMin => {
+                windows.each(row, |times_ms, values| {
+                    over_time::time_of(times_ms, values, |new, best| new <= best)
+                });
+            }
+            F::TimeOfMax => {
+                windows.each(row, |times_ms, values| {
+                    over_time::time_of(times_ms, values, |new, best| new >= best)
+                });
+            }
+            F::Deriv => regression::deriv(windows, row),
+            F::PredictLinear => regression::predict(windows, row, self.args[0].values()),
+            F::DoubleExponentialSmoothing => {
+                let (smoothing, trend) = (self.args[0].values(), self.args[1].values());
+                regression::smooth(windows, row, smoothing, trend)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_with(
+        &self,
+        index: usize,
+        row: &mut Row,
+        cache: &mut WindowCache,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), QueryError> {
+        let ctx = scratch.ctx;
+        let WindowCache { columns: own, positions } = cache;
+        let columns = match &self.source {
+            Source::Select { selector, selection } => {
+                let stored = scratch.columns(*selector, selection, index, self.spec.range())?;
+                if copy_without_stale(stored, own) { own } else { stored }
+            }
+            Source::Subquery { rows, grid } => {
+                let mut inner = scratch.take_row();
+                rows.read(index, &mut inner, scratch)?;
+                own.clear();
+                inner.for_each(|step, value| own.push(grid.time_ms(step), value));
+                scratch.put_row(inner);
+                own
+            }
+        };
+        let sample_count = columns.len();
+        positions.place(&self.spec, &columns.timestamps_ms, ctx.settings.wants_per_step_stats);
+        let mut remarks = Vec::new();
+        let windows = Windows {
+            spec: &self.spec,
+            timestamps_ms: &columns.timestamps_ms,
+            values: &columns.values,
+            positions,
+        };
+        self.compute(windows, row, &mut remarks)?;
+        remarks.into_iter().for_each(|remark| ctx.annotate(remark));
+        let tally = scratch.tally(self.account);
+        tally.add(&positions.tally);
+        if matches!(self.source, Source::Subquery { .. }) {
+            // What a subquery reads is counted where it reads.
+            tally.read -= positions.tally.read;
+        }
+        tally.points += row.present().ones() as u64;
+        scratch.tick(self.spec.grid.count + sample_count)
+    }
+}
+
+impl Rows for RangeRows {
+    fn read(
+        &self,
+        index: usize,
+        row: &mut Row,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), QueryError> {
+        row.reset(self.spec.grid.count);
+        let mut cache = scratch.take_windows(self.account);
+        self.read_with(index, row, &mut cache, scratch)?;
+        scratch.put_windows(self.account, cache);
+        if let Some(check) = &self.counter_check
+            && row.present().any()
+        {
+            check.tell(index, scratch);
+        }
+        Ok(())
+    }
+}
+
+impl CounterCheck {
+    /// A check of these series, if any of them could be no counter.
+    pub(super) fn new(series: SeriesSet, span: Span, uses_type_label: bool) -> Option<Self> {
+        let is_clear =
+            !uses_type_label && series.metric_name().is_some_and(|name| has_counter_suffix(name));
+        let is_told = AtomicBool::new(false);
+        (!is_clear).then_some(Self { series, span, uses_type_label, is_told })
+    }
+
+    fn tell(&self, index: usize, scratch: &Scratch<'_>) {
+        let ctx = scratch.ctx;
+        if self.uses_type_label {
+            let labels = self.series.labels(index);
+            let (name, kind) = (labels.metric_name(), labels.get("__type__").unwrap_or_default());
+            if !name.is_empty() && !matches!(kind, "counter" | "histogram") {
+                ctx.annotate(Annotation::possible_non_counter_label(name, kind, self.span));
+            }
+        } else if let Some(name) = self.series.metric_name() {
+            if !self.is_told.swap(true, Relaxed) {
+                ctx.annotate(Annotation::possible_non_counter(name, self.span));
+            }
+        } else {
+            let labels = self.series.labels(index);
+            let name = labels.metric_name();
+            if !name.is_empty() && !has_counter_suffix(name) {
+                ctx.annotate(Annotation::possible_non_counter(name, self.span));
+            }
+        }
+    }
+}
+
+fn has_counter_suffix(name: &str) -> bool {
+    ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix))
+}

@@ -1,0 +1,84 @@
+//! `label_replace` and `label_join`: labels change when the operator is bound, values do not.
+//! Compat: Prometheus `promql/functions.go`, `evalLabelReplace` and `evalLabelJoin`.
+
+use prom_model::{GoRegex, Labels, LabelsBuilder, METRIC_NAME};
+
+use super::series::SeriesSet;
+use crate::{QueryError, plan::RelabelRule};
+
+/// A rule that was checked.
+enum Rewrite<'a> {
+    Replace { target: &'a str, replacement: &'a str, source: &'a str, regex: GoRegex },
+    Join { target: &'a str, separator: &'a str, sources: &'a [String] },
+}
+
+/// The series of `operand` after `rule`; some may have become equal.
+pub(super) fn relabeled(operand: &SeriesSet, rule: &RelabelRule) -> Result<SeriesSet, QueryError> {
+    let rewrite = Rewrite::new(rule)?;
+    let mut labels = Vec::with_capacity(operand.len());
+    let mut drops = Vec::with_capacity(operand.len());
+    for index in 0..operand.len() {
+        let old = operand.labels(index);
+        let new = rewrite.apply(&old);
+        // A name that was written on purpose stays.
+        let is_named = new.is_some() && rewrite.target() == METRIC_NAME;
+        drops.push(operand.drops_name(index) && !is_named);
+        labels.push(new.unwrap_or(old));
+    }
+    Ok(SeriesSet::made(labels).with_drops(drops))
+}
+
+impl<'a> Rewrite<'a> {
+    fn new(rule: &'a RelabelRule) -> Result<Self, QueryError> {
+        let invalid = |text: String| Err(QueryError::Evaluation(text));
+        match rule {
+            RelabelRule::Replace { target, replacement, source, regex } => {
+                let Ok(compiled) = GoRegex::anchored(regex) else {
+                    return invalid(format!(
+                        "invalid regular expression in label_replace(): {regex}"
+                    ));
+                };
+                if target.is_empty() {
+                    return invalid(format!(
+                        "invalid destination label name in label_replace(): {target}"
+                    ));
+                }
+                Ok(Self::Replace { target, replacement, source, regex: compiled })
+            }
+            RelabelRule::Join { target, separator, sources } => {
+                if let Some(source) = sources.iter().find(|source| source.is_empty()) {
+                    return invalid(format!("invalid source label name in label_join(): {source}"));
+                }
+                if target.is_empty() {
+                    return invalid(format!(
+                        "invalid destination label name in label_join(): {target}"
+                    ));
+                }
+                Ok(Self::Join { target, separator, sources })
+            }
+        }
+    }
+
+    fn target(&self) -> &str {
+        match self {
+            Self::Replace { target, .. } | Self::Join { target, .. } => target,
+        }
+    }
+
+    /// The new labels; nothing where the rule does not apply.
+    fn apply(&self, labels: &Labels) -> Option<Labels> {
+        let value = match self {
+            Self::Replace { replacement, source, regex, .. } => {
+                let value = labels.get(source).unwrap_or_default();
+                regex.captures(value)?.expand(replacement)
+            }
+            Self::Join { separator, sources, .. } => {
+                let value = |source: &String| labels.get(source).unwrap_or_default();
+                sources.iter().map(value).collect::<Vec<_>>().join(separator)
+            }
+        };
+        let mut builder = LabelsBuilder::from_labels(labels);
+        builder.set(self.target(), &value);
+        Some(builder.build())
+    }
+}

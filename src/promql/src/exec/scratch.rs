@@ -1,0 +1,126 @@
+//! What one worker reuses from row to row: decoded columns, window positions, spare rows, counts.
+
+use std::sync::Arc;
+
+use prom_storage::{Columns, Selection, TimeRange};
+
+use super::{
+    Ctx,
+    ledger::{AccountId, Tally},
+    row::Row,
+    window::WindowCache,
+};
+use crate::{QueryError, watch::IN_EVALUATION};
+
+/// Values computed between two looks at the clock.
+const WORK_PER_CHECK: usize = 16_384;
+
+/// Series whose columns are kept: both sides of an operation over one selection read the same ones.
+const COLUMN_SLOTS: usize = 2;
+
+/// Buffers of one worker.
+pub(crate) struct Scratch<'q> {
+    pub(crate) ctx: &'q Ctx<'q>,
+    slots: [ColumnSlot; COLUMN_SLOTS],
+    oldest_slot: usize,
+    windows: Vec<(AccountId, WindowCache)>,
+    rows: Vec<Row>,
+    tallies: Vec<Tally>,
+    work: usize,
+}
+
+#[derive(Default)]
+struct ColumnSlot {
+    key: Option<(usize, usize, TimeRange)>,
+    columns: Columns,
+}
+
+impl<'q> Scratch<'q> {
+    pub(crate) fn new(ctx: &'q Ctx<'q>) -> Self {
+        Self {
+            ctx,
+            slots: Default::default(),
+            oldest_slot: 0,
+            windows: Vec::new(),
+            rows: Vec::new(),
+            tallies: Vec::new(),
+            work: 0,
+        }
+    }
+
+    /// Samples within `range` of the series at `index` of a selection.
+    pub(crate) fn columns(
+        &mut self,
+        selector: usize,
+        selection: &Arc<dyn Selection>,
+        index: usize,
+        range: TimeRange,
+    ) -> Result<&Columns, QueryError> {
+        let key = Some((selector, index, range));
+        let known = self.slots.iter().position(|slot| slot.key == key);
+        let slot = match known {
+            Some(slot) => slot,
+            None => {
+                let slot = self.oldest_slot;
+                self.oldest_slot = (slot + 1) % COLUMN_SLOTS;
+                let entry = &mut self.slots[slot];
+                entry.key = None;
+                entry.columns.clear();
+                selection.read(index, range, &mut entry.columns)?;
+                entry.key = key;
+                slot
+            }
+        };
+        Ok(&self.slots[slot].columns)
+    }
+
+    /// Takes the window positions of an operator; give them back with [`Self::put_windows`].
+    pub(crate) fn take_windows(&mut self, account: AccountId) -> WindowCache {
+        match self.windows.iter().position(|(id, _)| *id == account) {
+            Some(at) => self.windows.swap_remove(at).1,
+            None => WindowCache::default(),
+        }
+    }
+
+    pub(crate) fn put_windows(&mut self, account: AccountId, windows: WindowCache) {
+        self.windows.push((account, windows));
+    }
+
+    /// Takes a spare row; give it back with [`Self::put_row`].
+    pub(crate) fn take_row(&mut self) -> Row {
+        self.rows.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn put_row(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    /// Counts of an operator since the last flush.
+    pub(crate) fn tally(&mut self, account: AccountId) -> &mut Tally {
+        if self.tallies.len() <= account {
+            self.tallies.resize_with(account + 1, Tally::default);
+        }
+        &mut self.tallies[account]
+    }
+
+    /// Tells of `values` computed values; looks at the clock now and then.
+    pub(crate) fn tick(&mut self, values: usize) -> Result<(), QueryError> {
+        self.work += values + 1;
+        if self.work < WORK_PER_CHECK {
+            return Ok(());
+        }
+        self.work = 0;
+        self.ctx.watch.check(IN_EVALUATION)
+    }
+
+    /// Hands the counts to the ledger.
+    pub(crate) fn flush(&mut self) -> Result<(), QueryError> {
+        for (account, tally) in self.tallies.iter_mut().enumerate() {
+            if tally.points > 0 || tally.queryable > 0 || tally.window_max > 0 {
+                self.ctx.ledger.add(account, tally, self.ctx.settings.samples_count_max)?;
+                tally.clear();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! Instant selectors: at each step the newest sample within the lookback, unless the series has ended.
+
+use std::sync::Arc;
+
+use prom_model::is_stale;
+use prom_storage::{Columns, Selection, TimeRange};
+
+use super::{Rows, Scratch, ledger::AccountId, row::Row};
+use crate::{
+    QueryError,
+    plan::{Grid, SampleField, Shift},
+};
+
+/// Rows of an instant selector.
+pub(super) struct SelectRows {
+    pub(super) selector: usize,
+    pub(super) selection: Arc<dyn Selection>,
+    pub(super) grid: Grid,
+    pub(super) shift: Shift,
+    pub(super) lookback_delta_ms: i64,
+    pub(super) what: SampleField,
+    pub(super) account: AccountId,
+}
+
+impl SelectRows {
+    fn range(&self) -> TimeRange {
+        let first_ms = self.shift.apply(self.grid.start_ms);
+        TimeRange {
+            mint_ms: first_ms.saturating_sub(self.lookback_delta_ms).saturating_add(1),
+            maxt_ms: self.shift.apply(self.grid.last_ms()),
+        }
+    }
+
+    fn fill(&self, columns: &Columns, row: &mut Row) {
+        let (timestamps_ms, values) = (&columns.timestamps_ms, &columns.values);
+        let mut next = 0;
+        for step in 0..self.grid.count {
+            let time_ms = self.shift.apply(self.grid.time_ms(step));
+            while next < timestamps_ms.len() && timestamps_ms[next] <= time_ms {
+                next += 1;
+            }
+            let Some(newest) = next.checked_sub(1) else { continue };
+            let (timestamp_ms, value) = (timestamps_ms[newest], values[newest]);
+            if timestamp_ms <= time_ms.saturating_sub(self.lookback_delta_ms) || is_stale(value) {
+                continue;
+            }
+            row.set(
+                step,
+                match self.what {
+                    SampleField::Value => value,
+                    SampleField::Timestamp => timestamp_ms as f64 / 1000.0,
+                },
+            );
+        }
+    }
+}
+
+impl Rows for SelectRows {
+    fn read(
+        &self,
+        index: usize,
+        row: &mut Row,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), QueryError> {
+        row.reset(self.grid.count);
+        let columns = scratch.columns(self.selector, &self.selection, index, self.range())?;
+        let sample_count = columns.len();
+        self.fill(columns, row);
+        let points = row.present().ones() as u64;
+        let per_step = scratch.ctx.settings.wants_per_step_stats;
+        let tally = scratch.tally(self.account);
+        tally.points += points;
+        tally.queryable += points;
+        tally.read += points;
+        if per_step {
+            tally.by_step.resize(self.grid.count, (0, 0));
+            row.for_each(|step, _| {
+                tally.by_step[step].0 += 1;
+                tally.by_step[step].1 += 1;
+            });
+        }
+        scratch.tick(self.grid.count + sample_count)
+    }
+}

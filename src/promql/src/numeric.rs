@@ -1,0 +1,151 @@
+//! Arithmetic in the order of the reference.
+//! No fused multiply-add anywhere: results are compared bit by bit.
+
+/// A running sum and what rounding has taken from it (Neumaier's variant of Kahan's sum).
+/// Compat: Prometheus `util/kahansum/kahansum.go`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct KahanSum {
+    pub(crate) sum: f64,
+    pub(crate) compensation: f64,
+}
+
+impl KahanSum {
+    /// Adds `value`.
+    #[inline]
+    pub(crate) fn add(&mut self, value: f64) {
+        let total = self.sum + value;
+        if total.is_infinite() {
+            self.compensation = 0.0;
+        } else if self.sum.abs() >= value.abs() {
+            self.compensation += (self.sum - total) + value;
+        } else {
+            self.compensation += (value - total) + self.sum;
+        }
+        self.sum = total;
+    }
+
+    /// The sum with its compensation.
+    pub(crate) fn total(self) -> f64 {
+        self.sum + self.compensation
+    }
+}
+
+/// Go's `math.Min`: NaN wins, and -0 is below 0.
+pub(crate) fn go_min(a: f64, b: f64) -> f64 {
+    if a == f64::NEG_INFINITY || b == f64::NEG_INFINITY {
+        f64::NEG_INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a == 0.0 && b == 0.0 {
+        if a.is_sign_negative() { a } else { b }
+    } else if a < b {
+        a
+    } else {
+        b
+    }
+}
+
+/// Go's `math.Max`: NaN wins, and 0 is above -0.
+pub(crate) fn go_max(a: f64, b: f64) -> f64 {
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a == 0.0 && b == 0.0 {
+        if a.is_sign_negative() { b } else { a }
+    } else if a > b {
+        a
+    } else {
+        b
+    }
+}
+
+/// A duration in milliseconds as Go's `Duration.Seconds` gives it.
+pub(crate) fn go_seconds(duration_ms: i64) -> f64 {
+    (duration_ms / 1000) as f64 + ((duration_ms % 1000) * 1_000_000) as f64 / 1e9
+}
+
+/// Go's `%.<precision>g` of a float.
+pub(crate) fn format_precise(value: f64, precision: usize) -> String {
+    if let Some(text) = special_text(value) {
+        return text.to_owned();
+    }
+    let digits = format!("{value:.*e}", precision.saturating_sub(1));
+    layout_general(&digits, precision as i32)
+}
+
+fn special_text(value: f64) -> Option<&'static str> {
+    if value.is_nan() {
+        Some("NaN")
+    } else if value.is_infinite() {
+        Some(if value > 0.0 { "+Inf" } else { "-Inf" })
+    } else {
+        None
+    }
+}
+
+/// Lays out `d.ddde<exponent>` by the rules of `%g`: exponent form below 1e-4 and from `exponent_max` on.
+fn layout_general(scientific: &str, exponent_max: i32) -> String {
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let (sign, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", mantissa),
+    };
+    let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
+    let digits = match digits.trim_end_matches('0') {
+        "" => "0",
+        digits => digits,
+    };
+    if !(-4..exponent_max).contains(&exponent) {
+        let (first, rest) = digits.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        let exponent_sign = if exponent < 0 { '-' } else { '+' };
+        let exponent = exponent.unsigned_abs();
+        return format!("{sign}{first}{point}{rest}e{exponent_sign}{exponent:02}");
+    }
+    if exponent < 0 {
+        let zeros = "0".repeat(exponent.unsigned_abs() as usize - 1);
+        return format!("{sign}0.{zeros}{digits}");
+    }
+    let whole = exponent as usize + 1;
+    if digits.len() <= whole {
+        return format!("{sign}{digits}{}", "0".repeat(whole - digits.len()));
+    }
+    let (whole, fraction) = digits.split_at(whole);
+    format!("{sign}{whole}.{fraction}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_digits_look_as_in_go() {
+        let check = |value: f64, expected: &str| assert_eq!(format_precise(value, 2), expected);
+        check(5.0, "5");
+        check(10.0, "10");
+        check(123.0, "1.2e+02");
+        check(0.5555, "0.56");
+        check(0.0, "0");
+        check(-0.00001234, "-1.2e-05");
+        check(f64::INFINITY, "+Inf");
+    }
+
+    #[test]
+    fn compensation_survives_large_terms() {
+        let mut sum = KahanSum::default();
+        [1.0, 1e100, 1.0, -1e100].into_iter().for_each(|value| sum.add(value));
+        assert_eq!(sum.total(), 2.0);
+        let mut sum = KahanSum::default();
+        [f64::MAX, f64::MAX, 1.0].into_iter().for_each(|value| sum.add(value));
+        assert_eq!(sum.total(), f64::INFINITY);
+    }
+
+    #[test]
+    fn extremes_follow_go() {
+        assert!(go_min(f64::NAN, 1.0).is_nan() && go_max(1.0, f64::NAN).is_nan());
+        assert_eq!(go_max(f64::NAN, f64::INFINITY), f64::INFINITY);
+        assert!(go_min(0.0, -0.0).is_sign_negative() && go_max(-0.0, 0.0).is_sign_positive());
+    }
+}

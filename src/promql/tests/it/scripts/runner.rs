@@ -1,0 +1,181 @@
+//! Runs the commands of a script over a store in memory.
+//! Histograms are not stored yet: what expects them counts as not passed.
+
+use prom_promql::{
+    Engine, EngineOptions, InstantParams, ParseOptions, QueryAnswer, QueryError, RangeParams,
+    SeriesItem, Value, parse_series_description,
+};
+use prom_telemetry::Registry;
+use prom_testkit::MemoryStore;
+
+use super::{
+    compare::{almost_equal, check_matrix, check_vector, vector_of},
+    language::{Command, CommandKind, Eval, parse_script},
+};
+
+/// How a script went.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) passed: usize,
+    /// Line, query and what was wrong.
+    pub(super) failures: Vec<String>,
+}
+
+/// Runs a script; each expectation counts once, its extra runs included.
+pub(super) fn run_script(text: &str) -> Tally {
+    let mut options = EngineOptions::default();
+    options.samples_count_max = 10_000;
+    options.parse = ParseOptions::ALL;
+    options.is_name_removal_delayed = true;
+    let engine = Engine::new(options, &Registry::default());
+    let store = MemoryStore::default();
+    let mut tally = Tally::default();
+    for Command { line, kind } in parse_script(text) {
+        match kind {
+            CommandKind::Clear => store.clear(),
+            CommandKind::Load { step_ms, series } => {
+                series.iter().for_each(|series| load(&store, step_ms, series));
+            }
+            CommandKind::Eval(eval) => match check(&engine, &store, &eval) {
+                Ok(()) => tally.passed += 1,
+                Err(reason) => tally.failures.push(format!("{line}: {}: {reason}", eval.query)),
+            },
+            CommandKind::Unknown(head) => tally.failures.push(format!("{line}: {head}: unknown")),
+        }
+    }
+    tally
+}
+
+/// Stores the floats of a series.
+fn load(store: &MemoryStore, step_ms: i64, text: &str) {
+    let Ok(series) = parse_series_description(text) else { return };
+    let mut time_ms = 0;
+    for item in &series.items {
+        if let SeriesItem::Floats { .. } = item {
+            for (index, value) in item.floats().enumerate() {
+                store.push(&series.labels, time_ms + index as i64 * step_ms, value);
+            }
+        }
+        time_ms += item.count() as i64 * step_ms;
+    }
+}
+
+fn check(engine: &Engine, store: &MemoryStore, eval: &Eval) -> Result<(), String> {
+    let answer = match eval.step_ms {
+        None => instant(engine, store, &eval.query, eval.start_ms),
+        Some(step_ms) => range(engine, store, &eval.query, (eval.start_ms, eval.end_ms, step_ms)),
+    };
+    let Some(answer) = check_failure(answer, eval)? else { return Ok(()) };
+    check_annotations(&answer, eval)?;
+    check_value(&answer.value, eval)?;
+    if eval.step_ms.is_none() {
+        check_as_range(engine, store, eval)?;
+    }
+    Ok(())
+}
+
+fn check_failure(
+    answer: Result<QueryAnswer, QueryError>,
+    eval: &Eval,
+) -> Result<Option<QueryAnswer>, String> {
+    match (answer, &eval.fails) {
+        (Ok(answer), None) => Ok(Some(answer)),
+        (Ok(_), Some(_)) => Err("did not fail".to_owned()),
+        (Err(err), None) => Err(err.to_string()),
+        (Err(err), Some(texts)) => {
+            let message = failure_text(&err);
+            if matches!(err, QueryError::Unsupported { .. })
+                || !texts.iter().all(|text| text.matches(&message))
+            {
+                return Err(format!("failed otherwise: {message}"));
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// The message without its place, as scripts have it.
+fn failure_text(err: &QueryError) -> String {
+    match err {
+        QueryError::Parse(errors) => errors.first().message.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn check_annotations(answer: &QueryAnswer, eval: &Eval) -> Result<(), String> {
+    if !eval.warnings.holds(&answer.warnings) {
+        return Err(format!("warnings {:?}, expected {:?}", answer.warnings, eval.warnings));
+    }
+    if !eval.infos.holds(&answer.infos) {
+        return Err(format!("infos {:?}, expected {:?}", answer.infos, eval.infos));
+    }
+    Ok(())
+}
+
+fn check_value(value: &Value, eval: &Eval) -> Result<(), String> {
+    if let Some(step_ms) = eval.step_ms {
+        let Value::Matrix(found) = value else { return Err(format!("no matrix: {value:?}")) };
+        return check_matrix(found, &eval.series, (eval.start_ms, eval.end_ms, step_ms));
+    }
+    if let Some(span) = eval.range {
+        let Value::Matrix(found) = value else { return Err(format!("no matrix: {value:?}")) };
+        return check_matrix(found, &eval.series, span);
+    }
+    match (value, eval.scalar, &eval.text) {
+        (Value::Scalar(found), Some(wanted), _) if almost_equal(found.value, wanted) => Ok(()),
+        (Value::String(found), _, Some(wanted)) if found.value == *wanted => Ok(()),
+        (_, None, None) => match vector_of(value) {
+            Some(found) => check_vector(&found, &eval.series, eval.is_ordered),
+            None => Err(format!("no vector: {value:?}")),
+        },
+        _ => Err(format!("found {value:?}")),
+    }
+}
+
+/// The instant as the middle step of a range query.
+fn check_as_range(engine: &Engine, store: &MemoryStore, eval: &Eval) -> Result<(), String> {
+    let names_the_query =
+        ["start()", "end()", "range()", "step()"].iter().any(|name| eval.query.contains(name));
+    if eval.is_ordered || eval.text.is_some() || eval.range.is_some() || names_the_query {
+        return Ok(());
+    }
+    let time_ms = eval.start_ms;
+    let answer = range(engine, store, &eval.query, (time_ms - 60_000, time_ms + 60_000, 60_000));
+    let answer = answer.map_err(|err| format!("as a range query: {err}"))?;
+    let Value::Matrix(found) = &answer.value else {
+        return Err("as a range query: no matrix".to_owned());
+    };
+    let mut middle = Vec::new();
+    for series in found {
+        if let Some(point) = series.points.iter().find(|point| point.timestamp_ms == time_ms) {
+            middle.push((series.labels.clone(), point.value));
+        }
+    }
+    match eval.scalar {
+        Some(wanted) => match &middle[..] {
+            [(_, found)] if almost_equal(*found, wanted) => Ok(()),
+            other => Err(format!("as a range query: {other:?}")),
+        },
+        None => check_vector(&middle, &eval.series, false)
+            .map_err(|reason| format!("as a range query: {reason}")),
+    }
+}
+
+fn instant(
+    engine: &Engine,
+    store: &MemoryStore,
+    query: &str,
+    time_ms: i64,
+) -> Result<QueryAnswer, QueryError> {
+    engine.instant(store, query, InstantParams { time_ms, ..InstantParams::default() })
+}
+
+fn range(
+    engine: &Engine,
+    store: &MemoryStore,
+    query: &str,
+    (start_ms, end_ms, step_ms): (i64, i64, i64),
+) -> Result<QueryAnswer, QueryError> {
+    let params = RangeParams { start_ms, end_ms, step_ms, ..RangeParams::default() };
+    engine.range(store, query, params)
+}
