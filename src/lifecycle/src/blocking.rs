@@ -132,3 +132,67 @@ impl Drop for Waiting<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::resume_unwind;
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    fn pool(workers_count_max: usize, waiting_count_max: usize) -> BlockingPool {
+        let limits = PoolLimits { workers_count_max, waiting_count_max };
+        let stop = CancellationToken::new();
+        BlockingPool::new("queries".into(), limits, runtime::Handle::current(), stop)
+    }
+
+    #[tokio::test]
+    async fn a_job_gives_its_result_or_its_panic() {
+        let pool = pool(1, 1);
+        assert_eq!(pool.run(|| 6 * 7).await, Ok(42));
+        let message = pool.run(|| resume_unwind(Box::new("boom"))).await.map(|(): ()| ());
+        assert_eq!(message.unwrap_err().to_string(), "queries panicked: boom");
+        assert_eq!(pool.run(|| 1).await, Ok(1), "others are not affected");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_into_the_queue_is_refused() {
+        let pool = pool(1, 1);
+        let (go, wait) = sync_channel::<()>(0);
+        let running = pool.run(move || wait.recv().is_ok());
+        let waiting = pool.run(|| true);
+        let too_much = async {
+            while (pool.running_count(), pool.waiting_count()) != (1, 1) {
+                tokio::task::yield_now().await;
+            }
+            let refused = pool.run(|| true).await;
+            go.send(()).unwrap();
+            refused
+        };
+        let (running, waiting, refused) = tokio::join!(running, waiting, too_much);
+        assert_eq!((running, waiting), (Ok(true), Ok(true)));
+        assert_eq!(refused.unwrap_err().to_string(), "too much work is waiting for queries");
+        assert_eq!((pool.running_count(), pool.waiting_count()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_the_wait_and_not_the_work() {
+        let pool = pool(1, 1);
+        let (go, wait) = sync_channel::<()>(0);
+        let running = pool.run(move || wait.recv().is_ok());
+        let waiting = pool.run(|| true);
+        let stop = async {
+            while pool.waiting_count() != 1 {
+                tokio::task::yield_now().await;
+            }
+            pool.inner.stop.cancel();
+        };
+        let rest = async {
+            let (waiting, ()) = tokio::join!(waiting, stop);
+            go.send(()).unwrap();
+            waiting
+        };
+        let (running, waiting) = tokio::join!(running, rest);
+        assert_eq!((running, waiting), (Ok(true), Err(BlockingError::Stopping)));
+    }
+}

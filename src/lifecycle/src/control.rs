@@ -25,6 +25,8 @@ const QUESTIONS_COUNT_MAX: usize = 16;
 const QUESTION_SIZE_BYTES_MAX: u64 = 64;
 /// How long somebody who has connected may take to ask.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long no question is taken after one could not be.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Binds the socket, replacing one that an earlier process has left, and answers until the service stops.
 ///
@@ -85,8 +87,11 @@ async fn answer_all(handle: Handle, listener: UnixListener) {
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(QUESTION_TIMEOUT).await;
-            continue;
+            // Out of descriptors, most likely; those who end give some back.
+            tokio::select! {
+                () = end.cancelled() => return,
+                () = tokio::time::sleep(ACCEPT_PAUSE) => continue,
+            }
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         let one = handle.clone();
@@ -105,7 +110,7 @@ async fn answer(handle: &Handle, mut stream: UnixStream) -> io::Result<()> {
     let mut reader = tokio::io::BufReader::new(reader).take(QUESTION_SIZE_BYTES_MAX);
     tokio::time::timeout(QUESTION_TIMEOUT, reader.read_line(&mut question)).await??;
     let answer = match question.trim_end() {
-        "reload" => handle.request_reload(ReloadCause::Request).await.map(outcome_text),
+        "reload" => handle.request_reload(ReloadCause::Command).await.map(outcome_text),
         "status" => {
             let view = handle.view();
             Ok(format!("{}: {}", view.current, view.status))

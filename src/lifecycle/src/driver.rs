@@ -187,6 +187,7 @@ impl<S: Service> Driver<S> {
         }
         self.reload.dismiss();
         reload::refuse_wish(self.shared());
+        self.shared().notifier.send_last_words();
         match self.state.row().ending {
             Some(Ending::Success) => 0,
             Some(Ending::Failure) | None => {
@@ -225,18 +226,7 @@ impl<S: Service> Driver<S> {
 
     fn take_in(&mut self, stimulus: Stimulus<S>) {
         match stimulus {
-            Stimulus::Signal(Signal::Terminate(name)) => {
-                let event = match self.has_stop_signal {
-                    false => Event::StopSignalled,
-                    true => Event::StopInsisted,
-                };
-                let reason = match self.has_stop_signal {
-                    false => name.to_owned(),
-                    true => format!("{name} again{}", self.waiting()),
-                };
-                self.has_stop_signal = true;
-                self.offer(event, reason);
-            }
+            Stimulus::Signal(Signal::Terminate(name)) => self.take_stop_signal(name),
             Stimulus::Signal(Signal::Reload) => {
                 // Nobody waits for the outcome of a signal; it is in the log and the status line.
                 drop(self.handle.request_reload(crate::ReloadCause::Signal));
@@ -260,6 +250,20 @@ impl<S: Service> Driver<S> {
             }
             Stimulus::Tick => self.tick(),
         }
+    }
+
+    /// The first asks for an orderly end, the second for an immediate one.
+    fn take_stop_signal(&mut self, name: &str) {
+        if self.has_stop_signal {
+            return self.offer(Event::StopInsisted, format!("{name} again{}", self.waiting()));
+        }
+        self.has_stop_signal = true;
+        // systemd gives up a start that takes too long by the same signal; say what it was busy with.
+        let reason = match &self.step {
+            Some(step) => format!("{name} while {}", step.name()),
+            None => name.to_owned(),
+        };
+        self.offer(Event::StopSignalled, reason);
     }
 
     /// An event from outside. A condition is remembered until the event that lifts it, and a lifting
@@ -410,6 +414,7 @@ impl<S: Service> Driver<S> {
         }
         self.feed_watchdog(now, is_silent);
         self.refresh_status(now);
+        self.shared().notifier.flush();
     }
 
     /// I8: fed twice in its period, so that one late tick does no harm.

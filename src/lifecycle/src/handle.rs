@@ -65,6 +65,7 @@ pub(crate) struct Published {
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LatestReload {
+    pub(crate) attempts_count: u64,
     pub(crate) cause: Option<ReloadCause>,
     pub(crate) outcome: String,
     pub(crate) ended_ms: Option<i64>,
@@ -164,6 +165,7 @@ impl Handle {
             reload: ReloadView {
                 machine: MachineView::of::<reload::State>(),
                 current: shared.reload_stage(),
+                attempts_count: latest.attempts_count,
                 cause: latest.cause.map(|cause| cause.to_string()).unwrap_or_default(),
                 outcome: latest.outcome.clone(),
                 ended_ms: latest.ended_ms,

@@ -118,8 +118,9 @@ impl Hearts {
             watch.seen_since = Some(since);
             watch.silence = now.saturating_duration_since(since);
             if watch.silence > watch.deadline {
-                let seconds = watch.silence.as_secs();
-                silent.push(format!("{} has made no progress for {seconds}s", watch.name));
+                // The limit and not the silence, so that the sentence stays the same.
+                let limit_s = watch.deadline.as_secs_f64();
+                silent.push(format!("{} has made no progress for over {limit_s}s", watch.name));
             }
         }
         silent

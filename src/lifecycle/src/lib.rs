@@ -34,7 +34,9 @@ mod machine;
 mod metrics;
 mod one_shot;
 mod panic;
+mod picture;
 mod probe;
+mod refusal;
 mod service;
 mod step;
 mod supervisor;
@@ -53,10 +55,22 @@ pub use machine::{
     command, lifecycle, reload, target,
 };
 pub use one_shot::{CommandEnd, run_command};
+pub use picture::picture;
 pub use probe::probe_routes;
+pub use refusal::fail_at_start;
 pub use service::{Failure, Options, Places, Preparation, Service};
 pub use step::{ReloadCause, ReloadStep, Step};
 pub use systemd::{Inherited, Sockets};
 pub use view::{
     ConditionView, LifecycleView, MachineView, Passage, ReloadView, StateView, TransitionView,
 };
+
+// The build script compiles these files; here they are only tested.
+#[cfg(test)]
+mod table {
+    pub(crate) mod check;
+    pub(crate) mod generate;
+    pub(crate) mod locate;
+    pub(crate) mod raw;
+    mod tests;
+}

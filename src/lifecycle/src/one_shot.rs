@@ -46,7 +46,7 @@ fn exit_code<A>(
                     Event::Understood
                 }
                 // Asking for help is understood and done in one go.
-                Some(Ok(Err(end))) if end == CommandEnd::Finished => return 0,
+                Some(Ok(Err(CommandEnd::Finished))) => return 0,
                 Some(Ok(Err(_))) => Event::Misused,
                 Some(Err(_)) | None => Event::Panicked,
             },

@@ -123,3 +123,6 @@ fn error(status: StatusCode, body: impl IntoResponse) -> Response {
 fn text(status: StatusCode, body: impl IntoResponse) -> Response {
     (status, [(header::CONTENT_TYPE, PLAIN_TEXT)], body).into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,8 @@ pub enum ReloadCause {
     Signal,
     /// `/-/reload` or a page.
     Request,
+    /// `systemctl reload`, over the control socket.
+    Command,
     /// A watched file has changed.
     FileChanged,
     /// An earlier configuration, by the number of its generation.
@@ -56,6 +58,7 @@ impl fmt::Display for ReloadCause {
         match self {
             Self::Signal => f.write_str("SIGHUP"),
             Self::Request => f.write_str("asked for over HTTP"),
+            Self::Command => f.write_str("asked for by a command"),
             Self::FileChanged => f.write_str("a file has changed"),
             Self::Rollback(generation) => write!(f, "back to generation {generation}"),
         }

@@ -117,6 +117,8 @@ pub struct ReloadView {
     pub machine: MachineView,
     /// The state that it is in.
     pub current: reload::State,
+    /// How many reloads have ended since the start, however they ended.
+    pub attempts_count: u64,
     /// Who asked for the latest one; empty before the first.
     pub cause: String,
     /// What came of it: the changes, or the errors.

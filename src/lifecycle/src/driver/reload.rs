@@ -119,9 +119,13 @@ impl<S: Service> Driver<S> {
         advance(&stage, reload::Event::Checked);
         let event = match self.reload.cause {
             Some(ReloadCause::Rollback(_)) => reload::Event::SwappedBack,
-            Some(ReloadCause::Signal | ReloadCause::Request | ReloadCause::FileChanged) | None => {
-                reload::Event::Swapped
-            }
+            Some(
+                ReloadCause::Signal
+                | ReloadCause::Request
+                | ReloadCause::Command
+                | ReloadCause::FileChanged,
+            )
+            | None => reload::Event::Swapped,
         };
         self.accept_config();
         self.finish(event, &Ok(ReloadOutcome::Committed { summary: summary.clone() }));
@@ -173,12 +177,14 @@ impl<S: Service> Driver<S> {
             Err(reason) => reason.clone(),
         };
         let began = self.reload.began.take().unwrap_or_else(Instant::now);
+        let before = self.shared().reload.load_full();
         let latest = LatestReload {
+            attempts_count: before.attempts_count + 1,
             cause: self.reload.cause.take(),
             outcome,
             ended_ms: Some(clock::now_ms()),
             lasted_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            accepted_ms: self.shared().reload.load().accepted_ms,
+            accepted_ms: before.accepted_ms,
         };
         self.shared().reload.store(Arc::new(latest));
         self.reload.phase = Phase::Idle;

@@ -81,3 +81,24 @@ fn inherit(fd: RawFd, name: &str) -> Inherited {
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     Inherited { name: kept.unwrap_or(name).to_owned(), is_kept: kept.is_some(), fd }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn sockets_are_taken_by_name() {
+        let socket = |name: &str| Inherited {
+            name: name.to_owned(),
+            is_kept: false,
+            fd: OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap()),
+        };
+        let mut sockets = Sockets::new(vec![socket("web"), socket("admin"), socket("web")]);
+        assert_eq!(sockets.names(), ["web", "admin", "web"]);
+        assert_eq!(sockets.take("web").len(), 2);
+        assert_eq!(sockets.take("web").len(), 0);
+        assert_eq!((sockets.take_all().len(), sockets.is_empty()), (1, true));
+    }
+}

@@ -123,6 +123,7 @@ pub(crate) fn read(text: &str) -> Result<Machine, Vec<Problem>> {
         return Ok(machine);
     }
     checker.problems.sort_by_key(|problem| problem.line);
+    checker.problems.dedup();
     Err(checker.problems)
 }
 
@@ -302,13 +303,12 @@ impl Checker<'_> {
             let path = ["states", name, "on", event_name];
             let to = if target == "stay" { Some(from) } else { self.state(target, &path) };
             let Some(event) = self.named_event(event_name, &path) else { continue };
-            if known.contains_key(&event) {
+            let Some(to) = to else { continue };
+            if known.insert(event, Reaction::Moves(transitions.len())).is_some() {
                 let message = format!("the state {name:?} has two transitions for {event_name:?}");
                 self.problem_of_repeat(&path, message);
-            } else if let Some(to) = to {
-                known.insert(event, Reaction::Moves(transitions.len()));
-                transitions.push(Transition { from, event, to });
             }
+            transitions.push(Transition { from, event, to });
         }
         for (key, names, reaction) in [
             ("defers", &state.defers, Reaction::Defers),
