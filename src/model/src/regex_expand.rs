@@ -1,31 +1,81 @@
 //! Capture groups of a Go regular expression and Go's templates over them (`$1`, `${name}`, `$$`).
 
-use regex_automata::util::captures::Captures;
+use std::ops::Range;
+
+use regex_automata::Input;
+use smallvec::{SmallVec, smallvec};
 
 use crate::GoRegex;
 
+/// Groups of most expressions, the whole match among them.
+const GROUPS_INLINE: usize = 4;
+
 /// The groups of one match.
 #[derive(Clone, Debug)]
-pub struct GoCaptures<'t> {
+pub struct GoCaptures<'r, 't> {
     text: &'t str,
-    captures: Captures,
+    /// Where the groups lie, the whole match first.
+    groups: SmallVec<[Option<Range<usize>>; GROUPS_INLINE]>,
+    names: &'r [(String, usize)],
 }
 
 impl GoRegex {
-    /// Matches the whole text and remembers its groups.
-    pub fn captures<'t>(&self, text: &'t str) -> Option<GoCaptures<'t>> {
-        let mut captures = self.regex.create_captures();
-        self.regex.captures(text, &mut captures);
-        captures.is_match().then_some(GoCaptures { text, captures })
+    /// Matches the text and remembers its groups; an unanchored expression tells its first match.
+    pub fn captures<'t>(&self, text: &'t str) -> Option<GoCaptures<'_, 't>> {
+        // The expression of every rule that gives none.
+        if self.as_str() == "(.*)" && self.is_match(text) && self.is_whole() {
+            let whole = Some(0..text.len());
+            return Some(GoCaptures { text, groups: smallvec![whole.clone(), whole], names: &[] });
+        }
+        // Most texts do not match, and to know that costs less without groups.
+        if !self.is_match(text) {
+            return None;
+        }
+        self.captures_from(text, 0)
+    }
+
+    /// Replaces every match by the expanded template. Compat: `Regexp.ReplaceAllString` of Go.
+    pub fn replace_all(&self, text: &str, template: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let (mut copied, mut at) = (0, 0);
+        while let Some(captures) = self.captures_from(text, at) {
+            let found = captures.groups[0].clone().expect("a match has a place");
+            out.push_str(&text[copied..found.start]);
+            // An empty match right behind another one is not replaced.
+            if found.end > copied || found.start == 0 {
+                captures.expand_into(template, &mut out);
+            }
+            copied = found.end;
+            // At least one character further.
+            let Some(c) = text[at..].chars().next() else { break };
+            at = found.end.max(at + c.len_utf8());
+        }
+        out.push_str(&text[copied..]);
+        out
+    }
+
+    fn captures_from<'t>(&self, text: &'t str, start: usize) -> Option<GoCaptures<'_, 't>> {
+        let capturing = self.capturing();
+        let mut slots: SmallVec<[_; 2 * GROUPS_INLINE]> =
+            smallvec![None; 2 * capturing.regex.captures_len()];
+        let input = Input::new(text).range(start..);
+        capturing.regex.search_slots(&input, &mut slots)?;
+        let groups = slots.chunks_exact(2).map(|pair| Some(pair[0]?.get()..pair[1]?.get()));
+        Some(GoCaptures { text, groups: groups.collect(), names: &capturing.names })
     }
 }
 
-impl GoCaptures<'_> {
+impl GoCaptures<'_, '_> {
     /// Fills a template: `$name` takes the longest name of letters, digits and underscores, `${name}` the
     /// one in braces, `$$` is a dollar sign. Unknown groups are empty; a malformed reference stays as it is.
     /// Compat: `Regexp.ExpandString` of Go.
     pub fn expand(&self, template: &str) -> String {
         let mut out = String::with_capacity(template.len());
+        self.expand_into(template, &mut out);
+        out
+    }
+
+    fn expand_into(&self, template: &str, out: &mut String) {
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('$') {
             out.push_str(before);
@@ -41,16 +91,19 @@ impl GoCaptures<'_> {
             }
         }
         out.push_str(rest);
-        out
     }
 
+    /// A group by its number, or the first one of that name that took part in the match.
     fn group(&self, name: &str) -> &str {
-        let span = if name.bytes().all(|byte| byte.is_ascii_digit()) {
-            name.parse().ok().and_then(|index| self.captures.get_group(index))
+        let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+        // A number with a leading zero is a name.
+        let span = if is_number && (name.len() == 1 || !name.starts_with('0')) {
+            name.parse().ok().and_then(|number: usize| self.groups.get(number)?.clone())
         } else {
-            self.captures.get_group_by_name(name)
+            let numbers = self.names.iter().filter(|(known, _)| known == name);
+            numbers.map(|(_, number)| *number).find_map(|number| self.groups.get(number)?.clone())
         };
-        span.and_then(|span| self.text.get(span.range())).unwrap_or_default()
+        span.map_or("", |span| &self.text[span])
     }
 }
 
@@ -58,7 +111,8 @@ impl GoCaptures<'_> {
 fn split_reference(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('{');
     let body = inner.unwrap_or(text);
-    let end = body.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(body.len());
+    let is_word = |c: char| c.is_alphabetic() || c.is_ascii_digit() || c == '_';
+    let end = body.find(|c| !is_word(c)).unwrap_or(body.len());
     let (name, after) = body.split_at(end);
     match inner {
         _ if name.is_empty() => None,
@@ -72,7 +126,7 @@ mod tests {
     use super::*;
 
     fn check(pattern: &str, text: &str, template: &str, expected: Option<&str>) {
-        let regex = GoRegex::anchored(pattern).unwrap();
+        let regex = GoRegex::enclosed(pattern).unwrap();
         let answer = regex.captures(text).map(|captures| captures.expand(template));
         assert_eq!(answer.as_deref(), expected, "{pattern} {text} {template}");
     }
@@ -92,5 +146,26 @@ mod tests {
         check("(a)", "a", "$0$9$99999999999999999999", Some("a"));
         check("(a)", "b", "$1", None);
         check("(.*);(.*)", "a\n;b", "$2$1", Some("ba\n"));
+        check("(?:(?P<n>a)|(?P<n>b))(?P<01>c)?", "bc", "$n-$01-$1-$2", Some("b-c--b"));
+        check("(a)|b", "b", "x$1", Some("x"));
+    }
+
+    #[test]
+    fn all_matches_are_replaced_as_in_go() {
+        let check = |pattern: &str, text: &str, template: &str, expected: &str| {
+            let regex = GoRegex::unanchored(pattern).unwrap();
+            assert_eq!(regex.replace_all(text, template), expected, "{pattern} {text} {template}");
+        };
+        check("a(x*)b", "-ab-axxb-", "T", "-T-T-");
+        check("a(x*)b", "-ab-axxb-", "$1", "--xx-");
+        check("a(x*)b", "-ab-axxb-", "$1W", "---");
+        check("a(x*)b", "-ab-axxb-", "${1}W", "-W-xxW-");
+        check("a*", "baaac", "x", "xbxcx");
+        check("", "\u{e9}a", "-", "-\u{e9}-a-");
+        check("^", "ab", "x", "xab");
+        check("$", "ab", "x", "abx");
+        check("\\bw", "w ww", "x", "x xw");
+        check("(.*)", "a\nb", "<$1>", "<a>\n<b>");
+        check("x", "", "y", "");
     }
 }

@@ -145,7 +145,7 @@ impl RelabelRule {
     /// A key is missing, not allowed for the action, or invalid.
     pub fn new(spec: RelabelSpec, validation: NameValidation) -> Result<Self, RelabelError> {
         check(&spec, validation)?;
-        let regex = GoRegex::anchored(spec.regex.as_deref().unwrap_or(DEFAULT_REGEX))?;
+        let regex = GoRegex::enclosed(spec.regex.as_deref().unwrap_or(DEFAULT_REGEX))?;
         let constant = spec.regex.is_none()
             && !has_variable(&spec.target_label)
             && !has_variable(&spec.replacement);
