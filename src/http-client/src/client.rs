@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
     header::{HOST, LOCATION, USER_AGENT},
 };
 use http_body_util::Full;
@@ -37,13 +37,12 @@ const HTTP_PORT: u16 = 80;
 /// What to ask; can be sent any number of times.
 #[derive(Clone, Debug)]
 pub struct Request {
-    pub method: Method,
-    /// Absolute, percent-encoded.
-    pub uri: Uri,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
     /// Total time until the body has been read.
-    pub timeout: Duration,
+    timeout: Duration,
 }
 
 /// Sends requests as one section of the configuration says. Clones share the idle connections.
@@ -73,10 +72,33 @@ pub struct Response {
 }
 
 impl Request {
-    /// A GET without headers.
-    pub fn get(uri: Uri, timeout: Duration) -> Self {
+    /// A GET of an absolute, percent-encoded URL, without headers.
+    ///
+    /// # Errors
+    /// The URL is none.
+    pub fn get(url: &str, timeout: Duration) -> Result<Self, HttpError> {
+        let invalid = |error: http::uri::InvalidUri| HttpError::Exchange {
+            method: Method::GET,
+            url: url.to_owned(),
+            cause: Cause::Request(error.to_string()),
+        };
+        let uri = url.parse::<Uri>().map_err(invalid)?;
         let (method, headers, body) = (Method::GET, HeaderMap::new(), Bytes::new());
-        Self { method, uri, headers, body, timeout }
+        Ok(Self { method, uri, headers, body, timeout })
+    }
+
+    /// Adds a header.
+    ///
+    /// # Errors
+    /// The value cannot be one.
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Result<Self, HttpError> {
+        match HeaderValue::from_str(value) {
+            Ok(value) => {
+                self.headers.append(HeaderName::from_static(name), value);
+                Ok(self)
+            }
+            Err(error) => Err(self.fail(Cause::Request(error.to_string()))),
+        }
     }
 
     fn fail(&self, cause: Cause) -> HttpError {
@@ -186,8 +208,8 @@ impl tower::Service<Request> for Client {
 }
 
 impl Response {
-    pub fn status(&self) -> StatusCode {
-        self.status
+    pub fn status_code(&self) -> u16 {
+        self.status.as_u16()
     }
 
     /// Code and phrase as the peer wrote them: `500 Internal Server Error`.

@@ -4,6 +4,7 @@
 use std::io;
 
 use http::Method;
+use prom_model::quote_go;
 
 /// A request that brought no usable answer.
 /// Texts follow Go's `net/http` and `compress/gzip`, as users and dashboards know them from `lastError`.
@@ -11,7 +12,7 @@ use http::Method;
 #[non_exhaustive]
 pub enum HttpError {
     /// The exchange failed before the head of a response was there.
-    #[error("{} {url:?}: {cause}", title_case(method))]
+    #[error("{} {}: {cause}", title_case(method), quote_go(url))]
     Exchange { method: Method, url: String, cause: Cause },
     /// The deadline passed while the body was read.
     #[error("context deadline exceeded")]
@@ -51,11 +52,11 @@ pub enum Cause {
     /// What came back is not HTTP/1.x; `detail` shows the start of it.
     #[error("net/http: HTTP/1.x transport connection broken: {detail}")]
     Malformed { detail: String },
-    #[error("failed to parse Location header {location:?}: {reason}")]
+    #[error("failed to parse Location header {}: {reason}", quote_go(location))]
     Location { location: String, reason: String },
     #[error("stopped after {count} redirects")]
     Redirects { count: usize },
-    #[error("unsupported protocol scheme {scheme:?}")]
+    #[error("unsupported protocol scheme {}", quote_go(scheme))]
     Scheme { scheme: String },
     #[error("https is not available in this version")]
     Tls,

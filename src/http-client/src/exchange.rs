@@ -16,6 +16,7 @@ use hyper::{
     client::conn::http1::{Builder, Connection, SendRequest},
 };
 use hyper_util::rt::TokioIo;
+use prom_model::quote_go_bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -244,15 +245,16 @@ fn malformed_text(error: &hyper::Error, start: &[u8]) -> String {
         );
     }
     let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
-    let Some((version, rest)) = line.split_once(' ') else {
-        return format!("malformed HTTP response {line:?}");
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let Some(space) = line.iter().position(|byte| *byte == b' ') else {
+        return format!("malformed HTTP response {}", quote_go_bytes(line));
     };
-    let code = rest.trim_start_matches(' ').split(' ').next().unwrap_or_default();
-    if code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
-        format!("malformed HTTP status code {code:?}")
-    } else if !version.starts_with("HTTP/1.") {
-        format!("malformed HTTP version {version:?}")
+    let (version, rest) = (&line[..space], line[space..].trim_ascii_start());
+    let code = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
+    if code.len() != 3 || !code.iter().all(u8::is_ascii_digit) {
+        format!("malformed HTTP status code {}", quote_go_bytes(code))
+    } else if !version.starts_with(b"HTTP/1.") {
+        format!("malformed HTTP version {}", quote_go_bytes(version))
     } else if error.is_incomplete_message() {
         "unexpected EOF".to_owned()
     } else {

@@ -1,22 +1,45 @@
-//! The pools of all jobs, and how a new configuration changes them.
+//! The pools of all jobs: how a new configuration and discovery change them, and what everybody sees.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::ControlFlow,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use prom_config::Config;
-use prom_discovery::Discovery;
-use prom_lifecycle::Handle;
+use arc_swap::ArcSwap;
+use prom_config::{Config, ScrapeConfig};
+use prom_discovery::{Discovery, SetConfig};
+use prom_http_client::{BufferPool, Client};
+use prom_lifecycle::{Handle, PoolLimits};
 use prom_model::Labels;
 use prom_storage::Appendable;
-use prom_telemetry::Registry;
+use prom_telemetry::{MetricFamily, MetricKind, Registry, clock};
+use tokio::time::Instant;
 
-use crate::{DroppedTargetView, MetricMetadata, PoolView, ScrapeError, TargetView};
+use crate::{
+    DroppedTargetView, MetricMetadata, PoolView, ScrapeError, TargetHealth, TargetView,
+    live::Target,
+    metadata::{MetadataTable, size_bytes},
+    metrics::Metrics,
+    pool::{Job, Pool, PoolSnapshot, Starter},
+    pulse,
+    scrape_loop::Context,
+    target::offset_seed,
+};
+
+/// All bodies that are read or parsed at this moment take no more than this.
+const BODIES_SIZE_BYTES_MAX: usize = 1 << 30;
+/// Large bodies that may wait for a thread. A scrape that finds no place fails and says so.
+const WAITING_COUNT_MAX: usize = 10_000;
 
 /// What does not come from the configuration.
 #[derive(Clone, Debug)]
 pub struct ScrapeOptions {
     /// Sent with each request: `Prometheus/<version>`.
     pub user_agent: &'static str,
-    /// The name of this machine: two servers with the same targets ask at different moments.
+    /// The full name of this machine: two servers with the same targets ask at different moments.
     pub host_name: String,
 }
 
@@ -24,6 +47,8 @@ pub struct ScrapeOptions {
 #[derive(Debug)]
 pub struct Prepared {
     discovery: prom_discovery::Prepared,
+    jobs: Vec<Job>,
+    offset_seed: u64,
 }
 
 /// All scrape pools. Clones share them.
@@ -32,19 +57,67 @@ pub struct ScrapeManager {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
+    options: ScrapeOptions,
     discovery: Discovery,
+    ctx: Arc<Context>,
+    handle: Handle,
+    state: Mutex<State>,
+    /// What readers see; they never wait for a change (I4).
+    seen: ArcSwap<Vec<Arc<PoolSnapshot>>>,
+}
+
+struct State {
+    pools: BTreeMap<Arc<str>, Pool>,
+    offset_seed: u64,
 }
 
 impl ScrapeManager {
     /// A manager without pools. Its loops run through `handle` and end when that cancels.
     pub fn new(
-        _store: Arc<dyn Appendable>,
-        _handle: Handle,
+        store: Arc<dyn Appendable>,
+        handle: Handle,
         registry: &Registry,
-        _options: ScrapeOptions,
+        options: ScrapeOptions,
     ) -> Self {
-        Self { shared: Arc::new(Shared { discovery: Discovery::new("scrape", registry) }) }
+        Self::with_clock(store, handle, registry, options, clock::now_since_epoch)
+    }
+
+    pub(crate) fn with_clock(
+        store: Arc<dyn Appendable>,
+        handle: Handle,
+        registry: &Registry,
+        options: ScrapeOptions,
+        now: fn() -> Duration,
+    ) -> Self {
+        let workers_count_max = std::thread::available_parallelism().map_or(1, usize::from);
+        let limits = PoolLimits { workers_count_max, waiting_count_max: WAITING_COUNT_MAX };
+        let ctx = Context {
+            store,
+            metadata: MetadataTable::default(),
+            metrics: Metrics::new(registry),
+            buffers: BufferPool::new(BODIES_SIZE_BYTES_MAX),
+            workers: handle.pool("scraping", limits),
+            stop: handle.cancellation(),
+            now,
+            base: Instant::now(),
+        };
+        let shared = Arc::new(Shared {
+            options,
+            discovery: Discovery::new("scrape", registry),
+            ctx: Arc::new(ctx),
+            handle: handle.clone(),
+            state: Mutex::new(State { pools: BTreeMap::new(), offset_seed: 0 }),
+            seen: ArcSwap::default(),
+        });
+        let seen = Arc::downgrade(&shared);
+        registry.collect_fn(move |families| {
+            if let Some(shared) = seen.upgrade() {
+                families.extend(metadata_families(&shared.seen.load()));
+            }
+        });
+        drop(handle.spawn_vital("scrape manager", pulse::run(Arc::clone(&shared))));
+        Self { shared }
     }
 
     /// Works out what `cfg` changes, without any effect.
@@ -52,45 +125,199 @@ impl ScrapeManager {
     /// # Errors
     /// `cfg` cannot be scraped by.
     pub fn prepare(&self, cfg: &Config) -> Result<Prepared, ScrapeError> {
-        let sets = cfg.scrape_configs.iter().map(|scrape| prom_discovery::SetConfig {
+        let sets = cfg.scrape_configs.iter().map(|scrape| SetConfig {
             set: &scrape.job_name,
             static_configs: &scrape.static_configs,
         });
-        Ok(Prepared { discovery: self.shared.discovery.prepare(sets)? })
+        let discovery = self.shared.discovery.prepare(sets)?;
+        let state = self.shared.lock();
+        let jobs = cfg.scrape_configs.iter().map(|scrape| self.prepare_job(&state, scrape));
+        let offset_seed = offset_seed(&self.shared.options.host_name, &cfg.global.external_labels);
+        Ok(Prepared { discovery, jobs: jobs.collect(), offset_seed })
     }
 
     /// Takes a prepared configuration over. Jobs and targets that it does not change keep their loops,
-    /// rhythms, caches and connections.
+    /// rhythms, caches and connections (I3).
     pub fn commit(&self, prepared: Prepared) {
+        let mut state = self.shared.lock();
         self.shared.discovery.commit(prepared.discovery);
+        state.offset_seed = prepared.offset_seed;
+        let pools = &mut state.pools;
+        for (name, pool) in pools.iter_mut() {
+            let is_kept = prepared.jobs.iter().any(|job| job.cfg.job_name == **name);
+            if !is_kept && pool.is_configured() {
+                pool.retire();
+                self.shared.ctx.metrics.forget_pool(name);
+            }
+        }
+        for job in prepared.jobs {
+            self.shared.take_over(pools, job);
+        }
+        self.shared.sync(&mut state);
     }
 
     /// All targets that are scraped, by pool and URL.
     pub fn targets(&self) -> Vec<TargetView> {
-        Vec::new()
+        let seen = self.shared.seen.load();
+        let targets = seen.iter().flat_map(|pool| &pool.targets);
+        targets.filter_map(|target| target.view()).collect()
     }
 
     /// Targets that relabelling dropped, as far as they are remembered, by pool.
     pub fn dropped_targets(&self) -> Vec<DroppedTargetView> {
-        Vec::new()
+        let seen = self.shared.seen.load();
+        let view = |pool: &PoolSnapshot, labels: &Labels| DroppedTargetView {
+            scrape_pool: Arc::clone(&pool.name),
+            discovered_labels: labels.clone(),
+        };
+        seen.iter().flat_map(|pool| pool.dropped.iter().map(|labels| view(pool, labels))).collect()
     }
 
     /// All pools by name.
     pub fn pools(&self) -> Vec<PoolView> {
-        Vec::new()
+        self.shared.seen.load().iter().map(|pool| pool.view()).collect()
     }
 
     /// Shows what targets say of their metrics, target by target, until `visit` breaks off. The labels
     /// are those of the target.
     pub fn visit_metadata(
         &self,
-        _visit: &mut dyn FnMut(&Labels, &MetricMetadata) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(&Labels, &MetricMetadata) -> ControlFlow<()>,
     ) {
+        let seen = self.shared.seen.load();
+        for target in seen.iter().flat_map(|pool| &pool.targets) {
+            if target.health().is_none() {
+                continue;
+            }
+            for metadata in &*target.metadata() {
+                if visit(&target.labels, metadata).is_break() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn prepare_job(&self, state: &State, cfg: &Arc<ScrapeConfig>) -> Job {
+        let old = state.pools.get(cfg.job_name.as_str()).map(Pool::job);
+        match old {
+            // Equal configurations stay the same object, so that nothing seems to have changed.
+            Some(old) if *old.cfg == **cfg => old.clone(),
+            Some(old) if old.cfg.http_client == cfg.http_client => {
+                Job { cfg: Arc::clone(cfg), client: old.client.clone() }
+            }
+            _ => {
+                let client = Client::new(cfg.http_client.clone(), self.shared.options.user_agent);
+                Job { cfg: Arc::clone(cfg), client }
+            }
+        }
     }
 }
 
-impl std::fmt::Debug for ScrapeManager {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Shared {
+    pub(crate) fn ctx(&self) -> &Context {
+        &self.ctx
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub(crate) fn discovery(&self) -> &Discovery {
+        &self.discovery
+    }
+
+    /// Brings pools in line with what was discovered meanwhile.
+    pub(crate) fn sync_changed(&self) {
+        self.sync(&mut self.lock());
+    }
+
+    /// A target whose loop is behind its promise (I5).
+    pub(crate) fn overdue_target(&self) -> Option<Arc<Target>> {
+        let now_us = self.ctx.base.elapsed().as_micros();
+        let now_us = i64::try_from(now_us).unwrap_or(i64::MAX);
+        let seen = self.seen.load();
+        let mut targets = seen.iter().flat_map(|pool| &pool.targets);
+        targets.find(|target| target.is_overdue(now_us)).map(Arc::clone)
+    }
+
+    fn take_over(&self, pools: &mut BTreeMap<Arc<str>, Pool>, job: Job) {
+        let metrics = &self.ctx.metrics;
+        let name: Arc<str> = job.cfg.job_name.as_str().into();
+        metrics.pool_target_limit.with(&[&name]).set(job.cfg.limits.target_count as f64);
+        match pools.get_mut(&name) {
+            None => {
+                metrics.pools.inc();
+                pools.insert(name, Pool::new(job));
+            }
+            Some(pool) if pool.is_configured() && Arc::ptr_eq(&pool.job().cfg, &job.cfg) => {}
+            Some(pool) => {
+                metrics.pool_reloads.inc();
+                pool.reconfigure(job);
+            }
+        }
+    }
+
+    fn sync(&self, state: &mut State) {
+        let starter = Starter {
+            ctx: Arc::clone(&self.ctx),
+            handle: self.handle.clone(),
+            offset_seed: state.offset_seed,
+        };
+        for (name, pool) in &mut state.pools {
+            pool.sweep();
+            let set = self.discovery.target_set(name);
+            if pool.is_configured() && !pool.is_in_line_with(set.version) {
+                pool.sync(&set, &starter);
+            }
+        }
+        state.pools.retain(|_, pool| !pool.is_over());
+        let seen = state.pools.values().map(|pool| Arc::new(pool.snapshot()));
+        self.seen.store(Arc::new(seen.collect()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic in a sync ends the service, so nobody goes on with what it left.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PoolSnapshot {
+    fn view(&self) -> PoolView {
+        let healths: Vec<_> = self.targets.iter().filter_map(|target| target.health()).collect();
+        PoolView {
+            name: Arc::clone(&self.name),
+            active_count: healths.len(),
+            up_count: healths.iter().filter(|health| **health == TargetHealth::Up).count(),
+            dropped_count: self.dropped_count,
+        }
+    }
+}
+
+impl fmt::Debug for ScrapeManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ScrapeManager").finish_non_exhaustive()
     }
+}
+
+/// Compat: `MetadataMetricsCollector` in `scrape/metrics.go`.
+fn metadata_families(pools: &[Arc<PoolSnapshot>]) -> [MetricFamily; 2] {
+    let mut entries = MetricFamily::new(
+        "prometheus_target_metadata_cache_entries",
+        "Total number of metric metadata entries in the cache",
+        MetricKind::Gauge,
+    );
+    let mut bytes = MetricFamily::new(
+        "prometheus_target_metadata_cache_bytes",
+        "The number of bytes that are currently used for storing metric metadata in the cache",
+        MetricKind::Gauge,
+    );
+    for pool in pools {
+        let labels = [("scrape_job", &*pool.name)];
+        let said: Vec<_> = pool.targets.iter().map(|target| target.metadata()).collect();
+        let entry_count: usize = said.iter().map(|metadata| metadata.len()).sum();
+        let size: usize = said.iter().map(|metadata| size_bytes(metadata)).sum();
+        entries.push(&labels, entry_count as f64);
+        bytes.push(&labels, size as f64);
+    }
+    [entries, bytes]
 }

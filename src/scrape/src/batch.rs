@@ -1,0 +1,109 @@
+//! Samples on their way into the store, a handful at a time, and what the store says of them.
+//! Who the samples belong to is told by position only.
+
+use prom_storage::{Appender, FloatSample, Rejected, Rejection, SeriesHandle, SeriesRef};
+
+/// How many samples are handed over at once: few enough to stay in the fastest cache.
+const SAMPLE_COUNT_MAX: usize = 512;
+
+/// How many samples the store refused, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) out_of_order: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) out_of_bounds: u64,
+}
+
+/// The lane between a body and an appender.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    samples: Vec<FloatSample>,
+    /// For each sample the entry it came from.
+    positions: Vec<u32>,
+    rejected: Vec<Rejected>,
+    pub(crate) tally: Tally,
+    /// Entries whose sample was refused.
+    pub(crate) refused: Vec<u32>,
+    /// Series that the store does not know any more.
+    pub(crate) unknown: Vec<SeriesRef>,
+}
+
+impl Batch {
+    pub(crate) fn new() -> Self {
+        Self {
+            samples: Vec::with_capacity(SAMPLE_COUNT_MAX),
+            positions: Vec::with_capacity(SAMPLE_COUNT_MAX),
+            rejected: Vec::new(),
+            tally: Tally::default(),
+            refused: Vec::new(),
+            unknown: Vec::new(),
+        }
+    }
+
+    /// Adds a sample of the entry at `position`.
+    #[inline]
+    pub(crate) fn push(
+        &mut self,
+        appender: &mut dyn Appender,
+        position: usize,
+        sample: FloatSample,
+    ) {
+        if self.samples.len() == SAMPLE_COUNT_MAX {
+            self.flush(appender);
+        }
+        self.samples.push(sample);
+        self.positions.push(position as u32);
+    }
+
+    /// Counts a sample that is refused before it reaches the store.
+    pub(crate) fn refuse(&mut self, position: usize, reason: Rejection) {
+        self.count(reason);
+        self.refused.push(position as u32);
+    }
+
+    /// Hands over what is left.
+    pub(crate) fn flush(&mut self, appender: &mut dyn Appender) {
+        appender.append(&self.samples, &mut self.rejected);
+        for at in 0..self.rejected.len() {
+            let Rejected { index, reason } = self.rejected[at];
+            match reason {
+                Rejection::UnknownSeries => {
+                    self.unknown.push(self.samples[index].series.series_ref)
+                }
+                reason => {
+                    self.count(reason);
+                    self.refused.push(self.positions[index]);
+                }
+            }
+        }
+        self.samples.clear();
+        self.positions.clear();
+        self.rejected.clear();
+    }
+
+    fn count(&mut self, reason: Rejection) {
+        match reason {
+            Rejection::OutOfOrder => self.tally.out_of_order += 1,
+            Rejection::DuplicateTimestamp => self.tally.duplicate += 1,
+            // Too old, out of bounds, and what a later store may invent.
+            _ => self.tally.out_of_bounds += 1,
+        }
+    }
+}
+
+/// Adds one value to each of some series. Refusals are expected: where a series goes on elsewhere, its
+/// marker comes too late. Compat: `updateStaleMarkers` in `scrape/scrape.go`.
+pub(crate) fn append_to_all(
+    appender: &mut dyn Appender,
+    series: &[SeriesHandle],
+    timestamp_ms: i64,
+    value: f64,
+) {
+    let mut ignored = Vec::new();
+    for some in series.chunks(SAMPLE_COUNT_MAX) {
+        let sample = |series: &SeriesHandle| FloatSample { series: *series, timestamp_ms, value };
+        let samples: Vec<_> = some.iter().map(sample).collect();
+        appender.append(&samples, &mut ignored);
+        ignored.clear();
+    }
+}

@@ -1,0 +1,117 @@
+//! The series that we tell about a target beside its own. Compat: `report` in `scrape/scrape.go`.
+
+use std::time::Duration;
+
+use prom_model::stale_nan;
+use prom_storage::{Appender, FloatSample, Rejected, Rejection, SeriesHandle, StorageError};
+
+use crate::{pass::Counts, rules::Rules};
+
+/// Always told, and those that `extra_scrape_metrics` adds.
+const METRICS: [&str; 8] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+    "scrape_timeout_seconds",
+    "scrape_sample_limit",
+    "scrape_body_size_bytes",
+];
+const PLAIN_COUNT: usize = 5;
+
+/// What is told of one scrape.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) is_up: bool,
+    pub(crate) duration: Duration,
+    pub(crate) counts: Counts,
+    pub(crate) timeout: Duration,
+    /// -1 if the body was too large.
+    pub(crate) body_size_bytes: i64,
+}
+
+/// The report series of one target, once they are known.
+#[derive(Debug, Default)]
+pub(crate) struct ReportSeries {
+    handles: Vec<SeriesHandle>,
+}
+
+impl ReportSeries {
+    /// Forgets the series: their labels have changed, or the store has lost them.
+    pub(crate) fn forget(&mut self) {
+        self.handles.clear();
+    }
+
+    /// Adds the samples of one report. That a sample comes too late is expected of a target that goes
+    /// and comes back, and not told.
+    pub(crate) fn append(
+        &mut self,
+        appender: &mut dyn Appender,
+        rules: &Rules,
+        timestamp_ms: i64,
+        report: &Report,
+    ) -> Result<(), StorageError> {
+        let values = [
+            f64::from(u8::from(report.is_up)),
+            report.duration.as_secs_f64(),
+            report.counts.scraped as f64,
+            report.counts.post_relabeling as f64,
+            report.counts.series_added as f64,
+            report.timeout.as_secs_f64(),
+            rules.cfg.limits.sample_count as f64,
+            report.body_size_bytes as f64,
+        ];
+        self.append_values(appender, rules, timestamp_ms, values)
+    }
+
+    /// Marks the end of all report series.
+    pub(crate) fn append_end(
+        &mut self,
+        appender: &mut dyn Appender,
+        rules: &Rules,
+        timestamp_ms: i64,
+    ) -> Result<(), StorageError> {
+        self.append_values(appender, rules, timestamp_ms, [stale_nan(); METRICS.len()])
+    }
+
+    fn append_values(
+        &mut self,
+        appender: &mut dyn Appender,
+        rules: &Rules,
+        timestamp_ms: i64,
+        values: [f64; METRICS.len()],
+    ) -> Result<(), StorageError> {
+        let count = if rules.cfg.extra_scrape_metrics { METRICS.len() } else { PLAIN_COUNT };
+        if self.handles.len() != count {
+            self.resolve(appender, rules, count)?;
+        }
+        let mut rejected = Vec::new();
+        appender.append(&self.samples(timestamp_ms, &values), &mut rejected);
+        let is_unknown = |rejected: &Rejected| rejected.reason == Rejection::UnknownSeries;
+        if rejected.iter().any(is_unknown) {
+            self.resolve(appender, rules, count)?;
+            // Samples that were taken are equal to these, so they change nothing.
+            appender.append(&self.samples(timestamp_ms, &values), &mut rejected);
+        }
+        Ok(())
+    }
+
+    fn resolve(
+        &mut self,
+        appender: &mut dyn Appender,
+        rules: &Rules,
+        count: usize,
+    ) -> Result<(), StorageError> {
+        let find = |metric: &&str| appender.series(&rules.report_labels(metric));
+        self.handles = METRICS[..count].iter().map(find).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    fn samples(&self, timestamp_ms: i64, values: &[f64]) -> Vec<FloatSample> {
+        let pairs = self.handles.iter().zip(values);
+        pairs
+            .map(|(series, value)| FloatSample { series: *series, timestamp_ms, value: *value })
+            .collect()
+    }
+}
