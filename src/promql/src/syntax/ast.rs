@@ -52,7 +52,7 @@ pub enum ExprKind {
         value: f64,
         is_duration: bool,
     },
-    String(String),
+    String(StringLiteral),
     Vector(VectorSelector),
     Matrix(MatrixSelector),
     Subquery(Subquery),
@@ -64,6 +64,15 @@ pub enum ExprKind {
     Binary(Box<Binary>),
     Aggregate(Box<Aggregate>),
     Call(Call),
+}
+
+/// A string; its escapes can denote bytes that are no UTF-8.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StringLiteral {
+    /// The text, with U+FFFD for what is no UTF-8.
+    pub text: String,
+    /// The exact bytes, if they are no UTF-8: never a valid label name or value.
+    pub bytes: Option<Box<[u8]>>,
 }
 
 /// `metric{label="value"} @ 123 offset 5m smoothed`.

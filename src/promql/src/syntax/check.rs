@@ -1,4 +1,4 @@
-//! Types of a parsed tree, and what only vectors of certain kinds may have. All errors are listed.
+//! Types of a parsed tree, and what only vectors of certain kinds may have. The first errors are listed.
 //! Compat: `checkAST` in `promql/parser/parse.go`, in its order.
 
 use prom_model::{METRIC_NAME, quote_go};
@@ -9,6 +9,9 @@ use super::{
     Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, MatchCardinality, ParseError,
     ParseErrors, Span, ValueType, VectorSelector, has_nonempty_matcher,
 };
+
+/// More errors than this help nobody, and each costs a walk over the text to its line.
+const ERROR_COUNT_MAX: usize = 100;
 
 /// Checks the tree and settles how vectors are matched.
 pub(super) fn check(expr: &mut Expr, query: &str) -> Result<(), ParseErrors> {
@@ -28,7 +31,9 @@ struct Checker<'q> {
 
 impl Checker<'_> {
     fn complain(&mut self, span: Span, message: impl Into<String>) {
-        self.errors.push(ParseError::new(self.query, span, message));
+        if self.errors.len() < ERROR_COUNT_MAX {
+            self.errors.push(ParseError::new(self.query, span, message));
+        }
     }
 
     fn expr(&mut self, expr: &mut Expr) -> ValueType {

@@ -28,9 +28,9 @@ impl Writer {
                 self.raw(&format_float_f(*value));
                 self.raw(r#""}"#);
             }
-            ExprKind::String(text) => {
+            ExprKind::String(literal) => {
                 self.raw(r#"{"type":"stringLiteral","val":"#);
-                self.string(text);
+                self.string(&literal.text);
                 self.raw("}");
             }
             ExprKind::Vector(selector) => {

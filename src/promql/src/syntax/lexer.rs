@@ -225,8 +225,9 @@ impl<'q> Lexer<'q> {
             None if word.contains(':') => TokenKind::MetricIdentifier,
             None => TokenKind::Identifier,
         };
-        if self.is_series && self.peek() != Some('{') {
-            self.mode = Mode::Values;
+        if self.is_series {
+            let has_labels = self.peek() == Some('{');
+            self.mode = if has_labels { Mode::Statements } else { Mode::Values };
         }
         Ok(Some(kind))
     }

@@ -2,6 +2,8 @@
 
 use prom_model::{ParseFloatError, is_printable, parse_go_float, quote_go};
 
+use super::StringLiteral;
+
 /// Quotes at most the first `chars_max` characters. Compat: Go's verb `%.10q`.
 pub(super) fn quote_prefix(text: &str, chars_max: usize) -> String {
     let end = text.char_indices().nth(chars_max).map_or(text.len(), |(at, _)| at);
@@ -28,18 +30,17 @@ pub(super) fn describe_char(c: char) -> String {
 }
 
 /// Reads a quoted string with its quotes. Compat: `util/strutil/quote.go`.
-/// Escapes can denote bytes that are no UTF-8; these become U+FFFD.
-pub(super) fn unquote(text: &str) -> Option<String> {
+pub(super) fn unquote(text: &str) -> Option<StringLiteral> {
     let quote = text.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
     let body = text[1..].strip_suffix(quote)?;
     if quote == '`' {
-        return (!body.contains('`')).then(|| body.to_owned());
+        return (!body.contains('`')).then(|| plain(body));
     }
     if body.contains('\n') {
         return None;
     }
     if !body.contains('\\') {
-        return (!body.contains(quote)).then(|| body.to_owned());
+        return (!body.contains(quote)).then(|| plain(body));
     }
     let mut bytes = Vec::with_capacity(body.len());
     let mut rest = body.chars();
@@ -51,9 +52,16 @@ pub(super) fn unquote(text: &str) -> Option<String> {
         }
     }
     Some(match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(err) => String::from_utf8_lossy(err.as_bytes()).into_owned(),
+        Ok(text) => StringLiteral { text, bytes: None },
+        Err(err) => StringLiteral {
+            text: String::from_utf8_lossy(err.as_bytes()).into_owned(),
+            bytes: Some(err.into_bytes().into_boxed_slice()),
+        },
     })
+}
+
+fn plain(text: &str) -> StringLiteral {
+    StringLiteral { text: text.to_owned(), bytes: None }
 }
 
 fn unescape(rest: &mut std::str::Chars<'_>, quote: char, bytes: &mut Vec<u8>) -> Option<()> {

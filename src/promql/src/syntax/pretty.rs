@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use super::{
     Expr, ExprKind,
-    print::{aggregate_head, operator, subquery_suffix},
+    print::{Before, aggregate_head, is_arithmetic_op, operator, subquery_suffix},
 };
 
 /// Longer expressions are split.
@@ -17,30 +17,38 @@ const INDENT_LEVELS_MAX: usize = 100;
 /// Prints the expression over as many lines as it needs.
 pub fn pretty(expr: &Expr) -> String {
     let mut out = String::new();
-    write_pretty(&mut out, expr, 0, true).expect("a string takes all that is written");
+    write_pretty(&mut out, &whole(expr), 0, true).expect("a string takes all that is written");
     out
 }
 
 /// The first line is indented unless something stands before it.
-fn write_pretty(out: &mut String, expr: &Expr, level: usize, is_first: bool) -> fmt::Result {
-    if fits(expr) {
+fn write_pretty(
+    out: &mut String,
+    before: &Before<'_>,
+    level: usize,
+    is_first: bool,
+) -> fmt::Result {
+    let Before { expr, is_arithmetic } = *before;
+    if fits(before) {
         // Compat: a subquery that fits is not indented.
         let is_subquery = matches!(expr.kind, ExprKind::Subquery(_));
         indent(out, if is_first && !is_subquery { level } else { 0 });
-        return write!(out, "{expr}");
+        return write!(out, "{before}");
     }
     match &expr.kind {
         ExprKind::Binary(binary) => {
-            write_pretty(out, &binary.lhs, level + 1, is_first)?;
+            let lhs = Before { expr: &binary.lhs, is_arithmetic: is_arithmetic_op(binary) };
+            write_pretty(out, &lhs, level + 1, is_first)?;
             out.push('\n');
             indent(out, level);
             operator(out, binary)?;
             out.push('\n');
-            return write_pretty(out, &binary.rhs, level + 1, true);
+            let rhs = Before { expr: &binary.rhs, is_arithmetic };
+            return write_pretty(out, &rhs, level + 1, true);
         }
         ExprKind::Subquery(subquery) => {
-            write_pretty(out, &subquery.operand, level, is_first)?;
-            return subquery_suffix(out, subquery);
+            write_pretty(out, &whole(&subquery.operand), level, is_first)?;
+            return subquery_suffix(out, subquery, is_arithmetic);
         }
         _ => {}
     }
@@ -50,10 +58,10 @@ fn write_pretty(out: &mut String, expr: &Expr, level: usize, is_first: bool) -> 
             aggregate_head(out, aggregate)?;
             open(out);
             if let Some(param) = &aggregate.param {
-                write_pretty(out, param, level + 1, true)?;
+                write_pretty(out, &whole(param), level + 1, true)?;
                 out.push_str(",\n");
             }
-            write_pretty(out, &aggregate.operand, level + 1, true)?;
+            write_pretty(out, &whole(&aggregate.operand), level + 1, true)?;
             close(out, level);
         }
         ExprKind::Call(call) => {
@@ -61,21 +69,21 @@ fn write_pretty(out: &mut String, expr: &Expr, level: usize, is_first: bool) -> 
             open(out);
             for (i, arg) in call.args.iter().enumerate() {
                 out.push_str(if i > 0 { ",\n" } else { "" });
-                write_pretty(out, arg, level + 1, true)?;
+                write_pretty(out, &whole(arg), level + 1, true)?;
             }
             close(out, level);
         }
         ExprKind::Paren(inner) => {
             open(out);
-            write_pretty(out, inner, level + 1, true)?;
+            write_pretty(out, &whole(inner), level + 1, true)?;
             close(out, level);
         }
         ExprKind::Unary { op, operand } => {
             out.push_str(op.as_str());
-            write_pretty(out, operand, level, false)?;
+            write_pretty(out, &Before { expr: operand, is_arithmetic }, level, false)?;
         }
         // Leaves are never split.
-        _ => write!(out, "{expr}")?,
+        _ => write!(out, "{before}")?,
     }
     Ok(())
 }
@@ -96,10 +104,15 @@ fn indent(out: &mut String, level: usize) {
     }
 }
 
+/// An expression behind which its surroundings put a delimiter.
+fn whole(expr: &Expr) -> Before<'_> {
+    Before { expr, is_arithmetic: false }
+}
+
 /// Prints no further than a line, as this is asked of every node.
-fn fits(expr: &Expr) -> bool {
+fn fits(before: &Before<'_>) -> bool {
     let mut line = Line { room_bytes: LINE_SIZE_BYTES_MAX };
-    write!(line, "{expr}").is_ok()
+    write!(line, "{before}").is_ok()
 }
 
 /// Counts what is written and refuses what is too much.

@@ -2,23 +2,48 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use prom_model::{NameValidation, format_duration, format_float_f, format_float_g, quote_go};
+use prom_model::{
+    NameValidation, format_duration, format_float_f, format_float_g, quote_go, quote_go_bytes,
+};
 
 use super::{
-    Aggregate, AtModifier, Binary, DurationExpr, DurationKind, Expr, ExprKind, MatchCardinality,
-    MatrixSelector, RangeExtension, Subquery, VectorMatching, VectorSelector,
+    Aggregate, AtModifier, Binary, BinaryOp, DurationExpr, DurationKind, Expr, ExprKind,
+    MatchCardinality, MatrixSelector, RangeExtension, Subquery, VectorMatching, VectorSelector,
 };
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match &self.kind {
+        Before { expr: self, is_arithmetic: false }.fmt(f)
+    }
+}
+
+/// An expression and whether an arithmetic operator follows it, which an offset at its end would take
+/// for its own.
+#[derive(Debug)]
+pub(super) struct Before<'e> {
+    pub(super) expr: &'e Expr,
+    pub(super) is_arithmetic: bool,
+}
+
+impl Display for Before<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let is_arithmetic = self.is_arithmetic;
+        match &self.expr.kind {
             ExprKind::Number { value, is_duration } => number(f, *value, *is_duration),
-            ExprKind::String(text) => f.write_str(&quote_go(text)),
-            ExprKind::Vector(vector) => vector.fmt(f),
-            ExprKind::Matrix(matrix) => matrix.fmt(f),
+            ExprKind::String(literal) => f.write_str(&match &literal.bytes {
+                Some(bytes) => readable(quote_go_bytes(bytes)),
+                None => readable(quote_go(&literal.text)),
+            }),
+            ExprKind::Vector(vector) => {
+                matchers(f, vector)?;
+                at(f, vector.at)?;
+                extension(f, vector.extension)?;
+                offset(f, vector.offset.as_ref(), is_arithmetic)
+            }
+            ExprKind::Matrix(matrix) => self.matrix(f, matrix),
             ExprKind::Subquery(subquery) => {
                 subquery.operand.fmt(f)?;
-                subquery_suffix(f, subquery)
+                subquery_suffix(f, subquery, is_arithmetic)
             }
             ExprKind::Paren(inner) => {
                 f.write_char('(')?;
@@ -27,14 +52,14 @@ impl Display for Expr {
             }
             ExprKind::Unary { op, operand } => {
                 f.write_str(op.as_str())?;
-                operand.fmt(f)
+                Before { expr: operand, is_arithmetic }.fmt(f)
             }
             ExprKind::Binary(binary) => {
-                binary.lhs.fmt(f)?;
+                Before { expr: &binary.lhs, is_arithmetic: is_arithmetic_op(binary) }.fmt(f)?;
                 f.write_char(' ')?;
                 operator(f, binary)?;
                 f.write_char(' ')?;
-                binary.rhs.fmt(f)
+                Before { expr: &binary.rhs, is_arithmetic }.fmt(f)
             }
             ExprKind::Aggregate(aggregate) => {
                 aggregate_head(f, aggregate)?;
@@ -57,6 +82,31 @@ impl Display for Expr {
             }
         }
     }
+}
+
+impl Before<'_> {
+    fn matrix(&self, f: &mut Formatter<'_>, matrix: &MatrixSelector) -> fmt::Result {
+        matchers(f, &matrix.selector)?;
+        f.write_char('[')?;
+        range(f, &matrix.range)?;
+        f.write_char(']')?;
+        extension(f, matrix.selector.extension)?;
+        at(f, matrix.selector.at)?;
+        offset(f, matrix.selector.offset.as_ref(), self.is_arithmetic)
+    }
+}
+
+/// Whether the operator is one of duration expressions too.
+pub(super) fn is_arithmetic_op(binary: &Binary) -> bool {
+    matches!(
+        binary.op,
+        BinaryOp::Add
+            | BinaryOp::Sub
+            | BinaryOp::Mul
+            | BinaryOp::Div
+            | BinaryOp::Mod
+            | BinaryOp::Pow
+    )
 }
 
 /// `sum by (job) `, with a space only behind labels.
@@ -112,6 +162,15 @@ fn vector_matching(f: &mut dyn Write, matching: &VectorMatching) -> fmt::Result 
     }
 }
 
+/// The lexer takes U+FFFD for broken UTF-8 unless it is written as an escape.
+fn readable(quoted: String) -> String {
+    if quoted.contains(char::REPLACEMENT_CHARACTER) {
+        quoted.replace(char::REPLACEMENT_CHARACTER, "\\ufffd")
+    } else {
+        quoted
+    }
+}
+
 fn labels(f: &mut dyn Write, labels: &[String]) -> fmt::Result {
     f.write_char('(')?;
     for (i, label) in labels.iter().enumerate() {
@@ -119,35 +178,18 @@ fn labels(f: &mut dyn Write, labels: &[String]) -> fmt::Result {
         if NameValidation::Legacy.is_valid_label_name(label) {
             f.write_str(label)?;
         } else {
-            f.write_str(&quote_go(label))?;
+            f.write_str(&readable(quote_go(label)))?;
         }
     }
     f.write_char(')')
 }
 
-impl Display for VectorSelector {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        matchers(f, self)?;
-        at(f, self.at)?;
-        extension(f, self.extension)?;
-        offset(f, self.offset.as_ref())
-    }
-}
-
-impl Display for MatrixSelector {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        matchers(f, &self.selector)?;
-        f.write_char('[')?;
-        range(f, &self.range)?;
-        f.write_char(']')?;
-        extension(f, self.selector.extension)?;
-        at(f, self.selector.at)?;
-        offset(f, self.selector.offset.as_ref())
-    }
-}
-
 /// `[5m:1m] @ end() offset 1h`.
-pub(super) fn subquery_suffix(f: &mut dyn Write, subquery: &Subquery) -> fmt::Result {
+pub(super) fn subquery_suffix(
+    f: &mut dyn Write,
+    subquery: &Subquery,
+    is_before_arithmetic: bool,
+) -> fmt::Result {
     f.write_char('[')?;
     range(f, &subquery.range)?;
     f.write_char(':')?;
@@ -156,7 +198,7 @@ pub(super) fn subquery_suffix(f: &mut dyn Write, subquery: &Subquery) -> fmt::Re
     }
     f.write_char(']')?;
     at(f, subquery.at)?;
-    offset(f, subquery.offset.as_ref())
+    offset(f, subquery.offset.as_ref(), is_before_arithmetic)
 }
 
 /// The name and the sorted matchers; the matcher of the name itself is not repeated.
@@ -170,9 +212,10 @@ fn matchers(f: &mut dyn Write, selector: &VectorSelector) -> fmt::Result {
             && !name.is_empty()
     };
     let others = selector.matchers.iter().filter(|matcher| !is_name(matcher));
-    let mut others: Vec<String> = others.map(ToString::to_string).collect();
+    let mut others: Vec<String> = others.map(|matcher| readable(matcher.to_string())).collect();
     if others.is_empty() {
-        return Ok(());
+        // Only `info` takes a selector of nothing.
+        return f.write_str(if name.is_empty() { "{}" } else { "" });
     }
     others.sort_unstable();
     write!(f, "{{{}}}", others.join(","))
@@ -195,17 +238,62 @@ fn extension(f: &mut dyn Write, extension: Option<RangeExtension>) -> fmt::Resul
     }
 }
 
-fn offset(f: &mut dyn Write, offset: Option<&DurationExpr>) -> fmt::Result {
+fn offset(
+    f: &mut dyn Write,
+    offset: Option<&DurationExpr>,
+    is_before_arithmetic: bool,
+) -> fmt::Result {
     let Some(offset) = offset else { return Ok(()) };
     f.write_str(" offset ")?;
-    range(f, offset)
+    match offset_end(offset) {
+        OffsetEnd::Early => {
+            let plus = if is_before_arithmetic { "+" } else { "" };
+            write!(f, "{plus}({offset})")
+        }
+        OffsetEnd::Open if is_before_arithmetic => match offset.kind {
+            DurationKind::Paren(_) => write!(f, "+{offset}"),
+            _ => write!(f, "+({offset})"),
+        },
+        OffsetEnd::Open | OffsetEnd::Closed => range(f, offset),
+    }
 }
 
-/// A bare literal always as a duration, anything else as it stands.
+/// Where an offset would end, were its text read again. The grammar lets operators go on behind
+/// parentheses and double signs only; the reference prints without regard to that, so that some of its
+/// texts mean something else or nothing.
+#[derive(Debug)]
+enum OffsetEnd {
+    /// Before its own end.
+    Early,
+    /// Behind whatever arithmetic follows it.
+    Open,
+    /// Where it ends.
+    Closed,
+}
+
+fn offset_end(offset: &DurationExpr) -> OffsetEnd {
+    let mut first = offset;
+    while let DurationKind::Binary { lhs, .. } = &first.kind {
+        first = lhs;
+    }
+    let operand = match &first.kind {
+        DurationKind::Paren(_) => return OffsetEnd::Open,
+        DurationKind::Unary { operand, .. } => Some(&operand.kind),
+        _ => None,
+    };
+    match operand {
+        Some(DurationKind::Unary { .. }) => OffsetEnd::Open,
+        Some(DurationKind::Binary { .. }) => OffsetEnd::Early,
+        _ if matches!(offset.kind, DurationKind::Binary { .. }) => OffsetEnd::Early,
+        _ => OffsetEnd::Closed,
+    }
+}
+
+/// A bare literal as a duration if it is one of whole milliseconds, anything else as it stands.
 fn range(f: &mut dyn Write, duration: &DurationExpr) -> fmt::Result {
-    match duration.literal_ms() {
-        Some(ms) => f.write_str(&format_duration(ms)),
-        None => write!(f, "{duration}"),
+    match duration.literal_ns() {
+        Some(ns) if ns % 1_000_000 == 0 => f.write_str(&format_duration(ns / 1_000_000)),
+        _ => write!(f, "{duration}"),
     }
 }
 

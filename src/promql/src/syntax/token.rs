@@ -238,6 +238,8 @@ impl TokenKind {
             Self::Duration => format!("duration {}", shown(text)),
             Self::HistogramKey(_) => format!("histogram key {}", shown(text)),
             Self::ResetHint(_) => format!("counter reset hint {}", shown(text)),
+            // Only the first of a run of spaces is the token.
+            Self::Space => quote_prefix(text, 1),
             Self::Aggregate(_) => format!("<aggr:{text}>"),
             _ if self.is_keyword() => format!("<{text}>"),
             _ if self.is_operator() => format!("<op:{text}>"),

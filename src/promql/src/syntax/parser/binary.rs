@@ -70,7 +70,7 @@ impl Parser<'_> {
             let modifiers = self.modifiers()?;
             let is_right_associative = precedence == POWER;
             let rhs = self.operators(precedence + u8::from(!is_right_associative))?;
-            lhs = self.join(lhs, (op, token.span), modifiers, rhs)?;
+            lhs = self.join(lhs, (op, token.span), *modifiers, rhs)?;
         }
         self.leave();
         Ok(lhs)
@@ -81,10 +81,10 @@ impl Parser<'_> {
         &mut self,
         lhs: Node<Expr>,
         (op, op_span): (BinaryOp, Span),
-        modifiers: Box<Modifiers>,
+        modifiers: Modifiers,
         rhs: Node<Expr>,
     ) -> Parsed<Node<Expr>> {
-        let Modifiers { returns_bool, matching } = *modifiers;
+        let Modifiers { returns_bool, matching } = modifiers;
         let span = Span { start: lhs.value.span.start, end: rhs.value.span.end };
         let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
         if fills && !self.options.binop_fill_modifiers {

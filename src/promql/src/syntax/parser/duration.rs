@@ -49,11 +49,16 @@ impl Parser<'_> {
             let operand = self.apply_sign(op, token, operand)?;
             return Ok(*self.more_durations(operand, 1)?.value);
         }
+        let behind = self.peek()?;
+        if matches!(behind.kind, TokenKind::Number | TokenKind::Duration) {
+            self.next()?;
+            // Compat: here, and only here, the sign is blamed for a number that is too large.
+            let literal = self.duration_literal(behind, token.span)?;
+            return Ok(*self.apply_sign(op, token, literal)?.value);
+        }
         let operand = self.duration_operand()?;
         match operand.value.kind {
-            DurationKind::Literal { .. } | DurationKind::Paren(_) => {
-                Ok(*self.apply_sign(op, token, operand)?.value)
-            }
+            DurationKind::Paren(_) => Ok(*self.apply_sign(op, token, operand)?.value),
             // Even a plus is kept here; the tree as JSON shows it.
             _ => Ok(*self.signed_duration(op, token, operand)?.value),
         }
@@ -154,16 +159,7 @@ impl Parser<'_> {
         let token = self.next()?;
         self.count_node(token.span)?;
         match token.kind {
-            TokenKind::Number | TokenKind::Duration => {
-                let seconds = self.number_value(token)?;
-                // Not a number is out of range too.
-                if !(-SECONDS_MAX..=SECONDS_MAX).contains(&seconds) {
-                    return self.fail(token.span, "duration out of range");
-                }
-                let is_duration = token.kind == TokenKind::Duration;
-                let kind = DurationKind::Literal { seconds, is_duration };
-                Ok(Node::leaf(DurationExpr { kind, span: token.span }))
-            }
+            TokenKind::Number | TokenKind::Duration => self.duration_literal(token, token.span),
             TokenKind::Step => self.nullary_duration(token, DurationKind::Step),
             TokenKind::Range => self.nullary_duration(token, DurationKind::Range),
             TokenKind::MinOf => self.pair_of_durations(token, DurationKind::MinOf),
@@ -171,6 +167,18 @@ impl Parser<'_> {
             TokenKind::LeftParen => self.paren_duration(token),
             _ => Err(Halt::Unexpected(token)),
         }
+    }
+
+    /// `blamed` is where the error stands, if it is too large.
+    fn duration_literal(&mut self, token: Token, blamed: Span) -> Parsed<Node<DurationExpr>> {
+        let seconds = self.number_value(token)?;
+        // Not a number is out of range too.
+        if !(-SECONDS_MAX..=SECONDS_MAX).contains(&seconds) {
+            return self.fail(blamed, "duration out of range");
+        }
+        let is_duration = token.kind == TokenKind::Duration;
+        let kind = DurationKind::Literal { seconds, is_duration };
+        Ok(Node::leaf(DurationExpr { kind, span: token.span }))
     }
 
     fn nullary_duration(&mut self, name: Token, kind: DurationKind) -> Parsed<Node<DurationExpr>> {

@@ -6,7 +6,7 @@ use super::{Halt, Node, Parsed, Parser};
 use crate::{
     functions::function,
     syntax::{
-        Aggregate, AggregateOp, Call, Expr, ExprKind, Span, UnaryOp,
+        Aggregate, AggregateOp, Call, Expr, ExprKind, Span, StringLiteral, UnaryOp,
         literal::{parse_number, unquote},
         token::{Token, TokenKind},
     },
@@ -59,7 +59,7 @@ impl Parser<'_> {
                 let is_duration = token.kind == TokenKind::Duration;
                 (ExprKind::Number { value, is_duration }, token.span)
             }
-            TokenKind::String => (ExprKind::String(self.unquote(token)?), token.span),
+            TokenKind::String => (ExprKind::String(self.string(token)?), token.span),
             TokenKind::LeftBrace => {
                 let (selector, span) = self.nameless_selector(token)?;
                 (ExprKind::Vector(selector), span)
@@ -93,12 +93,11 @@ impl Parser<'_> {
 
     fn call(&mut self, name: Token) -> Parsed<Node<Expr>> {
         let args = self.args()?;
-        self.finish_call(name, args)
+        self.finish_call(name, *args)
     }
 
     #[inline(never)]
-    fn finish_call(&mut self, name: Token, args: Box<Args>) -> Parsed<Node<Expr>> {
-        let args = *args;
+    fn finish_call(&mut self, name: Token, args: Args) -> Parsed<Node<Expr>> {
         let text = self.text(name);
         let Some(function) = function(text) else {
             return self.fail(name.span, format!("unknown function with name {}", quote_go(text)));
@@ -229,10 +228,15 @@ impl Parser<'_> {
         }
     }
 
+    /// The text of a string where bytes that are no UTF-8 make no difference: no label has them.
     pub(super) fn unquote(&self, token: Token) -> Parsed<String> {
+        self.string(token).map(|literal| literal.text)
+    }
+
+    fn string(&self, token: Token) -> Parsed<StringLiteral> {
         let text = self.text(token);
         match unquote(text) {
-            Some(text) => Ok(text),
+            Some(literal) => Ok(literal),
             None => {
                 let message = format!("error unquoting string {}: invalid syntax", quote_go(text));
                 self.fail(token.span, message)

@@ -87,11 +87,17 @@ impl Parser<'_> {
     pub(super) fn whole_series(&mut self) -> Parsed<SeriesDescription> {
         let labels = self.metric()?;
         let mut items = Vec::new();
+        let mut is_begun = false;
         while self.take(TokenKind::EndOfInput)?.is_none() {
-            let item = self.spaced_item();
-            if let Some(item) = self.within(item, VALUES, "")? {
-                items.push(item);
+            let space = self.expect(TokenKind::Space);
+            // Behind the first space the list may end anywhere, so it does not complain any more.
+            if is_begun { space } else { self.within(space, VALUES, "") }?;
+            is_begun = true;
+            if !self.is_item_next()? {
+                continue;
             }
+            let item = self.item();
+            items.push(self.within(item, VALUES, "")?);
         }
         Ok(SeriesDescription { labels, items })
     }
@@ -146,19 +152,29 @@ impl Parser<'_> {
         Ok((name, self.unquote(value)?))
     }
 
-    /// A space, and the item behind it unless the line ends there.
-    fn spaced_item(&mut self) -> Parsed<Option<SeriesItem>> {
-        self.expect(TokenKind::Space)?;
-        let token = self.peek()?;
-        match token.kind {
-            TokenKind::EndOfInput | TokenKind::Space => Ok(None),
+    /// If not, the list is at its end, and what follows is no business of it.
+    fn is_item_next(&mut self) -> Parsed<bool> {
+        Ok(matches!(
+            self.peek()?.kind,
+            TokenKind::Add
+                | TokenKind::Blank
+                | TokenKind::Duration
+                | TokenKind::Identifier
+                | TokenKind::Number
+                | TokenKind::OpenHistogram
+                | TokenKind::Sub
+        ))
+    }
+
+    fn item(&mut self) -> Parsed<SeriesItem> {
+        match self.peek()?.kind {
             TokenKind::Blank => {
                 self.next()?;
                 let count = self.repetition()?.unwrap_or(1);
-                Ok(Some(SeriesItem::Omitted { count }))
+                Ok(SeriesItem::Omitted { count })
             }
-            TokenKind::OpenHistogram => Ok(Some(self.histograms()?)),
-            _ => Ok(Some(self.floats()?)),
+            TokenKind::OpenHistogram => self.histograms(),
+            _ => self.floats(),
         }
     }
 
@@ -226,7 +242,10 @@ impl Parser<'_> {
         self.expect(TokenKind::OpenHistogram)?;
         let mut histogram = HistogramLiteral::default();
         let mut seen: Vec<HistogramKey> = Vec::new();
-        self.take(TokenKind::Space)?;
+        if self.take(TokenKind::Space)?.is_some() {
+            self.expect(TokenKind::CloseHistogram)?;
+            return Ok(histogram);
+        }
         while self.take(TokenKind::CloseHistogram)?.is_none() {
             let item = self.histogram_item(&mut histogram, &mut seen);
             if seen.is_empty() {
