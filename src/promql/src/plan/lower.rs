@@ -119,7 +119,7 @@ impl Lowerer<'_> {
             ExprKind::Number { value, .. } => {
                 lowered(Node::Scalar(Scalar::Number(*value)), true, false)
             }
-            ExprKind::String(text) => lowered(Node::Text(text.clone()), true, false),
+            ExprKind::String(text) => lowered(Node::Text(text.text.clone()), true, false),
             ExprKind::Vector(selector) => {
                 let (index, shift) = self.selector(selector, expr.span)?;
                 let kind = VectorKind::Select { selector: index, shift, what: SampleField::Value };
