@@ -181,11 +181,21 @@ impl Bench {
     }
 
     /// Runs the service to its end beside `script`. Returns the exit code.
-    async fn play<F: Future<Output = ()>>(&mut self, script: impl FnOnce(Player) -> F) -> u8 {
+    async fn play(&mut self, script: impl AsyncFnOnce(Player)) -> u8 {
         let driver = self.driver.take().expect("a bench plays once");
         let player = Player { handle: self.handle.clone(), signals: self.signals.clone() };
         let (exit_code, ()) = tokio::join!(driver.drive(), script(player));
         exit_code
+    }
+
+    /// Runs the service, `script` from Ready on, then a signal to end it, which has to end well.
+    async fn while_ready(&mut self, script: impl AsyncFnOnce(&Player)) {
+        let play = self.play(async |player| {
+            player.until(State::Ready).await;
+            script(&player).await;
+            player.signal(TERM).await;
+        });
+        assert_eq!(play.await, 0);
     }
 
     fn journal(&self) -> Vec<&'static str> {
@@ -245,10 +255,17 @@ struct Player {
 }
 
 impl Player {
-    /// Waits for a state without moving the clock while a step runs.
+    /// Waits for a state, while the clock moves whenever nothing else does.
     async fn until(&self, state: State) {
         while self.handle.state() != state {
             tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits for a state without moving the clock; for steps that wait for the test.
+    async fn until_now(&self, state: State) {
+        while self.handle.state() != state {
+            tokio::task::yield_now().await;
         }
     }
 

@@ -14,36 +14,34 @@ use crate::view::HISTORY_COUNT_MAX;
 #[tokio::test(start_paused = true)]
 async fn a_condition_holds_back_until_it_is_lifted() {
     let mut bench = Bench::new(Fake::default());
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        player.handle.raise(Event::DiskLow, "data: 1% free");
-        player.until(State::Degraded).await;
-        assert!(player.handle.is_ready());
-        assert_eq!(player.handle.view().status, "degraded: data: 1% free; 7 targets up");
-        player.handle.raise(Event::DiskRecovered, "data: 9% free");
-        player.until(State::Ready).await;
-        assert!(player.handle.view().conditions.is_empty());
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+    bench
+        .while_ready(async |player| {
+            player.handle.raise(Event::DiskLow, "data: 1% free");
+            player.until(State::Degraded).await;
+            assert!(player.handle.is_ready());
+            assert_eq!(player.handle.view().status, "degraded: data: 1% free; 7 targets up");
+            player.handle.raise(Event::DiskRecovered, "data: 9% free");
+            player.until(State::Ready).await;
+            assert!(player.handle.view().conditions.is_empty());
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn of_two_conditions_the_last_one_has_to_be_lifted() {
     let mut bench = Bench::new(Fake::default());
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        player.handle.raise(Event::DiskLow, "disk");
-        player.handle.raise(Event::MemoryHigh, "memory");
-        player.until(State::Degraded).await;
-        player.handle.raise(Event::DiskRecovered, "");
-        tokio::time::sleep(Duration::from_secs(6)).await;
-        assert_eq!(player.handle.view().status, "degraded: memory; 7 targets up");
-        player.handle.raise(Event::MemoryRecovered, "");
-        player.until(State::Ready).await;
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+    bench
+        .while_ready(async |player| {
+            player.handle.raise(Event::DiskLow, "disk");
+            player.handle.raise(Event::MemoryHigh, "memory");
+            player.until(State::Degraded).await;
+            player.handle.raise(Event::DiskRecovered, "");
+            tokio::time::sleep(Duration::from_secs(6)).await;
+            assert_eq!(player.handle.view().status, "degraded: memory; 7 targets up");
+            player.handle.raise(Event::MemoryRecovered, "");
+            player.until(State::Ready).await;
+        })
+        .await;
     let states = "Init ConfigLoaded StorageReady Bound Ready Degraded Ready Stopping Stopped";
     assert_eq!(bench.path_of_states(), states);
 }
@@ -67,15 +65,14 @@ async fn a_condition_survives_states_that_ignore_it() {
 #[tokio::test(start_paused = true)]
 async fn only_steps_answer_for_steps() {
     let mut bench = Bench::new(Fake::default());
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        player.handle.raise(Event::Drained, "not me");
-        player.handle.raise(Event::DiskRecovered, "was never low");
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        assert_eq!(player.handle.state(), State::Ready);
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+    bench
+        .while_ready(async |player| {
+            player.handle.raise(Event::Drained, "not me");
+            player.handle.raise(Event::DiskRecovered, "was never low");
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(player.handle.state(), State::Ready);
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,43 +81,41 @@ async fn the_watchdog_starves_while_a_heart_is_silent() {
     let mut bench = Bench::with(Fake::default(), |_| {}, watchdog);
     let manager = bench.manager.twin();
     let pings = || manager.heard().iter().filter(|news| news.as_str() == "WATCHDOG=1").count();
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        let heart = player.handle.heart("commit loop", Duration::from_secs(20));
-        for _ in 0..6 {
+    bench
+        .while_ready(async |player| {
+            let heart = player.handle.heart("commit loop", Duration::from_secs(20));
+            for _ in 0..6 {
+                heart.beat();
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+            assert_eq!(pings(), 5, "one at once, then one in 15 seconds");
+            tokio::time::sleep(Duration::from_secs(25)).await;
+            assert_eq!(player.handle.state(), State::Degraded);
+            let status = "degraded: commit loop has made no progress for over 20s; 7 targets up";
+            assert_eq!(player.handle.view().status, status);
+            pings();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!(pings(), 0);
             heart.beat();
-            tokio::time::sleep(Duration::from_secs(10)).await;
-        }
-        assert_eq!(pings(), 5, "one at once, then one in 15 seconds");
-        tokio::time::sleep(Duration::from_secs(25)).await;
-        assert_eq!(player.handle.state(), State::Degraded);
-        let status = "degraded: commit loop has made no progress for over 20s; 7 targets up";
-        assert_eq!(player.handle.view().status, status);
-        pings();
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        assert_eq!(pings(), 0);
-        heart.beat();
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        assert_eq!((player.handle.state(), pings()), (State::Ready, 1));
-        heart.suspend();
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        assert_eq!((player.handle.state(), pings()), (State::Ready, 4));
-        drop(heart);
-        assert!(player.handle.view().hearts.is_empty());
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!((player.handle.state(), pings()), (State::Ready, 1));
+            heart.suspend();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!((player.handle.state(), pings()), (State::Ready, 4));
+            drop(heart);
+            assert!(player.handle.view().hearts.is_empty());
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_watchdog_nobody_feeds_one() {
     let mut bench = Bench::new(Fake::default());
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+    bench
+        .while_ready(async |_| {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        })
+        .await;
     assert!(!bench.manager.heard().contains(&"WATCHDOG=1".to_owned()));
 }
 
@@ -154,18 +149,17 @@ async fn a_listener_can_be_kept_and_forgotten() {
 async fn the_history_forgets_the_oldest() {
     let mut bench = Bench::new(Fake::default());
     let manager = bench.manager.twin();
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        for _ in 0..HISTORY_COUNT_MAX {
-            manager.heard();
-            player.handle.raise(Event::DiskLow, "disk");
-            player.until(State::Degraded).await;
-            player.handle.raise(Event::DiskRecovered, "disk");
-            player.until(State::Ready).await;
-        }
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+    bench
+        .while_ready(async |player| {
+            for _ in 0..HISTORY_COUNT_MAX {
+                manager.heard();
+                player.handle.raise(Event::DiskLow, "disk");
+                player.until(State::Degraded).await;
+                player.handle.raise(Event::DiskRecovered, "disk");
+                player.until(State::Ready).await;
+            }
+        })
+        .await;
     let history = bench.handle.view().history;
     assert_eq!(history.len(), HISTORY_COUNT_MAX);
     assert_eq!(history.last().map(|passage| passage.to), Some(State::Stopped));
@@ -177,12 +171,11 @@ async fn the_history_forgets_the_oldest() {
 #[tokio::test(start_paused = true)]
 async fn the_facts_of_a_running_service_are_renewed() {
     let mut bench = Bench::new(Fake::default());
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+    bench
+        .while_ready(async |_| {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        })
+        .await;
     // The same facts are not sent again.
     let same = "STATUS=7 targets up";
     assert!(!bench.manager.heard().contains(&same.to_owned()));

@@ -57,21 +57,26 @@ async fn a_second_signal_ends_it_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_signal_after_quit_is_not_a_second_signal() {
-    let mut bench = Bench::new(with_task("scrape loop", true));
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        assert!(player.handle.request_stop("asked for by /-/quit"));
-        assert!(!player.handle.request_stop("asked for by /-/quit"));
-        player.signal(TERM).await;
+    let start: Body = Box::new(|step| {
+        let end = step.handle().cancellation();
+        step.handle().spawn("slow loop", async move {
+            end.cancelled().await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        });
+        Ok(())
     });
-    assert_eq!(play.await, 0);
+    let mut bench = Bench::new(Fake { start, ..Fake::default() });
+    bench
+        .while_ready(async |player| {
+            assert!(player.handle.request_stop("asked for by /-/quit"));
+            assert!(!player.handle.request_stop("asked for by /-/quit"));
+            player.until(State::Stopping).await;
+        })
+        .await;
     let heard = bench.manager.heard();
-    let stopping =
-        "STOPPING=1|STATUS=stopping (asked for by /-/quit), waiting for scrape loop".to_owned();
-    assert!(
-        heard.contains(&stopping) || bench.handle.view().reason.contains("SIGTERM"),
-        "{heard:?}"
-    );
+    let stopping = "STOPPING=1|STATUS=stopping (asked for by /-/quit), waiting for slow loop";
+    assert!(heard.contains(&stopping.to_owned()), "{heard:?}");
+    assert_eq!(heard.last().unwrap(), "STATUS=stopped (asked for by /-/quit)");
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,13 +23,12 @@ fn gated(gate: Receiver<u32>) -> ReloadBody {
 #[tokio::test(start_paused = true)]
 async fn a_good_reload_is_taken_over_and_told() {
     let mut bench = Bench::new(Fake::default());
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        assert_eq!(player.handle.request_reload(ASKED).await, committed("now 1"));
-        assert_eq!(player.handle.state(), State::Ready, "the outcome comes after the state");
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+    bench
+        .while_ready(async |player| {
+            assert_eq!(player.handle.request_reload(ASKED).await, committed("now 1"));
+            assert_eq!(player.handle.state(), State::Ready, "the outcome comes after the state");
+        })
+        .await;
     assert_eq!(bench.journal()[3..6], ["start", "prepare", "commit"]);
     let heard = bench.manager.heard();
     let begun = heard.iter().position(|news| news.starts_with("RELOADING=1|MONOTONIC_USEC="));
@@ -48,13 +47,12 @@ async fn a_rejected_reload_leaves_everything_and_says_why() {
         Err(Failure::new(Event::ConfigInvalid, "fake.yml line 12: no such key\nmore"))
     });
     let mut bench = Bench::new(Fake { prepare, ..Fake::default() });
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        let outcome = player.handle.request_reload(ASKED).await;
-        assert_eq!(outcome, Err("fake.yml line 12: no such key\nmore".to_owned()));
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+    bench
+        .while_ready(async |player| {
+            let outcome = player.handle.request_reload(ASKED).await;
+            assert_eq!(outcome, Err("fake.yml line 12: no such key\nmore".to_owned()));
+        })
+        .await;
     assert!(!bench.journal().contains(&"commit"));
     let heard = bench.manager.heard();
     let told = "READY=1|STATUS=7 targets up; last reload rejected: fake.yml line 12: no such key";
@@ -72,43 +70,39 @@ async fn a_good_reload_forgets_the_rejection_before_it() {
         _ => unreachable!("two reloads are asked for"),
     });
     let mut bench = Bench::new(Fake { prepare, ..Fake::default() });
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        player.signal(Signal::Reload).await;
-        while player.handle.view().reload.ended_ms.is_none() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        player.until(State::Ready).await;
-        assert!(player.handle.view().status.ends_with("rejected: wrong"));
-        let outcome = player.handle.request_reload(ASKED).await;
-        assert_eq!(outcome, Ok(ReloadOutcome::Unchanged));
-        assert_eq!(player.handle.view().status, "7 targets up");
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+    bench
+        .while_ready(async |player| {
+            player.signal(Signal::Reload).await;
+            while player.handle.view().reload.ended_ms.is_none() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            player.until(State::Ready).await;
+            assert!(player.handle.view().status.ends_with("rejected: wrong"));
+            let outcome = player.handle.request_reload(ASKED).await;
+            assert_eq!(outcome, Ok(ReloadOutcome::Unchanged));
+            assert_eq!(player.handle.view().status, "7 targets up");
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn wishes_during_a_reload_become_one_reload_after_it() {
     let (gate, wait) = sync_channel(2);
     let mut bench = Bench::new(Fake { prepare: gated(wait), ..Fake::default() });
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        let first = player.handle.request_reload(ASKED);
-        while player.handle.state() != State::Reloading {
-            tokio::task::yield_now().await;
-        }
-        let second = player.handle.request_reload(ASKED);
-        let third = player.handle.request_reload(ReloadCause::FileChanged);
-        gate.send(1).unwrap();
-        assert_eq!(first.await, committed("now 1"));
-        gate.send(2).unwrap();
-        assert_eq!(second.await, committed("now 2"));
-        assert_eq!(third.await, committed("now 2"));
-        assert_eq!(player.handle.view().reload.cause, "a file has changed");
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+    bench
+        .while_ready(async |player| {
+            let first = player.handle.request_reload(ASKED);
+            player.until_now(State::Reloading).await;
+            let second = player.handle.request_reload(ASKED);
+            let third = player.handle.request_reload(ReloadCause::FileChanged);
+            gate.send(1).unwrap();
+            assert_eq!(first.await, committed("now 1"));
+            gate.send(2).unwrap();
+            assert_eq!(second.await, committed("now 2"));
+            assert_eq!(third.await, committed("now 2"));
+            assert_eq!(player.handle.view().reload.cause, "a file has changed");
+        })
+        .await;
     assert_eq!(bench.journal().iter().filter(|step| **step == "prepare").count(), 2);
 }
 
@@ -128,13 +122,12 @@ async fn a_wish_before_ready_is_kept_until_then() {
 async fn a_panic_while_preparing_is_a_rejection() {
     let prepare: ReloadBody = Box::new(|_| panic_quietly());
     let mut bench = Bench::new(Fake { prepare, ..Fake::default() });
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        let reason = player.handle.request_reload(ASKED).await.unwrap_err();
-        assert_eq!(reason, "preparing the configuration panicked: assumption broken");
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+    bench
+        .while_ready(async |player| {
+            let reason = player.handle.request_reload(ASKED).await.unwrap_err();
+            assert_eq!(reason, "preparing the configuration panicked: assumption broken");
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,13 +148,9 @@ async fn a_stop_during_the_preparation_takes_nothing_over() {
     let play = bench.play(async |player| {
         player.until(State::Ready).await;
         let reload = player.handle.request_reload(ASKED);
-        while player.handle.state() != State::Reloading {
-            tokio::task::yield_now().await;
-        }
+        player.until_now(State::Reloading).await;
         player.signal(TERM).await;
-        while player.handle.state() != State::Stopping {
-            tokio::task::yield_now().await;
-        }
+        player.until_now(State::Stopping).await;
         let next = player.handle.request_reload(ASKED);
         gate.send(1).unwrap();
         assert_eq!(reload.await, Err("the service is stopping".to_owned()));
@@ -176,39 +165,33 @@ async fn a_stop_during_the_preparation_takes_nothing_over() {
 async fn an_overdue_reload_is_given_up_and_the_next_waits_for_its_step() {
     let (gate, wait) = sync_channel(2);
     let mut bench = Bench::new(Fake { prepare: gated(wait), ..Fake::default() });
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        let first = player.handle.request_reload(ASKED);
-        while player.handle.state() != State::Reloading {
-            tokio::task::yield_now().await;
-        }
-        tokio::time::advance(Duration::from_secs(121)).await;
-        let reason = first.await.unwrap_err();
-        assert_eq!(reason, "Reloading for 121s, waiting for preparing the configuration");
-        let second = player.handle.request_reload(ASKED);
-        while player.handle.state() != State::Reloading {
-            tokio::task::yield_now().await;
-        }
-        // The step that was given up ends late; what it made is not taken over.
-        gate.send(1).unwrap();
-        gate.send(2).unwrap();
-        assert_eq!(second.await, committed("now 2"));
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+    bench
+        .while_ready(async |player| {
+            let first = player.handle.request_reload(ASKED);
+            player.until_now(State::Reloading).await;
+            tokio::time::advance(Duration::from_secs(121)).await;
+            let reason = first.await.unwrap_err();
+            assert_eq!(reason, "Reloading for 121s, waiting for preparing the configuration");
+            let second = player.handle.request_reload(ASKED);
+            player.until_now(State::Reloading).await;
+            // The step that was given up ends late; what it made is not taken over.
+            gate.send(1).unwrap();
+            gate.send(2).unwrap();
+            assert_eq!(second.await, committed("now 2"));
+        })
+        .await;
     assert_eq!(bench.journal().iter().filter(|step| **step == "commit").count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_way_back_to_an_earlier_generation_is_shown_as_one() {
     let mut bench = Bench::new(Fake::default());
-    let play = bench.play(async |player| {
-        player.until(State::Ready).await;
-        let outcome = player.handle.request_reload(ReloadCause::Rollback(4)).await;
-        assert_eq!(outcome, committed("now 1"));
-        player.signal(TERM).await;
-    });
-    assert_eq!(play.await, 0);
+    bench
+        .while_ready(async |player| {
+            let outcome = player.handle.request_reload(ReloadCause::Rollback(4)).await;
+            assert_eq!(outcome, committed("now 1"));
+        })
+        .await;
     let reload = bench.handle.view().reload;
     assert_eq!(
         (reload.current, reload.cause.as_str()),

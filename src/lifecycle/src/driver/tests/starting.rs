@@ -122,9 +122,7 @@ async fn a_signal_during_the_replay_ends_it_in_order() {
     let mut bench = Bench::new(Fake { open, ..Fake::default() });
     let exit_code = bench
         .play(async |player| {
-            while player.handle.state() != State::ConfigLoaded {
-                tokio::task::yield_now().await;
-            }
+            player.until_now(State::ConfigLoaded).await;
             player.signal(TERM).await;
         })
         .await;
@@ -150,9 +148,7 @@ async fn what_a_step_makes_too_late_is_closed() {
     let mut bench = Bench::new(Fake { open, ..Fake::default() });
     let exit_code = bench
         .play(async |player| {
-            while player.handle.state() != State::ConfigLoaded {
-                tokio::task::yield_now().await;
-            }
+            player.until_now(State::ConfigLoaded).await;
             player.handle.request_stop("asked for by /-/quit");
         })
         .await;
@@ -173,9 +169,7 @@ async fn progress_is_shown_and_buys_time_only_while_it_moves() {
     let mut bench = Bench::new(Fake { open, ..Fake::default() });
     let manager = bench.manager.twin();
     let play = bench.play(async |player| {
-        while player.handle.state() != State::ConfigLoaded {
-            tokio::task::yield_now().await;
-        }
+        player.until_now(State::ConfigLoaded).await;
         manager.heard();
         let mut told = Vec::new();
         let second = Duration::from_millis(1_001);
