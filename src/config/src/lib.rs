@@ -28,4 +28,4 @@ pub use checked::{
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{FILE_SIZE_BYTES_MAX, load_file, load_text};
 pub use secret::{Secret, Source};
-pub use watch::{Changed, WatchError, WatchOptions, Watcher};
+pub use watch::{Changed, WatchOptions, Watcher};
