@@ -1,1 +1,24 @@
-//! exposition: first lines follow.
+//! Exposition formats: reads what targets say, prints what we say of ourselves. Pure functions over bytes.
+//! Text 0.0.4 is read and printed, OpenMetrics 1.0 is printed; protobuf and OpenMetrics bodies are refused by
+//! [`Format::of_response`]'s callers until they have a parser here.
+//!
+//! Neighbours: `scrape` drives [`text::Parser`] and keeps the cache of known series; `web` prints the families
+//! that `telemetry` gathers.
+//!
+//! Invariants:
+//! I1. Foreign bytes never panic, never recurse and never allocate on the path of a known series.
+//! I2. Accepted bodies, refused bodies and error texts are those of Prometheus's own parser; the fast paths accept
+//!     only what the grammar accepts, and whatever they do not know they leave to the grammar.
+//! I3. An error names the line and column where reading stopped.
+//!
+//! Concurrency: values belong to one thread at a time; nothing is shared.
+//!
+//! Limits: `SERIES_SIZE_BYTES_MAX`, `LABELS_COUNT_MAX`; the size of a body is limited by whoever receives it.
+
+mod error;
+mod format;
+pub mod print;
+pub mod text;
+
+pub use error::ParseError;
+pub use format::{Format, FormatError, negotiate};

@@ -1,6 +1,10 @@
 //! The label set of a series: sorted name/value pairs in one shared allocation.
 //! Interning and postings belong to the storage, validation to whoever reads foreign input.
 
+mod builder;
+
+pub use builder::LabelsBuilder;
+
 use std::{borrow::Borrow, cmp::Ordering, fmt, sync::Arc};
 
 use xxhash_rust::xxh64::xxh64;
@@ -36,7 +40,7 @@ impl Labels {
         for (name, value) in pairs {
             builder.set(name.as_ref(), value.as_ref());
         }
-        builder.build()
+        builder.labels()
     }
 
     /// Wraps pairs that are already sorted by name, unique and without empty values (I1).
@@ -177,51 +181,6 @@ impl<'a> Iterator for LabelsIter<'a> {
     }
 }
 
-/// Collects pairs in any order, then builds the sorted set.
-#[derive(Clone, Debug, Default)]
-pub struct LabelsBuilder {
-    pairs: Vec<(String, String)>,
-}
-
-impl LabelsBuilder {
-    /// Starts from an existing set.
-    pub fn from_labels(labels: &Labels) -> Self {
-        Self { pairs: labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect() }
-    }
-
-    /// Sets a label; an empty value removes it.
-    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
-        if value.is_empty() {
-            return self.remove(name);
-        }
-        match self.pairs.iter_mut().find(|(n, _)| n == name) {
-            Some(pair) => value.clone_into(&mut pair.1),
-            None => self.pairs.push((name.to_owned(), value.to_owned())),
-        }
-        self
-    }
-
-    pub fn remove(&mut self, name: &str) -> &mut Self {
-        self.pairs.retain(|(n, _)| n != name);
-        self
-    }
-
-    /// The value of `name`, empty if it is not set.
-    pub fn get(&self, name: &str) -> &str {
-        self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
-    }
-
-    /// Pairs in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()))
-    }
-
-    pub fn build(mut self) -> Labels {
-        self.pairs.sort_unstable();
-        Labels::from_sorted(self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())))
-    }
-}
-
 fn push_string(data: &mut Vec<u8>, text: &str) {
     let size = text.len();
     assert!(size <= STRING_SIZE_MAX, "label strings over 16 MiB are refused where they are read");
@@ -247,36 +206,4 @@ fn take_string<'a>(rest: &mut &'a [u8]) -> &'a str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(pairs: &[(&str, &str)], expected: &str) {
-        assert_eq!(Labels::from_pairs(pairs.iter().copied()).to_string(), expected);
-    }
-
-    #[test]
-    fn pairs_are_sorted_unique_and_not_empty() {
-        check(&[], "{}");
-        check(&[("b", "2"), ("a", "1")], r#"{a="1", b="2"}"#);
-        check(&[("a", "1"), ("a", "2")], r#"{a="2"}"#);
-        check(&[("a", "1"), ("a", "")], "{}");
-        check(&[("a.b", "x\"y")], r#"{"a.b"="x\"y"}"#);
-    }
-
-    #[test]
-    fn long_strings_survive() {
-        let long = "x".repeat(70_000);
-        let labels = Labels::from_pairs([("a", long.as_str()), ("b", "c")]);
-        assert_eq!(labels.get("a"), Some(long.as_str()));
-        assert_eq!(labels.get("b"), Some("c"));
-        assert_eq!(labels.get("c"), None);
-    }
-
-    #[test]
-    fn order_is_pair_by_pair() {
-        let set = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied());
-        assert!(set(&[("a", "1")]) < set(&[("a", "1"), ("b", "1")]));
-        assert!(set(&[("a", "1"), ("b", "1")]) < set(&[("a", "2")]));
-        assert!(set(&[("a", "2")]) < set(&[("b", "1")]));
-    }
-}
+mod tests;

@@ -33,4 +33,6 @@ pub use quote::{is_printable, push_quote_go, quote_go, quote_go_bytes};
 pub use regex_expand::GoCaptures;
 pub use regex_syntax::{GoRegex, RegexError, RegexErrorCode};
 pub use relabel::{RelabelAction, RelabelError, RelabelRule, RelabelSpec, relabel};
-pub use sample::{METRIC_NAME, STALE_NAN_BITS, Sample, is_stale, stale_nan};
+pub use sample::{
+    METRIC_NAME, NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, is_stale, normal_nan, stale_nan,
+};

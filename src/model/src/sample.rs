@@ -4,7 +4,11 @@
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
-/// Bits of the staleness marker: one exact NaN. Ordinary NaN is `0x7ff8000000000001`.
+/// Bits of the NaN that scraped values get, whatever their NaN was.
+/// Compat: Prometheus `model/value/value.go`, `NormalNaN`.
+pub const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
+
+/// Bits of the staleness marker: one exact NaN.
 /// Compat: Prometheus `model/value/value.go`, `StaleNaN`.
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
 
@@ -13,6 +17,11 @@ pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
 pub struct Sample {
     pub timestamp_ms: i64,
     pub value: f64,
+}
+
+/// The ordinary NaN as a float.
+pub fn normal_nan() -> f64 {
+    f64::from_bits(NORMAL_NAN_BITS)
 }
 
 /// The staleness marker as a float.

@@ -18,7 +18,7 @@ pub(crate) struct Options {
     pub(crate) config_file: PathBuf,
     pub(crate) storage_path: PathBuf,
     pub(crate) is_lockfile_used: bool,
-    pub(crate) wal_segment_size_bytes: u64,
+    pub(crate) wal_segment_size_bytes: u32,
     pub(crate) is_wal_compressed: bool,
     pub(crate) wal_compression_type: String,
     pub(crate) min_block_duration_ms: i64,
@@ -104,13 +104,13 @@ fn features(flags: &Flags) -> Vec<String> {
 }
 
 /// Segments may be 10 MB to 256 MB; 0 is the default of 128 MB.
-fn wal_segment_size_bytes(flags: &Flags) -> Result<u64, FlagError> {
+fn wal_segment_size_bytes(flags: &Flags) -> Result<u32, FlagError> {
     const MIN_BYTES: u64 = 10 << 20;
     const MAX_BYTES: u64 = 256 << 20;
-    const DEFAULT_BYTES: u64 = 128 << 20;
+    const DEFAULT_BYTES: u32 = 128 << 20;
     match parse_size(flags.text("storage.tsdb.wal-segment-size")).expect("checked as a size") {
         0 => Ok(DEFAULT_BYTES),
-        bytes if (MIN_BYTES..=MAX_BYTES).contains(&bytes) => Ok(bytes),
+        bytes if (MIN_BYTES..=MAX_BYTES).contains(&bytes) => Ok(bytes as u32),
         _ => Err(FlagError::Usage(
             "flag 'storage.tsdb.wal-segment-size' must be set between 10MB and 256MB".to_owned(),
         )),

@@ -1,0 +1,199 @@
+//! Text format 0.0.4: an iterator over the entries of a body.
+//!
+//! A scrape loop that has seen the series before needs neither names nor labels: it predicts the next series, compares
+//! the bytes at the cursor ([`Parser::rest`]) with what it knows and takes the value with [`Parser::take_predicted`].
+//! What it did not predict, [`Parser::next_entry`] reads; only a series that is not known at all is taken apart, by
+//! [`Parser::labels`].
+
+mod fast;
+mod grammar;
+mod lexer;
+mod number;
+
+use std::borrow::Cow;
+
+use prom_model::{LabelsBuilder, MetricType, format_float_g, parse_float};
+
+use self::grammar::{Grammar, RawEntry};
+use crate::ParseError;
+
+/// Longest text of one series, names and labels together, in bytes.
+pub const SERIES_SIZE_BYTES_MAX: usize = 1 << 20;
+/// Most labels of one series.
+pub const LABELS_COUNT_MAX: usize = 4096;
+
+/// What a line, or a few, say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Entry<'a> {
+    /// The text still has its escapes: see [`unescape_help`].
+    Help {
+        name: &'a str,
+        text: &'a str,
+    },
+    Type {
+        name: &'a str,
+        metric_type: MetricType,
+    },
+    /// A whole comment line, `#` included.
+    Comment(&'a [u8]),
+    Sample(Sample<'a>),
+}
+
+/// One sample line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample<'a> {
+    /// `name{label="value"}` as the target wrote it: the key of the scrape cache. Its labels are not checked yet.
+    pub series: &'a [u8],
+    pub value: f64,
+    pub timestamp_ms: Option<i64>,
+    /// Where the entry begins in the body.
+    offset: usize,
+}
+
+/// Reads a body from its beginning.
+#[derive(Debug)]
+pub struct Parser<'a> {
+    input: &'a [u8],
+    at: usize,
+    grammar: Grammar<'a>,
+}
+
+impl<'a> Parser<'a> {
+    pub fn new(input: &'a [u8]) -> Self {
+        Self { input, at: 0, grammar: Grammar::new(input) }
+    }
+
+    /// What is still to be read; between two calls this is the beginning of a line.
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        &self.input[self.at..]
+    }
+
+    /// Passes over bytes that were read before and say nothing new, such as the metadata before a family.
+    /// They must end in a line feed.
+    #[inline]
+    pub fn skip_known(&mut self, known: &[u8]) -> bool {
+        let is_known = known.last() == Some(&b'\n') && self.rest().starts_with(known);
+        if is_known {
+            self.at += known.len();
+        }
+        is_known
+    }
+
+    /// Reads value and timestamp behind a series whose first `series_size` bytes the caller has recognized at the
+    /// cursor. `None`, and no step forward, if anything but the plainest form follows.
+    #[inline]
+    pub fn take_predicted(&mut self, series_size: usize) -> Option<(f64, Option<i64>)> {
+        let suffix = fast::suffix(self.input, self.at.checked_add(series_size)?)?;
+        self.at = suffix.end;
+        Some((suffix.value, suffix.timestamp_ms))
+    }
+
+    /// The next entry, or `None` at the end.
+    ///
+    /// # Errors
+    /// The entry is malformed. Reading must not go on: a scrape is refused as a whole.
+    pub fn next_entry(&mut self) -> Result<Option<Entry<'a>>, ParseError> {
+        while self.input.get(self.at) == Some(&b'\n') {
+            self.at += 1;
+        }
+        if let Some((series_end, suffix)) = fast::sample(self.input, self.at) {
+            let series = &self.input[self.at..series_end];
+            let offset = self.at;
+            self.at = suffix.end;
+            let (value, timestamp_ms) = (suffix.value, suffix.timestamp_ms);
+            return Ok(Some(Entry::Sample(Sample { series, value, timestamp_ms, offset })));
+        }
+        let (entry, end) = self.grammar.entry(self.at)?;
+        self.at = end.min(self.input.len());
+        Ok(match entry {
+            RawEntry::End => None,
+            RawEntry::Help { name, text } => Some(Entry::Help { name, text }),
+            RawEntry::Type { name, metric_type } => Some(Entry::Type { name, metric_type }),
+            RawEntry::Comment(text) => Some(Entry::Comment(text)),
+            RawEntry::Sample { offset, series, value, timestamp_ms } => {
+                Some(Entry::Sample(Sample { series, value, timestamp_ms, offset }))
+            }
+        })
+    }
+
+    /// Takes a series of this body apart, the metric's name as `__name__`. `declared` is the last type that a
+    /// [`Entry::Type`] has told: bounds of histograms and quantiles of summaries get one form, `1` becomes `1.0`.
+    ///
+    /// # Errors
+    /// The labels are malformed, not unique, too many, or not UTF-8.
+    pub fn labels(
+        &mut self,
+        sample: &Sample<'a>,
+        declared: MetricType,
+        labels: &mut LabelsBuilder,
+    ) -> Result<(), ParseError> {
+        self.grammar.labels(sample.offset, |name, value| {
+            let is_bound = matches!(
+                (declared, name),
+                (MetricType::Histogram, "le") | (MetricType::Summary, "quantile")
+            );
+            let value = if is_bound { normal_bound(value) } else { Cow::Borrowed(value) };
+            labels.append(name, &value);
+        })?;
+        let Some(name) = labels.duplicate_name() else { return Ok(()) };
+        // Compat: `tsdb/head_append.go`, which is where Prometheus notices.
+        let message = format!("label name \"{name}\" is not unique: invalid sample");
+        Err(ParseError::at(self.input, sample.offset, message))
+    }
+}
+
+/// The text of a help line with `\\` and `\n` resolved.
+pub fn unescape_help(text: &str) -> Cow<'_, str> {
+    unescape(text, |c| match c {
+        '\\' => Some('\\'),
+        'n' => Some('\n'),
+        _ => None,
+    })
+}
+
+/// Names and values of labels, with `\"`, `\\` and `\n` resolved; other escapes stay as they are.
+fn unescape_label(text: &str) -> Cow<'_, str> {
+    unescape(text, |c| match c {
+        '"' | '\\' => Some(c),
+        'n' => Some('\n'),
+        _ => None,
+    })
+}
+
+fn unescape(text: &str, replace: impl Fn(char) -> Option<char>) -> Cow<'_, str> {
+    let Some((before, after)) = text.split_once('\\') else { return Cow::Borrowed(text) };
+    let mut out = String::with_capacity(text.len());
+    out.push_str(before);
+    let mut escaped = true;
+    for c in after.chars() {
+        match (escaped, replace(c)) {
+            (true, Some(replacement)) => out.push(replacement),
+            (true, None) => out.extend(['\\', c]),
+            (false, _) if c == '\\' => {
+                escaped = true;
+                continue;
+            }
+            (false, _) => out.push(c),
+        }
+        escaped = false;
+    }
+    if escaped {
+        out.push('\\');
+    }
+    Cow::Owned(out)
+}
+
+/// A float in the form of OpenMetrics, so that one bucket has one name whatever the target's format is.
+/// Compat: `model/textparse/openmetricsparse.go`, `normalizeFloatsInLabelValues`.
+fn normal_bound(text: &str) -> Cow<'_, str> {
+    let Some(bound) = parse_float(text) else { return Cow::Borrowed(text) };
+    let mut normal = format_float_g(bound);
+    if bound.is_finite() && !normal.contains(['e', '.']) {
+        normal.push_str(".0");
+    }
+    Cow::Owned(normal)
+}
+
+#[cfg(test)]
+mod tests;

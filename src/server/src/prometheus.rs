@@ -1,0 +1,436 @@
+//! The server as a service: which rooms are opened, in what order, and what a reload changes.
+
+use std::{
+    borrow::Cow,
+    net::TcpListener,
+    ops::ControlFlow,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use prom_config::{Config, ConfigErrors, WatchOptions, Watcher, load_file};
+use prom_lifecycle::{
+    Event, Failure, Handle, Places, Preparation, ReloadCause, ReloadStep, Service, Sockets, Step,
+    serve_control,
+};
+use prom_model::GoRegex;
+use prom_promql::{Engine, EngineOptions, ParseOptions};
+use prom_scrape::{ScrapeManager, ScrapeOptions};
+use prom_telemetry::{Gauge, Registry, clock};
+use prom_tsdb::{Db, OpenError, ReplayProgress, WalCompression};
+use prom_web::{WalReplay, WebOptions, WebParts};
+
+use crate::{
+    build_info::build_info,
+    flags::{Flags, Options},
+    listeners::listen,
+};
+
+/// Sent with each scrape.
+const USER_AGENT: &str = concat!("Prometheus/3.14.0+rs.", env!("CARGO_PKG_VERSION"));
+/// How long requests under way may go on once the server stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Where the unit's commands find the control socket, below `$RUNTIME_DIRECTORY`.
+const CONTROL_SOCKET_NAME: &str = "control.sock";
+
+/// `prometheus` in server mode.
+pub(crate) struct Prometheus {
+    flags: Flags,
+    options: Options,
+    registry: Registry,
+    reload_metrics: ReloadMetrics,
+    replay: Arc<Replay>,
+    /// Made before the file is read, so that no edit falls between the two.
+    watcher: Mutex<Option<Watcher>>,
+}
+
+/// All components, running.
+pub(crate) struct Running {
+    config: Arc<ArcSwap<Config>>,
+    scrape: ScrapeManager,
+    db: Arc<Db>,
+}
+
+/// A new configuration, prepared by every component.
+pub(crate) struct Prepared {
+    config: Arc<Config>,
+    scrape: prom_scrape::Prepared,
+    summary: String,
+}
+
+struct ReloadMetrics {
+    is_last_successful: Gauge,
+    last_success_time: Gauge,
+}
+
+/// How far the log has been replayed, for `/api/v1/status/walreplay`.
+#[derive(Debug, Default)]
+struct Replay {
+    min: AtomicU64,
+    max: AtomicU64,
+    current: AtomicU64,
+}
+
+impl Prometheus {
+    pub(crate) fn new(flags: Flags, options: Options, registry: &Registry) -> Self {
+        let reload_metrics = ReloadMetrics {
+            is_last_successful: registry.gauge(
+                "prometheus_config_last_reload_successful",
+                "Whether the last configuration reload attempt was successful.",
+            ),
+            last_success_time: registry.gauge(
+                "prometheus_config_last_reload_success_timestamp_seconds",
+                "Timestamp of the last successful configuration reload.",
+            ),
+        };
+        Self {
+            flags,
+            options,
+            registry: registry.clone(),
+            reload_metrics,
+            replay: Arc::default(),
+            watcher: Mutex::new(None),
+        }
+    }
+
+    fn engine(&self, config: &Arc<ArcSwap<Config>>) -> Engine {
+        let mut options = EngineOptions::default();
+        options.lookback_delta_ms = self.options.lookback_delta_ms;
+        options.timeout = milliseconds(self.options.query_timeout_ms);
+        options.concurrency_max = self.options.query_concurrency_max;
+        options.samples_count_max = self.options.query_sample_count_max as u64;
+        let config = Arc::clone(config);
+        options.subquery_step =
+            Arc::new(move |_range_ms| to_ms(config.load().global.evaluation_interval));
+        Engine::new(options, &self.registry)
+    }
+
+    fn parse_options(&self) -> ParseOptions {
+        ParseOptions {
+            experimental_functions: self.options.has_experimental_functions,
+            ..ParseOptions::default()
+        }
+    }
+
+    fn web_options(&self) -> Result<WebOptions, Failure> {
+        let invalid = |message: String| Failure::new(Event::StartFailed, message);
+        let mut web = WebOptions {
+            listen_addresses: self.options.listen_addresses.clone(),
+            page_title: self.options.page_title.clone(),
+            is_lifecycle_enabled: self.options.is_lifecycle_enabled,
+            connections_max: self.options.connection_count_max,
+            read_timeout: milliseconds(self.options.read_timeout_ms),
+            drain_timeout: DRAIN_TIMEOUT,
+            cors_origin: GoRegex::anchored(&self.options.cors_origin)
+                .map_err(|err| invalid(format!("flag '--web.cors.origin': {err}")))?,
+            ..WebOptions::default()
+        };
+        if !self.options.route_prefix.is_empty() {
+            web.route_prefix = Some(self.options.route_prefix.clone());
+        }
+        if !self.options.external_url.is_empty() {
+            web.external_url = self
+                .options
+                .external_url
+                .parse()
+                .map_err(|err| invalid(format!("flag '--web.external-url': {err}")))?;
+        }
+        Ok(web)
+    }
+
+    fn web_parts(
+        &self,
+        config: &Arc<ArcSwap<Config>>,
+        db: &Arc<Db>,
+        scrape: &ScrapeManager,
+        handle: &Handle,
+    ) -> WebParts {
+        let (stats_of, replay) = (Arc::clone(db), Arc::clone(&self.replay));
+        WebParts {
+            engine: Arc::new(self.engine(config)),
+            parse_options: self.parse_options(),
+            storage: Arc::clone(db) as _,
+            tsdb_stats: Arc::new(move |top_count_max| stats_of.stats(top_count_max)),
+            wal_replay: Arc::new(move || replay.view()),
+            targets: Arc::new(scrape.clone()),
+            config: Arc::clone(config),
+            flags: self.flags.to_map(),
+            build: build_info(),
+            storage_retention: Arc::new(|| "all".to_owned()),
+            registry: self.registry.clone(),
+            lifecycle: handle.clone(),
+        }
+    }
+
+    /// Asks for a reload whenever a watched file has other content.
+    fn watch(&self, handle: &Handle) {
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut watcher) = watcher else { return };
+        let (asked, end) = (handle.clone(), handle.cancellation());
+        handle.spawn_vital("configuration watcher", async move {
+            loop {
+                tokio::select! {
+                    () = end.cancelled() => return,
+                    _changed = watcher.changed() => {}
+                }
+                // a refusal is logged and shown by the lifecycle
+                drop(asked.request_reload(ReloadCause::FileChanged).await);
+            }
+        });
+    }
+
+    fn load(&self) -> Result<Config, Failure> {
+        let loaded = load_file(&self.options.config_file);
+        self.reload_metrics.is_last_successful.set(f64::from(u8::from(loaded.is_ok())));
+        loaded.map_err(|errors| {
+            tracing::error!(
+                file = %self.options.config_file.display(),
+                err = %errors,
+                "Error loading config"
+            );
+            config_failure(&errors)
+        })
+    }
+
+    fn note_success(&self) {
+        self.reload_metrics.is_last_successful.set(1.0);
+        self.reload_metrics.last_success_time.set(clock::now_ms() as f64 / 1000.0);
+    }
+}
+
+impl Service for Prometheus {
+    type Config = Config;
+    type Storage = Arc<Db>;
+    type Listeners = Vec<TcpListener>;
+    type Running = Running;
+    type Prepared = Prepared;
+
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed("Prometheus Server")
+    }
+
+    fn places(&self) -> Places {
+        Places {
+            config: self.options.config_file.display().to_string(),
+            storage: self.options.storage_path.display().to_string(),
+            listen: self.options.listen_addresses.join(", "),
+        }
+    }
+
+    fn load_config(&self, _step: &Step) -> Result<Config, Failure> {
+        let watcher =
+            Watcher::new(&self.options.config_file, &[], WatchOptions::default());
+        *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
+        self.load()
+    }
+
+    fn open_storage(&self, _config: &Config, step: &Step) -> Result<Arc<Db>, Failure> {
+        let compression =
+            match (self.options.is_wal_compressed, &*self.options.wal_compression_type) {
+                (false, _) => WalCompression::None,
+                (true, "zstd") => WalCompression::Zstd,
+                (true, _) => WalCompression::Snappy,
+            };
+        let options = prom_tsdb::Options {
+            wal_compression: compression,
+            wal_segment_size_bytes: self.options.wal_segment_size_bytes,
+            min_block_duration_ms: self.options.min_block_duration_ms,
+            is_lockfile_used: self.options.is_lockfile_used,
+            ..prom_tsdb::Options::default()
+        };
+        let progress = |progress: ReplayProgress| {
+            self.replay.note(&progress);
+            step.report("replaying the log", progress.read_size_bytes, progress.total_size_bytes);
+            match step.is_cancelled() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let path = &self.options.storage_path;
+        Db::open(path, options, &self.registry, &progress).map_err(|err| storage_failure(&err))
+    }
+
+    fn describe_storage(&self, db: &Arc<Db>) -> String {
+        let head = db.stats(0).head;
+        match head.max_time_ms.checked_sub(head.min_time_ms) {
+            Some(range_ms) if range_ms >= 0 => {
+                let range = prom_model::format_duration(range_ms / 1000 * 1000);
+                format!("{} series, {range} of samples", head.series_count)
+            }
+            _ => "empty".to_owned(),
+        }
+    }
+
+    fn bind(
+        &self,
+        _config: &Config,
+        sockets: Sockets,
+        step: &Step,
+    ) -> Result<Vec<TcpListener>, Failure> {
+        listen(&self.options.listen_addresses, sockets, step.handle())
+    }
+
+    fn start(
+        &self,
+        config: Arc<Config>,
+        db: &Arc<Db>,
+        listeners: Vec<TcpListener>,
+        step: &Step,
+    ) -> Result<Running, Failure> {
+        let handle = step.handle();
+        let failed =
+            |err: &dyn std::fmt::Display| Failure::new(Event::StartFailed, err.to_string());
+        let scrape = ScrapeManager::new(
+            Arc::clone(db) as _,
+            handle.clone(),
+            &self.registry,
+            self.scrape_options(),
+        );
+        let prepared = scrape.prepare(&config).map_err(|err| failed(&err))?;
+        let config = Arc::new(ArcSwap::new(config));
+
+        let web_options = self.web_options()?;
+        let serve_options = web_options.serve_options();
+        let router = prom_web::router(web_options, self.web_parts(&config, db, &scrape, handle));
+        let stop = handle.cancellation();
+        handle.spawn_vital("web", async move {
+            if let Err(err) = prom_web::serve(listeners, router, serve_options, stop).await {
+                tracing::error!(component = "web", err = %err, "Serving ended");
+            }
+        });
+        if let Some(folder) = std::env::var_os("RUNTIME_DIRECTORY") {
+            let path = Path::new(&folder).join(CONTROL_SOCKET_NAME);
+            serve_control(handle, &path).map_err(|err| failed(&err))?;
+        }
+        scrape.commit(prepared);
+        self.watch(handle);
+        self.note_success();
+        Ok(Running { config, scrape, db: Arc::clone(db) })
+    }
+
+    fn facts(&self, running: &Running) -> String {
+        let (up, active) =
+            running.scrape.pools().iter().fold((0, 0), |(up, active), pool| {
+                (up + pool.up_count, active + pool.active_count)
+            });
+        format!("{up}/{active} targets up, {} series", running.db.stats(0).head.series_count)
+    }
+
+    fn prepare_reload(
+        &self,
+        running: &Running,
+        step: &ReloadStep,
+    ) -> Result<Preparation<Prepared>, Failure> {
+        let config = self.load()?;
+        step.mark_read();
+        let running_config = running.config.load();
+        if config.content_hash() == running_config.content_hash() {
+            self.note_success();
+            return Ok(Preparation::Unchanged);
+        }
+        step.mark_checked();
+        let scrape = running.scrape.prepare(&config).map_err(|err| {
+            self.reload_metrics.is_last_successful.set(0.0);
+            Failure::new(Event::ConfigInvalid, err.to_string())
+        })?;
+        let summary = changes(&running_config, &config);
+        Ok(Preparation::Prepared(Prepared { config: Arc::new(config), scrape, summary }))
+    }
+
+    fn commit_reload(&self, running: &Running, prepared: Prepared) -> String {
+        running.config.store(prepared.config);
+        running.scrape.commit(prepared.scrape);
+        self.note_success();
+        prepared.summary
+    }
+
+    fn stop(&self, _running: Running, _step: &Step) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn close_storage(&self, db: Arc<Db>, _step: &Step) -> Result<(), Failure> {
+        db.close().map_err(|err| Failure::new(Event::StorageFailed, err.to_string()))
+    }
+}
+
+impl Prometheus {
+    fn scrape_options(&self) -> ScrapeOptions {
+        ScrapeOptions { user_agent: USER_AGENT, host_name: host_name() }
+    }
+}
+
+impl Replay {
+    fn note(&self, progress: &ReplayProgress) {
+        self.min.store(progress.segment_first, Ordering::Relaxed);
+        self.max.store(progress.segment_last, Ordering::Relaxed);
+        self.current.store(progress.segment_current, Ordering::Relaxed);
+    }
+
+    fn view(&self) -> WalReplay {
+        WalReplay {
+            min: self.min.load(Ordering::Relaxed),
+            max: self.max.load(Ordering::Relaxed),
+            current: self.current.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Jobs that came, went and changed, in a few words.
+fn changes(old: &Config, new: &Config) -> String {
+    let added = new.scrape_configs.iter().filter(|job| old.scrape_config(&job.job_name).is_none());
+    let removed =
+        old.scrape_configs.iter().filter(|job| new.scrape_config(&job.job_name).is_none());
+    let changed = new
+        .scrape_configs
+        .iter()
+        .filter(|job| old.scrape_config(&job.job_name).is_some_and(|before| before != *job));
+    format!(
+        "jobs: {} added, {} removed, {} changed",
+        added.count(),
+        removed.count(),
+        changed.count()
+    )
+}
+
+fn config_failure(errors: &ConfigErrors) -> Failure {
+    let event = if errors.is_missing() {
+        Event::ConfigMissing
+    } else if errors.is_unreadable() {
+        Event::ConfigUnreadable
+    } else {
+        Event::ConfigInvalid
+    };
+    // the first line is the status; the others tell all mistakes
+    let message = format!("{}\n{errors}", errors.summary());
+    Failure { event, errno: Some(errors.errno()), message }
+}
+
+fn storage_failure(err: &OpenError) -> Failure {
+    let event = if err.is_locked() {
+        Event::StorageLocked
+    } else if err.is_permission_denied() {
+        Event::StorageDenied
+    } else if err.is_disk_full() {
+        Event::StorageFull
+    } else {
+        Event::StorageFailed
+    };
+    Failure { event, errno: err.errno(), message: err.to_string() }
+}
+
+fn to_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn milliseconds(ms: i64) -> Duration {
+    Duration::from_millis(ms.unsigned_abs())
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,108 @@
+//! The HTTP API under `/api/v1`: routes, and the envelope of an answer.
+//! Compat: Prometheus `web/api/v1/api.go`.
+
+pub(crate) mod form;
+pub(crate) mod params;
+
+mod answer;
+mod query;
+mod request;
+mod series;
+pub(crate) mod status;
+pub(crate) mod targets;
+
+use std::sync::Arc;
+
+use axum::{
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get, post},
+};
+use http::{HeaderValue, header::CONTENT_TYPE};
+
+use crate::{context::WebContext, error::ApiError, json};
+
+pub(crate) use self::query::RANGE_POINTS_MAX;
+
+/// The warning of an answer that `limit` shortened.
+const TRUNCATED: &str = "results truncated due to limit";
+
+type Endpoint = MethodRouter<Arc<WebContext>>;
+
+/// Endpoints that need a server that is ready.
+pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
+    let mut endpoints = vec![
+        ("/api/v1/query", get(query::instant).post(query::instant)),
+        ("/api/v1/query_range", get(query::range).post(query::range)),
+        ("/api/v1/format_query", get(query::format).post(query::format)),
+        ("/api/v1/parse_query", get(query::parse).post(query::parse)),
+        ("/api/v1/series", get(series::series).post(series::series).delete(series::delete_series)),
+        ("/api/v1/labels", get(series::labels).post(series::labels)),
+        ("/api/v1/label/{name}/values", get(series::label_values)),
+        ("/api/v1/targets", get(targets::targets)),
+        ("/api/v1/targets/metadata", get(targets::metadata_of_targets)),
+        ("/api/v1/scrape_pools", get(targets::scrape_pools)),
+        ("/api/v1/metadata", get(targets::metadata)),
+        ("/api/v1/status/config", get(status::config)),
+        ("/api/v1/status/flags", get(status::flags)),
+        ("/api/v1/status/runtimeinfo", get(status::runtime)),
+        ("/api/v1/status/buildinfo", get(status::build)),
+        ("/api/v1/status/tsdb", get(status::tsdb)),
+        // No rule files and no Alertmanagers are loaded: these answers are the truth.
+        ("/api/v1/rules", get(async || success(|out| out.extend_from_slice(b"{\"groups\":[]}")))),
+        ("/api/v1/alerts", get(async || success(|out| out.extend_from_slice(b"{\"alerts\":[]}")))),
+        ("/api/v1/alertmanagers", get(status::alertmanagers)),
+        ("/api/v1/notifications", get(async || success(|out| out.extend_from_slice(b"[]")))),
+    ];
+    endpoints.extend(not_built_endpoints());
+    endpoints
+}
+
+/// Endpoints that answer in every state of the server.
+pub(crate) fn endpoints_of_every_state() -> Vec<(&'static str, Endpoint)> {
+    vec![("/api/v1/status/walreplay", get(status::wal_replay))]
+}
+
+/// Routes of Prometheus that this server does not have yet: they say so.
+fn not_built_endpoints() -> Vec<(&'static str, Endpoint)> {
+    let refuse = |what: &'static str| async move || ApiError::not_built(what);
+    let admin = "the TSDB admin API";
+    vec![
+        (
+            "/api/v1/query_exemplars",
+            get(refuse("exemplar storage")).post(refuse("exemplar storage")),
+        ),
+        ("/api/v1/read", post(refuse("remote read"))),
+        ("/api/v1/write", post(refuse("the remote write receiver"))),
+        ("/api/v1/otlp/v1/metrics", post(refuse("the OTLP receiver"))),
+        ("/api/v1/admin/tsdb/delete_series", post(refuse(admin)).put(refuse(admin))),
+        ("/api/v1/admin/tsdb/clean_tombstones", post(refuse(admin)).put(refuse(admin))),
+        ("/api/v1/admin/tsdb/snapshot", post(refuse(admin)).put(refuse(admin))),
+        ("/api/v1/notifications/live", get(refuse("the stream of notifications"))),
+    ]
+}
+
+/// An answer of status `success`; `push_data` writes its data.
+fn success(push_data: impl FnOnce(&mut Vec<u8>)) -> Response {
+    success_with_warnings(push_data, &[])
+}
+
+fn success_with_warnings(push_data: impl FnOnce(&mut Vec<u8>), warnings: &[String]) -> Response {
+    let mut body = br#"{"status":"success","data":"#.to_vec();
+    push_data(&mut body);
+    push_annotations(&mut body, warnings, &[]);
+    body.push(b'}');
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+}
+
+/// Warnings and infos at the end of the envelope; each only if there is one.
+fn push_annotations(out: &mut Vec<u8>, warnings: &[String], infos: &[String]) {
+    for (name, texts) in [("warnings", warnings), ("infos", infos)] {
+        if texts.is_empty() {
+            continue;
+        }
+        out.push(b',');
+        json::push_string(out, name);
+        out.push(b':');
+        json::push_list(out, texts, |out, text| json::push_html_string(out, text));
+    }
+}

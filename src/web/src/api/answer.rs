@@ -1,0 +1,297 @@
+//! The answer of a query as JSON, written piece by piece from its columns while the client reads.
+//! Neither the whole text nor a tree of it is ever in memory.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::{HeaderValue, header::CONTENT_TYPE};
+use http_body::{Frame, SizeHint};
+use prom_model::push_float;
+use prom_promql::{QueryAnswer, QueryStats, SamplesPerStep, Value};
+
+use crate::json;
+
+/// Size of one piece: large enough to be cheap, small enough not to hold up other connections.
+const PIECE_SIZE_BYTES: usize = 64 * 1024;
+/// Warnings and infos in one answer. Compat: `web/api/v1/api.go` asks for ten of each.
+const ANNOTATIONS_MAX: usize = 10;
+
+/// What a handler adds to an answer of the engine.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AnswerOptions {
+    /// Most series or elements, 0 for all.
+    pub(super) limit: usize,
+    pub(super) has_stats: bool,
+}
+
+/// Answers with the value of a query.
+pub(super) fn respond(mut answer: QueryAnswer, options: AnswerOptions) -> Response {
+    let truncated = truncate(&mut answer.value, options.limit);
+    let mut writer = AnswerWriter {
+        answer,
+        has_stats: options.has_stats,
+        truncated,
+        stage: Stage::Head,
+        item: 0,
+        point: 0,
+    };
+    let mut first = Vec::with_capacity(4096);
+    writer.write(&mut first, PIECE_SIZE_BYTES);
+    let body = match writer.stage {
+        Stage::End => Body::from(first),
+        _ => Body::new(AnswerBody { first: Some(first.into()), writer }),
+    };
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+}
+
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    let before = match value {
+        Value::Vector(samples) => samples.len(),
+        Value::Matrix(series) => series.len(),
+        _ => 0,
+    };
+    if limit == 0 || before <= limit {
+        return false;
+    }
+    match value {
+        Value::Vector(samples) => samples.truncate(limit),
+        Value::Matrix(series) => series.truncate(limit),
+        _ => {}
+    }
+    true
+}
+
+/// Where the writer is; `item` and `point` say where within the items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Head,
+    Items,
+    Tail,
+    End,
+}
+
+#[derive(Debug)]
+struct AnswerWriter {
+    answer: QueryAnswer,
+    has_stats: bool,
+    truncated: bool,
+    stage: Stage,
+    item: usize,
+    point: usize,
+}
+
+impl AnswerWriter {
+    /// Writes until `out` has `size_bytes`, or all is written.
+    fn write(&mut self, out: &mut Vec<u8>, size_bytes: usize) {
+        while out.len() < size_bytes {
+            match self.stage {
+                Stage::Head => {
+                    out.extend_from_slice(br#"{"status":"success","data":{"resultType":""#);
+                    out.extend_from_slice(self.answer.value.value_type().to_string().as_bytes());
+                    out.extend_from_slice(br#"","result":["#);
+                    self.stage = Stage::Items;
+                }
+                Stage::Items => {
+                    if !self.write_item(out, size_bytes) {
+                        self.stage = Stage::Tail;
+                    }
+                }
+                Stage::Tail => {
+                    self.write_tail(out);
+                    self.stage = Stage::End;
+                }
+                Stage::End => return,
+            }
+        }
+    }
+
+    /// Writes the next element or part of a series; false when there is none left.
+    fn write_item(&mut self, out: &mut Vec<u8>, size_bytes: usize) -> bool {
+        match &self.answer.value {
+            Value::Scalar(sample) => {
+                push_seconds(out, sample.timestamp_ms);
+                out.extend_from_slice(b",\"");
+                push_float(out, sample.value);
+                out.push(b'"');
+                return false;
+            }
+            Value::String(text) => {
+                push_seconds(out, text.timestamp_ms);
+                out.push(b',');
+                json::push_html_string(out, &text.value);
+                return false;
+            }
+            Value::Vector(samples) => {
+                let Some(sample) = samples.get(self.item) else { return false };
+                push_item_start(out, self.item, &sample.labels);
+                out.extend_from_slice(b",\"value\":");
+                push_sample(out, sample.timestamp_ms, sample.value);
+                out.push(b'}');
+            }
+            Value::Matrix(series) => {
+                let Some(one) = series.get(self.item) else { return false };
+                if self.point == 0 {
+                    push_item_start(out, self.item, &one.labels);
+                    out.extend_from_slice(b",\"values\":[");
+                }
+                while let Some(sample) = one.points.get(self.point) {
+                    if self.point > 0 && out.len() >= size_bytes {
+                        return true;
+                    }
+                    if self.point > 0 {
+                        out.push(b',');
+                    }
+                    push_sample(out, sample.timestamp_ms, sample.value);
+                    self.point += 1;
+                }
+                out.extend_from_slice(b"]}");
+                self.point = 0;
+            }
+            _ => return false,
+        }
+        self.item += 1;
+        true
+    }
+
+    fn write_tail(&self, out: &mut Vec<u8>) {
+        out.push(b']');
+        if self.has_stats {
+            out.extend_from_slice(b",\"stats\":");
+            push_stats(out, &self.answer.stats);
+        }
+        out.push(b'}');
+        let mut warnings = self.answer.warnings.clone();
+        if self.truncated {
+            warnings.push(super::TRUNCATED.to_owned());
+        }
+        let limit = |texts: &[String], severity| {
+            prom_promql::limit_annotations(texts, severity, ANNOTATIONS_MAX)
+        };
+        super::push_annotations(
+            out,
+            &limit(&warnings, "warning"),
+            &limit(&self.answer.infos, "info"),
+        );
+        out.push(b'}');
+    }
+}
+
+/// A body that writes as it is asked for.
+struct AnswerBody {
+    first: Option<Bytes>,
+    writer: AnswerWriter,
+}
+
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        if self.writer.stage == Stage::End {
+            return Poll::Ready(None);
+        }
+        let mut piece = Vec::with_capacity(PIECE_SIZE_BYTES + 1024);
+        self.writer.write(&mut piece, PIECE_SIZE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(piece.into()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.writer.stage == Stage::End
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+fn push_item_start(out: &mut Vec<u8>, index: usize, labels: &prom_model::Labels) {
+    if index > 0 {
+        out.push(b',');
+    }
+    out.extend_from_slice(b"{\"metric\":");
+    json::push_labels(out, labels);
+}
+
+fn push_sample(out: &mut Vec<u8>, timestamp_ms: i64, value: f64) {
+    out.push(b'[');
+    json::push_timestamp(out, timestamp_ms);
+    out.extend_from_slice(b",\"");
+    push_float(out, value);
+    out.extend_from_slice(b"\"]");
+}
+
+/// The time of a scalar or string is a float of seconds: no trailing zeros, unlike in vectors.
+fn push_seconds(out: &mut Vec<u8>, timestamp_ms: i64) {
+    push_float(out, timestamp_ms as f64 / 1000.0);
+}
+
+/// Compat: Prometheus `util/stats/query_stats.go`, fields of 3.14.
+fn push_stats(out: &mut Vec<u8>, stats: &QueryStats) {
+    let timings = [
+        ("evalTotalTime", stats.timings.eval_total),
+        ("resultSortTime", stats.timings.result_sort),
+        ("queryPreparationTime", stats.timings.query_preparation),
+        ("innerEvalTime", stats.timings.inner_eval),
+        ("execQueueTime", stats.timings.exec_queue),
+        ("execTotalTime", stats.timings.exec_total),
+    ];
+    out.extend_from_slice(b"{\"timings\":{");
+    for (index, (name, duration)) in timings.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        json::push_string(out, name);
+        out.push(b':');
+        push_float(out, duration.as_secs_f64());
+    }
+    out.extend_from_slice(b"},\"samples\":{");
+    let per_step = stats.samples.per_step.as_ref();
+    push_steps(out, "totalQueryableSamplesPerStep", per_step, |steps| &steps.total_queryable);
+    push_steps(out, "samplesReadPerStep", per_step, |steps| &steps.read);
+    let counts = [
+        ("totalQueryableSamples", stats.samples.total_queryable),
+        ("samplesRead", stats.samples.read),
+        ("peakSamples", stats.samples.peak),
+    ];
+    for (index, (name, count)) in counts.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        json::push_string(out, name);
+        out.push(b':');
+        json::push_integer(out, count);
+    }
+    out.extend_from_slice(b"}}");
+}
+
+fn push_steps(
+    out: &mut Vec<u8>,
+    name: &str,
+    steps: Option<&SamplesPerStep>,
+    counts: impl Fn(&SamplesPerStep) -> &[u64],
+) {
+    let Some(steps) = steps else { return };
+    json::push_string(out, name);
+    out.push(b':');
+    json::push_list(out, counts(steps).iter().enumerate(), |out, (index, count)| {
+        out.push(b'[');
+        json::push_timestamp(out, steps.start_ms.saturating_add(steps.step_ms * index as i64));
+        out.push(b',');
+        json::push_integer(out, *count);
+        out.push(b']');
+    });
+    out.push(b',');
+}

@@ -1,0 +1,132 @@
+//! `/query`, `/query_range`, `/format_query`, `/parse_query`: parameters in, the engine's answer out.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{extract::State, response::Response};
+use prom_promql::{
+    CancelToken, Expr, InstantParams, QueryAnswer, QueryClass, QueryParams, RangeParams,
+};
+use prom_telemetry::clock;
+
+use super::{
+    answer::{AnswerOptions, respond},
+    form::Form,
+    params::{parse_duration_ms, parse_time},
+    request::{limit, time_or},
+    success,
+};
+use crate::{context::WebContext, error::ApiError, json};
+
+/// Points of one series in the answer of a range query.
+pub(crate) const RANGE_POINTS_MAX: i64 = 11_000;
+
+pub(super) async fn instant(
+    State(ctx): State<Arc<WebContext>>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let limit = limit(&form)?;
+    let time_ms = time_or(&form, "time", clock::now_ms())?;
+    let params = InstantParams { time_ms, query: query_params(&form)? };
+    let answer = run_instant(&ctx, form.value("query"), params).await?;
+    Ok(respond(answer, AnswerOptions { limit, has_stats: !form.value("stats").is_empty() }))
+}
+
+pub(super) async fn range(
+    State(ctx): State<Arc<WebContext>>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let limit = limit(&form)?;
+    let parse = |name| parse_time(form.value(name)).map_err(|e| ApiError::parameter(name, e));
+    let (start_ms, end_ms) = (parse("start")?, parse("end")?);
+    if end_ms < start_ms {
+        let message = "end timestamp must not be before start time";
+        return Err(ApiError::parameter("end", message));
+    }
+    let step_ms = parse_duration_ms(form.value("step"))
+        .map_err(|error| ApiError::parameter("step", error))?;
+    if step_ms <= 0 {
+        let message = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::parameter("step", message));
+    }
+    if end_ms.saturating_sub(start_ms) / step_ms > RANGE_POINTS_MAX {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    let params = RangeParams { start_ms, end_ms, step_ms, query: query_params(&form)? };
+    let answer = run_range(&ctx, form.value("query"), params).await?;
+    Ok(respond(answer, AnswerOptions { limit, has_stats: !form.value("stats").is_empty() }))
+}
+
+pub(super) async fn format(
+    State(ctx): State<Arc<WebContext>>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let expr = parsed(&ctx, &form)?;
+    Ok(success(|out| json::push_html_string(out, &prom_promql::pretty(&expr))))
+}
+
+pub(super) async fn parse(
+    State(ctx): State<Arc<WebContext>>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let expr = parsed(&ctx, &form)?;
+    Ok(success(|out| out.extend_from_slice(prom_promql::parse_query_json(&expr).as_bytes())))
+}
+
+/// Evaluates at one instant on the pool.
+async fn run_instant(
+    ctx: &Arc<WebContext>,
+    query: &str,
+    params: InstantParams,
+) -> Result<QueryAnswer, ApiError> {
+    let (query, shared) = (query.to_owned(), Arc::clone(ctx));
+    let cancel = params.query.cancel.clone();
+    let run = move || shared.parts.engine.instant(&*shared.parts.storage, &query, params);
+    Ok(ctx.pool.run(cancel, run).await??)
+}
+
+/// Evaluates over a range on the pool.
+async fn run_range(
+    ctx: &Arc<WebContext>,
+    query: &str,
+    params: RangeParams,
+) -> Result<QueryAnswer, ApiError> {
+    let (query, shared) = (query.to_owned(), Arc::clone(ctx));
+    let cancel = params.query.cancel.clone();
+    let run = move || shared.parts.engine.range(&*shared.parts.storage, &query, params);
+    Ok(ctx.pool.run(cancel, run).await??)
+}
+
+/// Parameters that instant and range queries share, in the order in which the reference checks them.
+fn query_params(form: &Form) -> Result<QueryParams, ApiError> {
+    let timeout = match form.value("timeout") {
+        "" => None,
+        text => {
+            let ms =
+                parse_duration_ms(text).map_err(|error| ApiError::parameter("timeout", error))?;
+            Some(Duration::from_millis(ms.max(0) as u64))
+        }
+    };
+    let lookback_delta_ms = match form.value("lookback_delta") {
+        "" => None,
+        text => {
+            let ms = parse_duration_ms(text).map_err(|error| {
+                ApiError::bad_data(format!("error parsing lookback delta duration: {error}"))
+            })?;
+            Some(ms).filter(|ms| *ms > 0)
+        }
+    };
+    Ok(QueryParams {
+        timeout,
+        lookback_delta_ms,
+        wants_per_step_stats: form.value("stats") == "all",
+        class: QueryClass::Api,
+        cancel: CancelToken::default(),
+    })
+}
+
+fn parsed(ctx: &WebContext, form: &Form) -> Result<Expr, ApiError> {
+    prom_promql::parse(form.value("query"), &ctx.parts.parse_options)
+        .map_err(|errors| ApiError::parameter("query", errors))
+}
