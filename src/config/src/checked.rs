@@ -37,7 +37,18 @@ impl Config {
 
     /// The configuration as Prometheus shows it: defaults filled in, secrets masked.
     pub fn redacted_yaml(&self) -> String {
-        String::new()
+        crate::print::to_yaml(self)
+    }
+
+    /// What the file asks for that has no effect in this build, in sentences for the log.
+    pub fn notices(&self) -> Vec<String> {
+        let mut notices = Vec::new();
+        if !self.alerting.alertmanagers.is_empty() {
+            notices.push(String::from(
+                "Alertmanagers are configured, but this build evaluates no rules and sends no alerts",
+            ));
+        }
+        notices
     }
 
     /// The job of this name.
@@ -223,6 +234,7 @@ pub struct StaticConfig {
 /// `alerting`: where alerts go. Without rules there are none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AlertingConfig {
+    pub alert_relabel_configs: Vec<RelabelRule>,
     pub alertmanagers: Vec<AlertmanagerConfig>,
 }
 
@@ -234,5 +246,8 @@ pub struct AlertmanagerConfig {
     pub timeout: Duration,
     pub http_client: HttpClientConfig,
     pub static_configs: Vec<StaticConfig>,
+    /// Applied to the addresses of the Alertmanagers.
     pub relabel_configs: Vec<RelabelRule>,
+    /// Applied to alerts.
+    pub alert_relabel_configs: Vec<RelabelRule>,
 }

@@ -23,8 +23,8 @@ pub struct ConfigError {
 /// What sort of mistake it is, for the wording of the first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorKind {
-    /// Not YAML: nothing could be read.
-    Syntax,
+    /// Not YAML: nothing could be read. Go-yaml names this line in its message, 0 for none.
+    Syntax { shown_line: usize },
     /// A key that Prometheus does not know, a key twice, or a value of the wrong type: Prometheus lists
     /// all of these by line.
     Unmarshal,
@@ -169,22 +169,22 @@ impl ConfigErrors {
     fn unmarshal_text(&self) -> String {
         let of_kind = |kind| self.errors.iter().filter(move |error| error.kind == kind);
         let mut unmarshal = of_kind(ErrorKind::Unmarshal).peekable();
-        if unmarshal.peek().is_some() {
+        let is_syntax = |error: &ConfigError| matches!(error.kind, ErrorKind::Syntax { .. });
+        if unmarshal.peek().is_some() && !self.errors.iter().any(is_syntax) {
             let mut text = String::from("yaml: unmarshal errors:");
             for error in unmarshal {
                 text.push_str(&format!("\n  line {}: {}", error.line, error.message));
             }
             return text;
         }
-        let first = [ErrorKind::Syntax, ErrorKind::Check, ErrorKind::Unsupported]
-            .into_iter()
-            .find_map(|kind| of_kind(kind).next());
-        match first {
-            Some(error) if error.kind == ErrorKind::Syntax && error.line > 0 => {
-                format!("yaml: line {}: {}", error.line, error.message)
+        let first = self.errors.iter().find(|error| is_syntax(error));
+        let first = first.or_else(|| of_kind(ErrorKind::Check).next()).or(self.errors.first());
+        match first.map(|error| (error.kind, &error.message)) {
+            Some((ErrorKind::Syntax { shown_line: 0 }, message)) => format!("yaml: {message}"),
+            Some((ErrorKind::Syntax { shown_line }, message)) => {
+                format!("yaml: line {shown_line}: {message}")
             }
-            Some(error) if error.kind == ErrorKind::Syntax => format!("yaml: {}", error.message),
-            Some(error) => error.message.clone(),
+            Some((_, message)) => message.clone(),
             None => String::from("invalid configuration"),
         }
     }

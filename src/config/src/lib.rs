@@ -15,11 +15,20 @@
 //! Concurrency: a `Config` is shared by `Arc` and never changes. A [`Watcher`] starts no task of its own:
 //! whoever calls it drives it.
 
+mod check;
 mod checked;
 mod error;
+mod expand;
+mod go_path;
+mod key_path;
 mod load;
+mod near_miss;
+mod print;
+mod raw;
 mod secret;
+mod units;
 mod watch;
+mod yaml;
 
 pub use checked::{
     AlertingConfig, AlertmanagerConfig, Config, GlobalConfig, HttpAuth, HttpClientConfig,

@@ -2,11 +2,13 @@
 
 use std::{fmt, path::PathBuf};
 
+use serde::Deserialize;
+
 /// What is printed instead of a secret. Compat: prometheus/common `config.Secret`.
 pub(crate) const SECRET_MASK: &str = "<secret>";
 
 /// A password, token or other credential. `Debug` and `Display` print a mask.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {

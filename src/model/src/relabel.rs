@@ -144,8 +144,8 @@ impl RelabelRule {
     /// # Errors
     /// A key is missing, not allowed for the action, or invalid.
     pub fn new(spec: RelabelSpec, validation: NameValidation) -> Result<Self, RelabelError> {
-        check(&spec, validation)?;
         let regex = GoRegex::enclosed(spec.regex.as_deref().unwrap_or(DEFAULT_REGEX))?;
+        check(&spec, validation)?;
         let constant = spec.regex.is_none()
             && !has_variable(&spec.target_label)
             && !has_variable(&spec.replacement);

@@ -1,3 +1,38 @@
-//! promtool: first lines follow.
+//! The `promtool` binary: one file per family of commands, driven through `states/command.yaml`.
+//! Commands that this build cannot do are not listed.
 
-fn main() {}
+mod check_config;
+mod cli;
+mod output;
+
+use std::process::ExitCode;
+
+use cli::{Command, Refusal};
+use prom_lifecycle::{CommandEnd, run_command};
+
+fn main() -> ExitCode {
+    run_command(understand, perform)
+}
+
+fn understand() -> Result<Command, CommandEnd> {
+    cli::parse(std::env::args_os()).map_err(|refusal| match refusal {
+        Refusal::Help(text) => {
+            output::out(&text);
+            CommandEnd::Finished
+        }
+        Refusal::Usage(reason) => {
+            output::err(&format!("promtool: error: {reason}, try --help"));
+            CommandEnd::Misused
+        }
+    })
+}
+
+fn perform(command: Command) -> CommandEnd {
+    match command {
+        Command::Version => {
+            output::out(&cli::version());
+            CommandEnd::Finished
+        }
+        Command::CheckConfig(options) => check_config::run(&options),
+    }
+}

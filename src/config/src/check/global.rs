@@ -1,0 +1,119 @@
+//! The section `global`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use prom_model::{Labels, NameEscaping, NameValidation, quote_go};
+
+use super::Checker;
+use crate::{GlobalConfig, ScrapeLimits, expand::expand, key_path::KeyPath, raw::RawGlobal};
+
+const DEFAULT_SCRAPE_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_EVALUATION_INTERVAL: Duration = Duration::from_secs(60);
+
+impl Checker<'_> {
+    /// Checks the section; one that is absent or null is all defaults, name schemes included.
+    pub(super) fn global(&mut self, raw: Option<RawGlobal>, at: &KeyPath<'_>) -> GlobalConfig {
+        let raw = raw.unwrap_or_else(|| RawGlobal {
+            metric_name_validation_scheme: Some(NameValidation::Utf8.name().to_owned()),
+            metric_name_escaping_scheme: Some(NameEscaping::AllowUtf8.name().to_owned()),
+            ..RawGlobal::default()
+        });
+        let scrape_interval = self
+            .duration(raw.scrape_interval.as_deref(), &at.key("scrape_interval"))
+            .unwrap_or(DEFAULT_SCRAPE_INTERVAL);
+        let scrape_timeout = self
+            .duration(raw.scrape_timeout.as_deref(), &at.key("scrape_timeout"))
+            .unwrap_or(DEFAULT_SCRAPE_TIMEOUT.min(scrape_interval));
+        if scrape_timeout > scrape_interval {
+            let message = "global scrape timeout greater than scrape interval";
+            self.report(&at.key("scrape_timeout"), message);
+        }
+        let metric_name_validation_scheme = self.name_validation(
+            raw.metric_name_validation_scheme.as_deref(),
+            ("global", "'legacy' or 'utf8'"),
+            &at.key("metric_name_validation_scheme"),
+        );
+        let metric_name_escaping_scheme = self.name_escaping(
+            raw.metric_name_escaping_scheme.as_deref(),
+            "global",
+            &at.key("metric_name_escaping_scheme"),
+        );
+        let protocols_at = at.key("scrape_protocols");
+        GlobalConfig {
+            scrape_interval,
+            scrape_timeout,
+            scrape_protocols: raw
+                .scrape_protocols
+                .map(|names| self.protocols(&names, "global config", &protocols_at)),
+            evaluation_interval: self
+                .duration(raw.evaluation_interval.as_deref(), &at.key("evaluation_interval"))
+                .unwrap_or(DEFAULT_EVALUATION_INTERVAL),
+            rule_query_offset: self
+                .duration(raw.rule_query_offset.as_deref(), &at.key("rule_query_offset"))
+                .unwrap_or_default(),
+            external_labels: self.external_labels(
+                &raw.external_labels,
+                metric_name_validation_scheme.unwrap_or(NameValidation::Utf8),
+                &at.key("external_labels"),
+            ),
+            limits: ScrapeLimits {
+                body_size_bytes: self
+                    .size_bytes(raw.body_size_limit.as_deref(), &at.key("body_size_limit")),
+                sample_count: raw.sample_limit,
+                target_count: raw.target_limit,
+                label_count: raw.label_limit,
+                label_name_size_bytes: raw.label_name_length_limit,
+                label_value_size_bytes: raw.label_value_length_limit,
+                dropped_target_count: raw.keep_dropped_targets,
+                native_histogram_bucket_count: 0,
+            },
+            metric_name_validation_scheme,
+            metric_name_escaping_scheme,
+            always_scrape_classic_histograms: raw.always_scrape_classic_histograms,
+            extra_scrape_metrics: raw.extra_scrape_metrics.unwrap_or(false),
+        }
+    }
+
+    fn external_labels(
+        &mut self,
+        raw: &BTreeMap<String, String>,
+        validation: NameValidation,
+        at: &KeyPath<'_>,
+    ) -> Labels {
+        for name in raw.keys().filter(|name| !validation.is_valid_label_name(name)) {
+            let message = format!("{} is not a valid label name", quote_go(name));
+            self.report(&at.key(name), message);
+        }
+        Labels::from_pairs(raw.iter().map(|(name, value)| (name, self.expand_env(name, value))))
+    }
+
+    fn expand_env(&self, label: &str, value: &str) -> String {
+        expand(value, &|variable| {
+            let value = (self.surroundings.env)(variable);
+            if value.is_empty() {
+                tracing::warn!(name = variable, label, "Empty environment variable");
+            }
+            value
+        })
+    }
+}
+
+impl GlobalConfig {
+    pub(super) fn name_validation(&self) -> NameValidation {
+        self.metric_name_validation_scheme.unwrap_or(NameValidation::Utf8)
+    }
+
+    /// The escaping that follows from the validation if none is given.
+    pub(super) fn name_escaping(&self) -> NameEscaping {
+        self.metric_name_escaping_scheme.unwrap_or(escaping_for(self.name_validation()))
+    }
+}
+
+/// The escaping of names that a validation allows.
+pub(super) fn escaping_for(validation: NameValidation) -> NameEscaping {
+    match validation {
+        NameValidation::Legacy => NameEscaping::Underscores,
+        NameValidation::Utf8 => NameEscaping::AllowUtf8,
+    }
+}

@@ -1,0 +1,520 @@
+//! Documents into raw types through serde. A value of the wrong type becomes the zero value and an error,
+//! so that one pass finds all mistakes; only what makes the rest meaningless stops it.
+
+use std::{borrow::Cow, cell::RefCell, fmt};
+
+use prom_model::quote_go_bytes;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Visitor},
+};
+
+use super::{
+    base64,
+    document::{Document, Kind, NodeId},
+    fields::{Elements, Entries},
+    scalar::{self, BINARY_TAG, Meaning, STR_TAG, short_tag},
+};
+use crate::{
+    error::{ConfigError, ErrorKind},
+    key_path::KeyPath,
+};
+
+/// Most mistakes that are listed.
+pub(crate) const ERROR_COUNT_MAX: usize = 500;
+/// Longest value that a message shows whole, in bytes. Compat: go-yaml.
+const SHOWN_VALUE_SIZE_MAX: usize = 10;
+
+/// Stands for the type of a key in a set of labels.
+pub(super) const LABEL_NAME: &str = "label name";
+/// Deepest nesting of values whose type is left open.
+const OPEN_DEPTH_MAX: usize = 64;
+
+/// What a family of files says about its keys beyond the raw types.
+///
+/// A raw struct is renamed to the type Prometheus names in its messages, followed by `#` and a name of its
+/// own where that is ambiguous: `config.plain#global`.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    /// Keys of a struct that Prometheus knows and this build does not support.
+    pub(crate) known_keys: fn(struct_name: &str) -> &'static [KnownKey],
+    /// The type Prometheus names for a key's value, where it is not that of a plain scalar.
+    pub(crate) type_name: fn(struct_name: &str, key: &str) -> Option<&'static str>,
+    /// The keys of an inlined struct. A raw struct inlines another by a field whose name begins with `#`;
+    /// the same name stands for the inlined struct in this schema.
+    pub(crate) inline_fields: fn(inline: &str) -> &'static [&'static str],
+}
+
+/// A key that is known but not supported.
+#[derive(Debug)]
+pub(crate) struct KnownKey {
+    pub(crate) name: &'static str,
+    /// Whether a value says nothing and may stand, as `false` or the empty mapping `{}`; null and the
+    /// empty list always may.
+    pub(crate) is_harmless: fn(text: &str) -> bool,
+}
+
+/// What came out of a document.
+#[derive(Debug)]
+pub(crate) struct Decoded<T> {
+    pub(crate) value: T,
+    /// In the order in which they were met.
+    pub(crate) errors: Vec<ConfigError>,
+    /// Whether reading stopped before the end, so that checking the value is pointless.
+    pub(crate) is_partial: bool,
+}
+
+/// Decodes a document; an empty one is `None`, which leaves all to the type's default.
+pub(crate) fn decode<T>(document: &Document<'_>, schema: &Schema) -> Decoded<T>
+where
+    T: for<'de> Deserialize<'de> + Default,
+{
+    let scope = Scope { document, schema, state: RefCell::default() };
+    let value = match document.root() {
+        None => Ok(T::default()),
+        Some(node) => T::deserialize(Decoder::new(&scope, node, &KeyPath::TOP, None)),
+    };
+    let mut errors = scope.state.into_inner().errors;
+    match value {
+        Ok(value) => Decoded { value, errors, is_partial: false },
+        Err(stop) => {
+            errors.insert(0, stop.0);
+            Decoded { value: T::default(), errors, is_partial: true }
+        }
+    }
+}
+
+/// What all decoders of one document share.
+pub(super) struct Scope<'s> {
+    pub(super) document: &'s Document<'s>,
+    pub(super) schema: &'s Schema,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    errors: Vec<ConfigError>,
+    decode_count: u64,
+    alias_count: u64,
+    /// Aliases that are being followed.
+    aliases: Vec<NodeId>,
+}
+
+impl Scope<'_> {
+    /// Notes a mistake at a node.
+    pub(super) fn report(
+        &self,
+        kind: ErrorKind,
+        node: NodeId,
+        path: &KeyPath<'_>,
+        message: String,
+        hint: Option<String>,
+    ) {
+        let mut state = self.state.borrow_mut();
+        if state.errors.len() < ERROR_COUNT_MAX {
+            state.errors.push(self.error(kind, node, path, message, hint));
+        }
+    }
+
+    /// Whether further mistakes would not be listed anyway.
+    pub(super) fn is_full(&self) -> bool {
+        self.state.borrow().errors.len() >= ERROR_COUNT_MAX
+    }
+
+    /// The mistake that ends reading.
+    pub(super) fn stop(&self, node: NodeId, path: &KeyPath<'_>, message: String) -> Stop {
+        Stop(self.error(ErrorKind::Syntax { shown_line: 0 }, node, path, message, None))
+    }
+
+    fn error(
+        &self,
+        kind: ErrorKind,
+        node: NodeId,
+        path: &KeyPath<'_>,
+        message: String,
+        hint: Option<String>,
+    ) -> ConfigError {
+        let node = self.document.node(node);
+        ConfigError {
+            line: node.line as usize,
+            column: node.column as usize,
+            key_path: path.to_string(),
+            message,
+            hint,
+            kind,
+        }
+    }
+
+    /// Counts a node and refuses documents that are mostly aliases. Compat: go-yaml's ratio.
+    fn count(&self) -> bool {
+        const SMALL: u64 = 400_000;
+        const LARGE: u64 = 4_000_000;
+        let mut state = self.state.borrow_mut();
+        state.decode_count += 1;
+        state.alias_count += u64::from(!state.aliases.is_empty());
+        let allowed = match state.decode_count {
+            ..=SMALL => 0.99,
+            LARGE.. => 0.10,
+            count => 0.99 - 0.89 * ((count - SMALL) as f64 / (LARGE - SMALL) as f64),
+        };
+        state.alias_count <= 100
+            || state.decode_count <= 1000
+            || state.alias_count as f64 / state.decode_count as f64 <= allowed
+    }
+
+    /// Follows an alias until the guard is dropped.
+    pub(super) fn follow(
+        &self,
+        node: NodeId,
+        path: &KeyPath<'_>,
+    ) -> Result<(NodeId, AliasGuard<'_>), Stop> {
+        if !self.count() {
+            return Err(self.stop(node, path, "document contains excessive aliasing".to_owned()));
+        }
+        let target = self.document.resolve(node);
+        if target == node {
+            return Ok((node, AliasGuard(None)));
+        }
+        let mut state = self.state.borrow_mut();
+        if state.aliases.contains(&node) {
+            let name = self.document.anchor_name(node);
+            return Err(self.stop(node, path, format!("anchor '{name}' value contains itself")));
+        }
+        state.aliases.push(node);
+        Ok((target, AliasGuard(Some(&self.state))))
+    }
+}
+
+/// Ends the use of an alias.
+pub(super) struct AliasGuard<'s>(Option<&'s RefCell<State>>);
+
+impl Drop for AliasGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(state) = self.0 {
+            state.borrow_mut().aliases.pop();
+        }
+    }
+}
+
+/// Decodes one node.
+#[derive(Clone, Copy)]
+pub(super) struct Decoder<'s, 'p> {
+    pub(super) scope: &'s Scope<'s>,
+    pub(super) node: NodeId,
+    pub(super) path: &'p KeyPath<'p>,
+    /// The type that Prometheus would name in a message about this node.
+    pub(super) type_name: Option<&'static str>,
+}
+
+impl<'s, 'p> Decoder<'s, 'p> {
+    pub(super) fn new(
+        scope: &'s Scope<'s>,
+        node: NodeId,
+        path: &'p KeyPath<'p>,
+        type_name: Option<&'static str>,
+    ) -> Self {
+        Self { scope, node, path, type_name }
+    }
+
+    pub(super) fn kind(&self) -> &'s Kind<'s> {
+        &self.scope.document.node(self.node).kind
+    }
+
+    /// Goes through an alias to what it stands for.
+    fn enter(self) -> Result<(Self, AliasGuard<'s>), Stop> {
+        let (node, guard) = self.scope.follow(self.node, self.path)?;
+        Ok((Self { node, ..self }, guard))
+    }
+
+    /// What a scalar means; sequences and mappings mean nothing here.
+    pub(super) fn meaning(&self) -> Result<Option<Meaning>, Stop> {
+        let node = self.scope.document.node(self.node);
+        match &node.kind {
+            Kind::Scalar { text, is_plain } => {
+                scalar::resolve(text, *is_plain, node.tag.as_deref())
+                    .map(Some)
+                    .map_err(|message| self.scope.stop(self.node, self.path, message))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn is_null(&self) -> Result<bool, Stop> {
+        Ok(self.meaning()? == Some(Meaning::Null))
+    }
+
+    /// The text of a scalar; null is the empty text. `None` after a mistake was noted.
+    pub(super) fn text(&self, expected: &'static str) -> Result<Option<Cow<'s, str>>, Stop> {
+        let node = self.scope.document.node(self.node);
+        let Kind::Scalar { text, .. } = &node.kind else {
+            self.mismatch(expected)?;
+            return Ok(None);
+        };
+        match node.tag.as_deref() {
+            Some(STR_TAG) => Ok(Some(Cow::Borrowed(text))),
+            Some(BINARY_TAG) => self.binary(text).map(|text| text.map(Cow::Owned)),
+            _ if self.is_null()? => Ok(Some(Cow::Borrowed(""))),
+            _ => Ok(Some(Cow::Borrowed(text))),
+        }
+    }
+
+    fn binary(&self, text: &str) -> Result<Option<String>, Stop> {
+        let Some(bytes) = base64::decode(text) else {
+            let message = "!!binary value contains invalid base64 data".to_owned();
+            return Err(self.scope.stop(self.node, self.path, message));
+        };
+        String::from_utf8(bytes).map(Some).or_else(|err| {
+            let shown = quote_go_bytes(err.as_bytes());
+            let message = match self.type_name {
+                Some(LABEL_NAME) => format!("{shown} is not a valid label name"),
+                Some("model.LabelValue" | "string") => {
+                    format!("{shown} is not a valid label value")
+                }
+                // It may be a secret (I3).
+                _ => "!!binary value is not valid UTF-8".to_owned(),
+            };
+            self.scope.report(ErrorKind::Check, self.node, self.path, message, None);
+            Ok(None)
+        })
+    }
+
+    /// Notes that the node is not of the expected type.
+    fn mismatch(&self, expected: &'static str) -> Result<(), Stop> {
+        let node = self.scope.document.node(self.node);
+        let (tag, value) = match &node.kind {
+            Kind::Sequence(_) => ("!!seq", String::new()),
+            Kind::Mapping(_) => ("!!map", String::new()),
+            Kind::Scalar { text, .. } if text.len() > SHOWN_VALUE_SIZE_MAX => {
+                let end = text.floor_char_boundary(SHOWN_VALUE_SIZE_MAX - 3);
+                (self.meaning()?.map_or("!!str", Meaning::tag), format!(" `{}...`", &text[..end]))
+            }
+            Kind::Scalar { text, .. } => {
+                (self.meaning()?.map_or("!!str", Meaning::tag), format!(" `{text}`"))
+            }
+            Kind::Alias(_) => ("!!alias", String::new()),
+        };
+        let tag = node.tag.as_deref().map_or_else(|| tag.to_owned(), short_tag);
+        let expected = self.type_name.unwrap_or(expected);
+        let message = format!("cannot unmarshal {tag}{value} into {expected}");
+        let hint = hint_for(&node.kind, expected);
+        self.scope.report(ErrorKind::Unmarshal, self.node, self.path, message, hint);
+        Ok(())
+    }
+
+    fn integer(self) -> Result<i64, Stop> {
+        let (at, _guard) = self.enter()?;
+        let number = match at.meaning()? {
+            Some(Meaning::Null) => Some(0),
+            Some(Meaning::Int(number)) => Some(number),
+            // Truncates as Go's conversion does.
+            Some(Meaning::Float(number)) if number.abs() < 2f64.powi(63) => Some(number as i64),
+            _ => None,
+        };
+        if number.is_none() {
+            at.mismatch("int")?;
+        }
+        Ok(number.unwrap_or_default())
+    }
+
+    fn unsigned(self) -> Result<u64, Stop> {
+        let (at, _guard) = self.enter()?;
+        let number = match at.meaning()? {
+            Some(Meaning::Null) => Some(0),
+            Some(Meaning::Int(number)) => u64::try_from(number).ok(),
+            Some(Meaning::Uint(number)) => Some(number),
+            Some(Meaning::Float(number)) if (0.0..2f64.powi(64)).contains(&number) => {
+                Some(number as u64)
+            }
+            _ => None,
+        };
+        if number.is_none() {
+            at.mismatch("uint")?;
+        }
+        Ok(number.unwrap_or_default())
+    }
+
+    fn float(self) -> Result<f64, Stop> {
+        let (at, _guard) = self.enter()?;
+        let number = match at.meaning()? {
+            Some(Meaning::Null) => Some(0.0),
+            Some(Meaning::Int(number)) => Some(number as f64),
+            Some(Meaning::Uint(number)) => Some(number as f64),
+            Some(Meaning::Float(number)) => Some(number),
+            _ => None,
+        };
+        if number.is_none() {
+            at.mismatch("float64")?;
+        }
+        Ok(number.unwrap_or_default())
+    }
+
+    fn boolean(self) -> Result<bool, Stop> {
+        let (at, _guard) = self.enter()?;
+        match at.meaning()? {
+            Some(Meaning::Null) => Ok(false),
+            Some(Meaning::Bool(value)) => Ok(value),
+            _ => at.mismatch("bool").map(|()| false),
+        }
+    }
+}
+
+fn hint_for(kind: &Kind<'_>, expected: &str) -> Option<String> {
+    match kind {
+        Kind::Scalar { text, .. } if expected.starts_with("[]") && !text.is_empty() => {
+            Some(String::from("a list is expected: begin each entry with '- '"))
+        }
+        Kind::Mapping(_) if expected.starts_with("[]") => {
+            Some(String::from("a list is expected: begin each entry with '- '"))
+        }
+        Kind::Scalar { is_plain: false, .. } if matches!(expected, "bool" | "uint" | "int") => {
+            Some(String::from("leave the quotes out"))
+        }
+        _ => None,
+    }
+}
+
+impl<'de> Deserializer<'de> for Decoder<'_, '_> {
+    type Error = Stop;
+
+    /// For values whose type the raw type leaves open.
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        let (at, _guard) = self.enter()?;
+        if at.path.steps().len() > OPEN_DEPTH_MAX {
+            let message = format!("more than {OPEN_DEPTH_MAX} levels of values");
+            return Err(at.scope.stop(at.node, at.path, message));
+        }
+        match (at.kind(), at.meaning()?) {
+            (Kind::Sequence(_), _) => at.deserialize_seq(visitor),
+            (Kind::Mapping(_), _) => at.deserialize_map(visitor),
+            (_, Some(Meaning::Null)) => visitor.visit_unit(),
+            (_, Some(Meaning::Bool(value))) => visitor.visit_bool(value),
+            (_, Some(Meaning::Int(value))) => visitor.visit_i64(value),
+            (_, Some(Meaning::Uint(value))) => visitor.visit_u64(value),
+            (_, Some(Meaning::Float(value))) => visitor.visit_f64(value),
+            _ => at.deserialize_str(visitor),
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        visitor.visit_bool(self.boolean()?)
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        visitor.visit_i64(self.integer()?)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        visitor.visit_u64(self.unsigned()?)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        visitor.visit_f64(self.float()?)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        let (at, _guard) = self.enter()?;
+        visitor.visit_str(&at.text("string")?.unwrap_or_default())
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        let (at, _guard) = self.enter()?;
+        if at.is_null()? { visitor.visit_none() } else { visitor.visit_some(at) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        let (at, _guard) = self.enter()?;
+        let children = match at.kind() {
+            Kind::Sequence(children) => children.as_slice(),
+            _ if at.is_null()? => &[],
+            _ => {
+                at.mismatch("[]string")?;
+                &[]
+            }
+        };
+        visitor.visit_seq(Elements::new(at, children))
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        let (at, _guard) = self.enter()?;
+        let entries = match at.kind() {
+            Kind::Mapping(_) => Entries::of_map(at)?,
+            _ if at.is_null()? => Entries::empty(at),
+            _ => {
+                at.mismatch("map[string]string")?;
+                Entries::empty(at)
+            }
+        };
+        visitor.visit_map(entries)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
+        let (at, _guard) = self.enter()?;
+        let entries = match at.kind() {
+            Kind::Mapping(_) => Entries::of_struct(at, name, fields)?,
+            _ if at.is_null()? => Entries::empty(at),
+            _ => {
+                Self { type_name: None, ..at }.mismatch(go_name(name))?;
+                Entries::empty(at)
+            }
+        };
+        visitor.visit_map(entries)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        i8 i16 i32 i128 u8 u16 u32 u128 f32 char bytes byte_buf unit unit_struct tuple tuple_struct
+        enum identifier
+    }
+}
+
+/// The part of a struct's name that messages show.
+pub(super) fn go_name(name: &'static str) -> &'static str {
+    name.split('#').next().unwrap_or(name)
+}
+
+/// The mistake that made reading the rest pointless.
+#[derive(Debug)]
+pub(super) struct Stop(ConfigError);
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for Stop {}
+
+impl de::Error for Stop {
+    /// Raw types have no rules of their own, so that serde has nothing to complain about; should it, the
+    /// user still gets its words.
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self(ConfigError {
+            line: 0,
+            column: 0,
+            key_path: String::new(),
+            message: message.to_string(),
+            hint: None,
+            kind: ErrorKind::Syntax { shown_line: 0 },
+        })
+    }
+}

@@ -1,0 +1,244 @@
+//! The command line: clap reads it, a thin layer gives it kingpin's syntax and error texts.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{
+    Arg, ArgAction, ArgMatches, Command as Parser,
+    error::{ContextKind, ErrorKind},
+    value_parser,
+};
+use prom_model::parse_go_duration;
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Version,
+    CheckConfig(CheckConfig),
+}
+
+/// `check config`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct CheckConfig {
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) syntax_only: bool,
+    /// Comma separated names of lints.
+    pub(crate) lint: String,
+    pub(crate) lint_fatal: bool,
+    pub(crate) lookback_delta: Duration,
+}
+
+/// Why there is nothing to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Help was asked for: the text for standard output.
+    Help(String),
+    /// Not a command line: the reason, in kingpin's words.
+    Usage(String),
+}
+
+/// Reads a command line, the program's name first.
+///
+/// # Errors
+/// See [`Refusal`].
+pub(crate) fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Command, Refusal> {
+    let mut parser = parser();
+    let help = |parser: &mut Parser| Refusal::Help(parser.render_long_help().to_string());
+    let matches = parser.try_get_matches_from_mut(args).map_err(|err| explain(&err))?;
+    if matches.get_flag("version") {
+        return Ok(Command::Version);
+    }
+    let Some((family, matches)) = matches.subcommand() else { return Err(help(&mut parser)) };
+    match matches.subcommand() {
+        Some(("config", matches)) => check_config(matches).map(Command::CheckConfig),
+        _ => Err(Refusal::Usage(format!("must select a subcommand of '{family}'"))),
+    }
+}
+
+/// What `--version` prints.
+pub(crate) fn version() -> String {
+    let unknown = "unknown";
+    format!(
+        "promtool, version {} (branch: {unknown}, revision: {unknown})\n  \
+         platform:         {}/{}",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+    )
+}
+
+fn parser() -> Parser {
+    let config = Parser::new("config")
+        .about("Check if the config files are valid or not.")
+        .args(switch("syntax-only", "Only check the config file syntax, ignoring file and content validation referenced in the config"))
+        .arg(
+            Arg::new("lint").long("lint").value_name("LINTS").default_value("duplicate-rules").help(
+                "Linting checks to apply, comma separated: all, duplicate-rules, none, too-long-scrape-interval",
+            ),
+        )
+        .args(switch("lint-fatal", "Make lint errors exit with exit code 3."))
+        .arg(
+            Arg::new("query.lookback-delta")
+                .long("query.lookback-delta")
+                .value_name("DURATION")
+                .default_value("5m")
+                .help("The server's maximum query lookback duration."),
+        )
+        .arg(
+            Arg::new("config-files")
+                .value_name("config-files")
+                .action(ArgAction::Append)
+                .num_args(0..)
+                .value_parser(value_parser!(PathBuf))
+                .help("The config files to check."),
+        );
+    let check = Parser::new("check").about("Check the resources for validity.").subcommand(config);
+    Parser::new("promtool")
+        .about("Tooling for the Prometheus monitoring system.")
+        .disable_version_flag(true)
+        .args_override_self(true)
+        .arg(
+            Arg::new("version")
+                .long("version")
+                .action(ArgAction::SetTrue)
+                .global(true)
+                .help("Show application version."),
+        )
+        .subcommand(check)
+}
+
+/// A flag and its twin `--no-...`; the last one given counts.
+fn switch(name: &'static str, help: &'static str) -> [Arg; 2] {
+    let negated = format!("no-{name}");
+    let flag = Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    let twin =
+        Arg::new(negated.clone()).long(negated.clone()).action(ArgAction::SetTrue).hide(true);
+    let both = [name.to_owned(), negated];
+    [flag.overrides_with_all(both.clone()), twin.overrides_with_all(both)]
+}
+
+fn check_config(matches: &ArgMatches) -> Result<CheckConfig, Refusal> {
+    let text = |name| matches.get_one::<String>(name).cloned().unwrap_or_default();
+    let files: Vec<PathBuf> =
+        matches.get_many::<PathBuf>("config-files").unwrap_or_default().cloned().collect();
+    if files.is_empty() {
+        let reason = "required argument 'config-files' not provided";
+        return Err(Refusal::Usage(reason.to_owned()));
+    }
+    files.iter().try_for_each(|file| must_be_file(file))?;
+    let lookback_delta_ns = parse_go_duration(&text("query.lookback-delta"))
+        .map_err(|err| Refusal::Usage(err.to_string()))?;
+    Ok(CheckConfig {
+        files,
+        syntax_only: matches.get_flag("syntax-only"),
+        lint: text("lint"),
+        lint_fatal: matches.get_flag("lint-fatal"),
+        lookback_delta: Duration::from_nanos(lookback_delta_ns.try_into().unwrap_or(0)),
+    })
+}
+
+/// Compat: kingpin's `ExistingFiles`.
+fn must_be_file(path: &Path) -> Result<(), Refusal> {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    match path.metadata() {
+        Ok(data) if data.is_dir() => Err(format!("'{}' is a directory", name.display())),
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
+            Err(format!("path '{}' does not exist", path.display()))
+        }
+        _ => Ok(()),
+    }
+    .map_err(Refusal::Usage)
+}
+
+/// clap's error in kingpin's words.
+fn explain(err: &clap::Error) -> Refusal {
+    let context = |kind| err.get(kind).map(ToString::to_string).unwrap_or_default();
+    let argument = context(ContextKind::InvalidArg);
+    let argument = argument.split([' ', '=']).next().unwrap_or_default();
+    Refusal::Usage(match err.kind() {
+        ErrorKind::DisplayHelp => return Refusal::Help(err.render().to_string()),
+        ErrorKind::InvalidSubcommand => {
+            format!("expected command but got {:?}", context(ContextKind::InvalidSubcommand))
+        }
+        ErrorKind::UnknownArgument if argument.starts_with("--") => {
+            format!("unknown long flag '{argument}'")
+        }
+        ErrorKind::UnknownArgument if argument.starts_with('-') => {
+            format!("unknown short flag '{argument}'")
+        }
+        ErrorKind::UnknownArgument => format!("expected command but got {argument:?}"),
+        ErrorKind::InvalidValue => format!("expected argument for flag '{argument}'"),
+        _ => {
+            let text = err.render().to_string();
+            text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(args: &str, expected: Result<&Command, &str>) {
+        let args = std::iter::once("promtool").chain(args.split_whitespace()).map(OsString::from);
+        match (parse(args), expected) {
+            (Ok(command), Ok(expected)) => assert_eq!(&command, expected),
+            (Err(Refusal::Usage(reason)), Err(expected)) => assert_eq!(reason, expected),
+            (answer, expected) => panic!("{answer:?} instead of {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn wrong_command_lines_are_refused_in_the_words_of_kingpin() {
+        let cases = [
+            ("bogus", "expected command but got \"bogus\""),
+            ("check", "must select a subcommand of 'check'"),
+            ("check bogus", "expected command but got \"bogus\""),
+            ("--bogus", "unknown long flag '--bogus'"),
+            ("check config", "required argument 'config-files' not provided"),
+            ("check config --bogus x", "unknown long flag '--bogus'"),
+            ("check config -x", "unknown short flag '-x'"),
+            ("check config /no/such/file", "path '/no/such/file' does not exist"),
+            ("check config /proc/self", "'self' is a directory"),
+            ("check config /dev/null --lint", "expected argument for flag '--lint'"),
+            ("check config /dev/null --query.lookback-delta=x", "time: invalid duration \"x\""),
+        ];
+        for (args, reason) in cases {
+            check(args, Err(reason));
+        }
+    }
+
+    #[test]
+    fn command_lines_are_understood() {
+        let options = |syntax_only, lint: &str, lint_fatal, minutes: u64| {
+            Command::CheckConfig(CheckConfig {
+                files: vec![PathBuf::from("/dev/null")],
+                syntax_only,
+                lint: lint.to_owned(),
+                lint_fatal,
+                lookback_delta: Duration::from_secs(minutes * 60),
+            })
+        };
+        check("--version", Ok(&Command::Version));
+        check("check config /dev/null", Ok(&options(false, "duplicate-rules", false, 5)));
+        check(
+            "check config --syntax-only --lint=all --lint-fatal --query.lookback-delta 1h /dev/null",
+            Ok(&options(true, "all", true, 60)),
+        );
+        check(
+            "check config --syntax-only --no-syntax-only /dev/null",
+            Ok(&options(false, "duplicate-rules", false, 5)),
+        );
+    }
+
+    #[test]
+    fn help_is_shown_when_asked_and_when_nothing_was_asked() {
+        for args in [vec!["promtool"], vec!["promtool", "check", "config", "--help"]] {
+            let answer = parse(args.into_iter().map(OsString::from));
+            assert!(matches!(answer, Err(Refusal::Help(text)) if text.contains("Usage: promtool")));
+        }
+    }
+}
