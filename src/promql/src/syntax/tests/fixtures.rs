@@ -64,7 +64,7 @@ fn check(table: &str, case_count: usize, options: &ParseOptions) {
 
 #[test]
 fn the_language_is_read_and_printed_as_by_the_reference() {
-    check(include_str!("../../../fixtures/syntax/language.txt"), 818, &ParseOptions::ALL);
+    check(include_str!("../../../fixtures/syntax/language.txt"), 825, &ParseOptions::ALL);
 }
 
 #[test]
