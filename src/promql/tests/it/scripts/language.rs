@@ -226,7 +226,7 @@ impl<'a> Words<'a> {
 fn unquote(quoted: &str) -> String {
     let expr = prom_promql::parse(quoted, &prom_promql::ParseOptions::ALL).expect("a string");
     match expr.kind {
-        prom_promql::ExprKind::String(text) => text,
+        prom_promql::ExprKind::String(literal) => literal.text,
         other => panic!("no string: {other:?}"),
     }
 }
