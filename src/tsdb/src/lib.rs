@@ -3,6 +3,7 @@
 //! Neighbours: `storage` holds the traits through which everybody else appends and reads; `telemetry`
 //! takes the metrics and is asked for the time; `server` opens a [`Db`] and closes it.
 
+mod chunk;
 mod db;
 mod error;
 

@@ -1,0 +1,161 @@
+//! The XOR writer: one sample onto the end of a bit stream, in 32-bit words.
+//! The words go wherever the caller keeps them; cutting chunks is `cut`'s matter. Format: docs/format/xor.md.
+
+/// The sample count that precedes the bits.
+pub(crate) const CHUNK_HEADER_SIZE_BYTES: usize = 2;
+/// No window has been written yet.
+const NO_WINDOW: u8 = 0xff;
+const LEADING_MAX: u32 = 31;
+
+/// What the writer must remember between two samples, besides the last sample itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct XorState {
+    /// Distance of the last two samples; a wider one starts a new chunk.
+    pub(crate) t_delta: u32,
+    /// Bits not yet written, right-aligned; `tail_bits` of them, always fewer than 32.
+    pub(crate) tail: u32,
+    pub(crate) tail_bits: u8,
+    leading: u8,
+    trailing: u8,
+}
+
+impl XorState {
+    pub(crate) const fn new() -> Self {
+        Self { t_delta: 0, tail: 0, tail_bits: 0, leading: NO_WINDOW, trailing: 0 }
+    }
+
+    /// Writes the first sample of a chunk.
+    pub(crate) fn write_first(&mut self, t: i64, v: u64, sink: impl FnMut(u32)) {
+        let mut bits = BitWriter::resume(self, sink);
+        bits.put_varint(((t << 1) ^ (t >> 63)) as u64);
+        bits.put_long(v, 64);
+        (self.tail, self.tail_bits) = bits.finish();
+    }
+
+    /// Writes a later sample; `last` are time and value bits of the one before, `count` how many there are.
+    /// `t` is after the last time, by at most `u32::MAX`.
+    #[inline]
+    pub(crate) fn write_next(
+        &mut self,
+        count: u16,
+        last: (i64, u64),
+        (t, v): (i64, u64),
+        sink: impl FnMut(u32),
+    ) {
+        let t_delta = t.wrapping_sub(last.0) as u32;
+        let mut bits = BitWriter::resume(self, sink);
+        if count == 1 {
+            bits.put_varint(u64::from(t_delta));
+        } else {
+            put_dod(&mut bits, i64::from(t_delta) - i64::from(self.t_delta));
+        }
+        let mut window = (self.leading, self.trailing);
+        put_value(&mut bits, v ^ last.1, &mut window);
+        let (tail, tail_bits) = bits.finish();
+        *self = Self { t_delta, tail, tail_bits, leading: window.0, trailing: window.1 };
+    }
+
+    /// The unwritten bits as bytes, left-aligned, zero-padded: how many count, and they.
+    pub(crate) fn tail_bytes(&self) -> (usize, [u8; 4]) {
+        let size = usize::from(self.tail_bits).div_ceil(8);
+        let aligned = match self.tail_bits {
+            0 => 0,
+            bits => self.tail << (32 - u32::from(bits)),
+        };
+        (size, aligned.to_be_bytes())
+    }
+}
+
+/// Size of a chunk of which `flushed` bytes of bits have been written and `tail_bits` bits have not.
+pub(crate) fn chunk_size_bytes(flushed_size_bytes: u16, tail_bits: u8) -> usize {
+    CHUNK_HEADER_SIZE_BYTES + usize::from(flushed_size_bytes) + usize::from(tail_bits).div_ceil(8)
+}
+
+#[inline]
+fn put_dod(bits: &mut BitWriter<impl FnMut(u32)>, dod: i64) {
+    let payload = |width: u32| (dod as u64) & ((1 << width) - 1);
+    match dod {
+        0 => bits.put(0, 1),
+        -8_191..=8_192 => bits.put(0b10 << 14 | payload(14), 16),
+        -65_535..=65_536 => bits.put(0b110 << 17 | payload(17), 20),
+        -524_287..=524_288 => bits.put(0b1110 << 20 | payload(20), 24),
+        _ => {
+            bits.put(0b1111, 4);
+            bits.put_long(dod as u64, 64);
+        }
+    }
+}
+
+#[inline]
+fn put_value(bits: &mut BitWriter<impl FnMut(u32)>, delta: u64, window: &mut (u8, u8)) {
+    if delta == 0 {
+        bits.put(0, 1);
+        return;
+    }
+    let leading = delta.leading_zeros().min(LEADING_MAX);
+    let trailing = delta.trailing_zeros();
+    let (old_leading, old_trailing) = (u32::from(window.0), u32::from(window.1));
+    if window.0 != NO_WINDOW && leading >= old_leading && trailing >= old_trailing {
+        let size = 64 - old_leading - old_trailing;
+        bits.put(0b10, 2);
+        bits.put_long(delta >> old_trailing, size);
+        return;
+    }
+    let size = 64 - leading - trailing;
+    *window = (leading as u8, trailing as u8);
+    // A size of 64 does not fit six bits and is written as 0.
+    bits.put(u64::from(0b11 << 11 | leading << 6 | (size & 63)), 13);
+    bits.put_long(delta >> trailing, size);
+}
+
+/// Collects bits and hands them on 32 at a time.
+struct BitWriter<F> {
+    /// The low `len` bits are pending; `len` is below 32 between calls.
+    pending: u64,
+    len: u32,
+    sink: F,
+}
+
+impl<F: FnMut(u32)> BitWriter<F> {
+    #[inline]
+    fn resume(state: &XorState, sink: F) -> Self {
+        Self { pending: u64::from(state.tail), len: u32::from(state.tail_bits), sink }
+    }
+
+    #[inline]
+    fn finish(self) -> (u32, u8) {
+        (self.pending as u32, self.len as u8)
+    }
+
+    /// Appends the low `count` bits of `value`, at most 32; the bits above them are zero.
+    #[inline]
+    fn put(&mut self, value: u64, count: u32) {
+        debug_assert!(count <= 32 && value >> count == 0);
+        self.pending = self.pending << count | value;
+        self.len += count;
+        if self.len >= 32 {
+            self.len -= 32;
+            (self.sink)((self.pending >> self.len) as u32);
+            self.pending &= (1 << self.len) - 1;
+        }
+    }
+
+    /// [`Self::put`] for up to 64 bits.
+    #[inline]
+    fn put_long(&mut self, value: u64, count: u32) {
+        if count > 32 {
+            self.put(value >> 32, count - 32);
+            self.put(value & 0xffff_ffff, 32);
+        } else {
+            self.put(value, count);
+        }
+    }
+
+    fn put_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.put(value & 0x7f | 0x80, 8);
+            value >>= 7;
+        }
+        self.put(value, 8);
+    }
+}

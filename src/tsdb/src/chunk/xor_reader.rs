@@ -1,0 +1,178 @@
+//! The XOR reader: chunk bytes to times and values. Bytes may be foreign: it never panics and reads
+//! nothing outside. Format: docs/format/xor.md.
+
+use super::CHUNK_HEADER_SIZE_BYTES;
+
+/// Why a chunk cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ChunkError {
+    #[error("chunk ends within a sample")]
+    Truncated,
+    #[error("value window wider than 64 bits")]
+    InvalidWindow,
+    #[error("varint longer than 64 bits")]
+    InvalidVarint,
+}
+
+/// Calls `each` with time and value bits of the first `count_max` samples at most, until it says no.
+#[inline]
+pub(crate) fn for_each_sample(
+    chunk: &[u8],
+    count_max: usize,
+    mut each: impl FnMut(i64, u64) -> bool,
+) -> Result<(), ChunkError> {
+    let (count, bits) = chunk
+        .split_first_chunk::<CHUNK_HEADER_SIZE_BYTES>()
+        .map(|(count, bits)| (usize::from(u16::from_be_bytes(*count)), bits))
+        .ok_or(ChunkError::Truncated)?;
+    let count = count.min(count_max);
+    if count == 0 {
+        return Ok(());
+    }
+    let mut reader = BitReader { bytes: bits, bit: 0, end: bits.len() * 8 };
+    let zigzag = reader.varint()?;
+    let mut t = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
+    let mut v = reader.take(64)?;
+    if !each(t, v) || count == 1 {
+        return Ok(());
+    }
+    let mut t_delta = reader.varint()?;
+    let mut window = Window { leading: 0, trailing: 0 };
+    t = t.wrapping_add(t_delta as i64);
+    v ^= reader.value_delta(&mut window)?;
+    if !each(t, v) {
+        return Ok(());
+    }
+    for _ in 2..count {
+        t_delta = t_delta.wrapping_add(reader.dod()? as u64);
+        t = t.wrapping_add(t_delta as i64);
+        v ^= reader.value_delta(&mut window)?;
+        if !each(t, v) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Zero bits on both sides of what is written of a value delta.
+struct Window {
+    leading: u32,
+    trailing: u32,
+}
+
+struct BitReader<'a> {
+    bytes: &'a [u8],
+    /// Position of the next bit, and of the end.
+    bit: usize,
+    end: usize,
+}
+
+impl BitReader<'_> {
+    /// The next bits, left-aligned; at least 57 of them, zeros behind the end.
+    #[inline]
+    fn peek(&self) -> u64 {
+        let at = self.bit >> 3;
+        let word = match self.bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()) {
+            Some(bytes) => u64::from_be_bytes(bytes),
+            None => self.peek_at_end(at),
+        };
+        word << (self.bit & 7)
+    }
+
+    #[cold]
+    fn peek_at_end(&self, at: usize) -> u64 {
+        let mut padded = [0; 8];
+        for (to, from) in padded.iter_mut().zip(self.bytes.get(at..).unwrap_or_default()) {
+            *to = *from;
+        }
+        u64::from_be_bytes(padded)
+    }
+
+    #[inline]
+    fn skip(&mut self, count: usize) -> Result<(), ChunkError> {
+        self.bit += count;
+        if self.bit > self.end { Err(ChunkError::Truncated) } else { Ok(()) }
+    }
+
+    /// Takes 1 to 64 bits.
+    #[inline]
+    fn take(&mut self, count: u32) -> Result<u64, ChunkError> {
+        let mut value = self.peek() >> (64 - count);
+        let shift = self.bit as u32 & 7;
+        if count + shift > 64 {
+            // The window is a byte short: its low bits stand in the ninth byte.
+            let missing = count + shift - 64;
+            let ninth = self.bytes.get((self.bit >> 3) + 8).copied().unwrap_or(0);
+            value |= u64::from(ninth >> (8 - missing));
+        }
+        self.skip(count as usize)?;
+        Ok(value)
+    }
+
+    fn varint(&mut self) -> Result<u64, ChunkError> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.take(8)?;
+            if shift == 63 && byte > 1 {
+                return Err(ChunkError::InvalidVarint);
+            }
+            value |= (byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(ChunkError::InvalidVarint)
+    }
+
+    /// Reads a delta of delta.
+    #[inline]
+    fn dod(&mut self) -> Result<i64, ChunkError> {
+        let bits = self.peek();
+        if bits >> 63 == 0 {
+            self.skip(1)?;
+            return Ok(0);
+        }
+        let (prefix, width) = match bits.leading_ones() {
+            1 => (2, 14),
+            2 => (3, 17),
+            3 => (4, 20),
+            _ => {
+                self.skip(4)?;
+                return Ok(self.take(64)? as i64);
+            }
+        };
+        let payload = (bits << prefix >> (64 - width)) as i64;
+        self.skip((prefix + width) as usize)?;
+        // Not two's complement: the middle value is positive.
+        Ok(if payload > 1 << (width - 1) { payload - (1 << width) } else { payload })
+    }
+
+    /// Reads what the next value differs in.
+    #[inline]
+    fn value_delta(&mut self, window: &mut Window) -> Result<u64, ChunkError> {
+        let bits = self.peek();
+        if bits >> 63 == 0 {
+            self.skip(1)?;
+            return Ok(0);
+        }
+        if bits >> 62 == 0b10 {
+            let size = 64 - window.leading - window.trailing;
+            if size <= 55 {
+                // Prefix and payload are within the peeked bits.
+                self.skip(2 + size as usize)?;
+                return Ok((bits << 2 >> (64 - size)) << window.trailing);
+            }
+            self.skip(2)?;
+            return Ok(self.take(size)? << window.trailing);
+        }
+        let leading = (bits << 2 >> 59) as u32;
+        let size = match (bits << 7 >> 58) as u32 {
+            0 => 64,
+            size => size,
+        };
+        let trailing = (64 - leading).checked_sub(size).ok_or(ChunkError::InvalidWindow)?;
+        *window = Window { leading, trailing };
+        self.skip(13)?;
+        Ok(self.take(size)? << trailing)
+    }
+}
