@@ -18,6 +18,9 @@ pub enum OpenError {
     /// The caller asked to stop while the log was being replayed.
     #[error("{}: opening canceled", path.display())]
     Canceled { path: PathBuf },
+    /// The log tells of more series than can be numbered.
+    #[error("{}: too many series", path.display())]
+    TooManySeries { path: PathBuf },
     /// The operating system refused.
     #[error("{}: {action}: {source}", path.display())]
     Io { path: PathBuf, action: &'static str, source: io::Error },
@@ -56,7 +59,7 @@ impl OpenError {
         match self {
             Self::Locked { .. } => Some(rustix::io::Errno::AGAIN.raw_os_error()),
             Self::NotADirectory { .. } => Some(rustix::io::Errno::NOTDIR.raw_os_error()),
-            Self::Canceled { .. } => None,
+            Self::Canceled { .. } | Self::TooManySeries { .. } => None,
             Self::Io { source, .. } => source.raw_os_error(),
         }
     }
@@ -67,6 +70,7 @@ impl OpenError {
             Self::Locked { path, .. }
             | Self::NotADirectory { path }
             | Self::Canceled { path }
+            | Self::TooManySeries { path }
             | Self::Io { path, .. } => path,
         }
     }

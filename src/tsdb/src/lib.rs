@@ -5,7 +5,12 @@
 
 mod chunk;
 mod db;
+mod disk;
 mod error;
+mod head;
+mod lock;
+mod select;
+mod wal;
 
 pub use db::{
     Db, HeadStats, Options, ReplayProgress, RetentionOptions, StatEntry, TsdbStats, WalCompression,

@@ -63,7 +63,8 @@ mod tests {
     // Compat: the cases of upstream's TestComputeChunkEndTime.
     #[test]
     fn the_rest_of_the_range_is_split_evenly() {
-        let check = |start, last, end, expected| assert_eq!(even_end_ms(start, last, end), expected);
+        let check =
+            |start, last, end, expected| assert_eq!(even_end_ms(start, last, end), expected);
         check(0, 250, 1000, 1000);
         check(100, 200, 1000, 550);
         check(100, 201, 1000, 550);

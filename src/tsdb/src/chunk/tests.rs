@@ -146,7 +146,8 @@ fn chunks_end_where_prometheus_ends_them() {
     // One sample each 15 s from the start of a range: 480 in 2 h, four chunks of 120.
     let check = |step_ms: i64, values: fn(i64) -> u64, expected: &[u16]| {
         let (mut sizes, mut last) = (Vec::new(), (0, 0));
-        let mut chunk = ChunkState { samples_count: 0, size_bytes: 2, min_t: 0, last_t: 0, next_at: 0 };
+        let mut chunk =
+            ChunkState { samples_count: 0, size_bytes: 2, min_t: 0, last_t: 0, next_at: 0 };
         let mut state = XorState::new();
         let mut flushed = 0;
         for t in (0..7_200_000).step_by(step_ms as usize) {
@@ -156,7 +157,8 @@ fn chunks_end_where_prometheus_ends_them() {
                     sizes.push(chunk.samples_count);
                 }
                 let next_at = range_end_ms(t, 7_200_000);
-                chunk = ChunkState { samples_count: 0, size_bytes: 2, min_t: t, last_t: t, next_at };
+                chunk =
+                    ChunkState { samples_count: 0, size_bytes: 2, min_t: t, last_t: t, next_at };
                 (state, flushed) = (XorState::new(), 0);
                 state.write_first(t, v, |_| flushed += 4);
             } else {
@@ -178,7 +180,11 @@ fn chunks_end_where_prometheus_ends_them() {
     // The byte limit: 8 bytes and more for each value of noise.
     check(60_000, noise, &[120]);
     check(15_000, noise, &[120; 4]);
-    check(10_000, |t| if t < 1_000_000 { 1 } else { (t as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) }, &[120; 6]);
+    check(
+        10_000,
+        |t| if t < 1_000_000 { 1 } else { (t as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) },
+        &[120; 6],
+    );
 }
 
 /// Cuts the chunks out of a block's chunk file: encoding byte and data.

@@ -1,0 +1,120 @@
+//! The data directory itself: made, tidied, looked over. Files within `wal/` are the log's matter.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use prom_telemetry::Registry;
+
+use crate::OpenError;
+
+/// Characters of a block's name, a ULID.
+const BLOCK_NAME_SIZE: usize = 26;
+const TEMPORARY_SUFFIXES: [&str; 3] = [".tmp", ".tmp-for-creation", ".tmp-for-deletion"];
+
+/// Makes the directory if it is not there.
+pub(super) fn prepare(dir: &Path) -> Result<(), OpenError> {
+    match fs::create_dir_all(dir) {
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
+            Err(OpenError::NotADirectory { path: dir.to_owned() })
+        }
+        made => made.map_err(|err| OpenError::io(dir, "create data directory", err)),
+    }
+}
+
+/// Removes blocks and snapshots that an earlier process left half made or half deleted.
+/// Compat: Prometheus `tsdb/db.go` (removeBestEffortTmpDirs).
+pub(super) fn clean(dir: &Path) -> Result<(), OpenError> {
+    for path in entries(dir)? {
+        if path.is_dir() && is_temporary(&path) {
+            match fs::remove_dir_all(&path) {
+                Ok(()) => {
+                    tracing::info!(dir = %path.display(), "Found and deleted tmp block dir");
+                }
+                Err(err) => {
+                    tracing::error!(dir = %path.display(), err = %err, "Deleting a tmp block dir failed");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tells what stands in the directory that this version does not read. It is left as it is.
+pub(super) fn warn_of_unread(dir: &Path) {
+    let paths = entries(dir).unwrap_or_default();
+    let blocks = paths.iter().filter(|path| is_block(path)).count();
+    if blocks > 0 {
+        tracing::warn!(
+            blocks,
+            "The data directory holds blocks; this version does not read blocks yet, queries see the head only"
+        );
+    }
+    let has_files = |name: &str| {
+        fs::read_dir(dir.join(name)).is_ok_and(|entries| {
+            let files = entries.flatten();
+            files.into_iter().any(|file| file.metadata().is_ok_and(|data| data.len() > 0))
+        })
+    };
+    for (name, what) in [
+        ("chunks_head", "head chunks; their samples are taken from the WAL"),
+        ("wbl", "out-of-order samples; this version does not read them yet"),
+    ] {
+        if has_files(name) {
+            tracing::warn!(dir = %name, "The data directory holds {what}");
+        }
+    }
+}
+
+/// Registers the size of the log's directory, looked up when somebody asks.
+pub(super) fn register_size(dir: &Path, registry: &Registry) {
+    let wal = dir.join("wal");
+    registry.gauge_fn(
+        "prometheus_tsdb_wal_storage_size_bytes",
+        "Size of the write log directory.",
+        move || size_bytes(&wal) as f64,
+    );
+}
+
+/// Size of the files in a directory and in those within it, one level down.
+fn size_bytes(dir: &Path) -> u64 {
+    let files = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut size = 0;
+    for entry in files(dir) {
+        match entry.metadata() {
+            Ok(data) if data.is_dir() => {
+                let within = files(&entry.path()).filter_map(|entry| entry.metadata().ok());
+                size += within.map(|data| data.len()).sum::<u64>();
+            }
+            Ok(data) => size += data.len(),
+            Err(_) => {}
+        }
+    }
+    size
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    let list = || -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
+    };
+    list().map_err(|err| OpenError::io(dir, "list data directory", err))
+}
+
+fn is_block(path: &Path) -> bool {
+    path.is_dir() && file_name(path).is_some_and(is_block_name)
+}
+
+fn is_temporary(path: &Path) -> bool {
+    let Some(name) = file_name(path) else { return false };
+    let stem = TEMPORARY_SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix));
+    stem.is_some_and(|stem| is_block_name(stem) || stem.starts_with("chunk_snapshot."))
+}
+
+fn is_block_name(name: &str) -> bool {
+    name.len() == BLOCK_NAME_SIZE && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn file_name(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
+}

@@ -1,0 +1,173 @@
+//! From a log on disk to a head that takes samples: read, replayed, repaired, continued.
+
+use std::{ops::ControlFlow, path::Path, sync::Arc};
+
+use prom_storage::StorageError;
+use prom_telemetry::{Registry, clock};
+
+use crate::{
+    OpenError, Options, ReplayProgress,
+    disk::Disk,
+    head::{Head, HeadReplay, ReplayCounts},
+    wal::{Damage, FileReport, LogFiles, LogReader, Wal, list_log, remove_leftovers, repair},
+};
+
+const WAL_DIR: &str = "wal";
+
+type Progress<'a> = &'a (dyn Fn(ReplayProgress) -> ControlFlow<()> + Sync);
+
+/// Fills the head from the log, and lets its commits go there.
+pub(super) fn open_log(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    options: &Options,
+    registry: &Registry,
+    progress: Progress<'_>,
+    head: &Arc<Head>,
+) -> Result<(), OpenError> {
+    let metrics = ReplayMetrics::register(registry);
+    let begin = clock::monotonic();
+    let wal_dir = dir.join(WAL_DIR);
+    let io = |action| {
+        let wal_dir = wal_dir.clone();
+        move |err: std::io::Error| match err.kind() {
+            std::io::ErrorKind::AlreadyExists => OpenError::NotADirectory { path: wal_dir },
+            _ => OpenError::io(&wal_dir, action, err),
+        }
+    };
+    disk.create_dir_all(&wal_dir).map_err(io("create WAL directory"))?;
+    remove_leftovers(&*disk, &wal_dir).map_err(io("remove an unfinished repair"))?;
+    let log = list_log(&*disk, &wal_dir).map_err(io("list WAL"))?;
+    if log.has_gap {
+        tracing::warn!(dir = %wal_dir.display(), "WAL segments are missing; what they held is lost");
+    }
+    let (counts, reports) = replay(&*disk, &log, progress, head).map_err(|err| match err {
+        ReplayError::Canceled => OpenError::Canceled { path: dir.to_owned() },
+        ReplayError::TooManySeries => OpenError::TooManySeries { path: wal_dir.clone() },
+        ReplayError::Io(err) => OpenError::io(&wal_dir, "read WAL", err),
+    })?;
+    for report in &reports {
+        match repair(&*disk, dir, report) {
+            Ok(None) => {}
+            Ok(Some(damage)) => metrics.count_damage(&damage),
+            Err(err) => return Err(OpenError::io(report.path(), "repair WAL", err)),
+        }
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    metrics.finish(&counts, seconds);
+    if log.segment_last.is_some() {
+        tracing::info!(
+            segments = log.files.len(),
+            samples = counts.samples_count,
+            series = head.index().count(),
+            duration = format!("{seconds:.3}s"),
+            "WAL replay completed"
+        );
+    }
+    // A torn tail may have been cut off since the log was listed.
+    let last = list_log(&*disk, &wal_dir).map_err(io("list WAL"))?.last_segment();
+    let mut wal = Wal::new(disk, &wal_dir, options, last, head.wal_metrics().clone());
+    match wal.ensure_segment() {
+        Err(StorageError::Io { path, action, source }) => {
+            let err = OpenError::io(&path, action, source);
+            // A full disk may have room again before the first sample comes; commits say so if not.
+            if !err.is_disk_full() {
+                return Err(err);
+            }
+            tracing::error!(err = %err, "No space for a WAL segment; samples are refused until there is");
+        }
+        Err(_) | Ok(()) => {}
+    }
+    head.set_wal(wal);
+    Ok(())
+}
+
+enum ReplayError {
+    Canceled,
+    TooManySeries,
+    Io(std::io::Error),
+}
+
+/// Reads and decodes each window while the one before it is applied.
+fn replay(
+    disk: &dyn Disk,
+    log: &LogFiles,
+    progress: Progress<'_>,
+    head: &Head,
+) -> Result<(ReplayCounts, Vec<FileReport>), ReplayError> {
+    let mut reader = LogReader::new(disk, log);
+    let mut replay = HeadReplay::new(head);
+    let segment_first = log.files.first().map_or(0, |file| file.index);
+    let mut next = reader.next_decoded().map_err(ReplayError::Io)?;
+    while let Some((window, records)) = next {
+        let (read, applied) = rayon::join(|| reader.next_decoded(), || replay.apply(records));
+        applied.map_err(|_| ReplayError::TooManySeries)?;
+        next = read.map_err(ReplayError::Io)?;
+        let step = progress(ReplayProgress {
+            segment_first,
+            segment_last: log.segment_last.unwrap_or(segment_first),
+            segment_current: window.file_index,
+            read_size_bytes: window.read_size_bytes,
+            total_size_bytes: log.size_bytes(),
+        });
+        if step.is_break() {
+            return Err(ReplayError::Canceled);
+        }
+    }
+    Ok((replay.finish(), reader.into_reports()))
+}
+
+/// Metrics of opening, named as Prometheus's.
+struct ReplayMetrics {
+    corruptions: prom_telemetry::Counter,
+    unknown_refs: prom_telemetry::CounterVec,
+    duration: prom_telemetry::Gauge,
+}
+
+impl ReplayMetrics {
+    fn register(registry: &Registry) -> Self {
+        Self {
+            corruptions: registry.counter(
+                "prometheus_tsdb_wal_corruptions_total",
+                "Total number of WAL corruptions.",
+            ),
+            unknown_refs: registry.counter_vec(
+                "prometheus_tsdb_wal_replay_unknown_refs_total",
+                "Total number of unknown series references encountered during WAL replay.",
+                &["type"],
+            ),
+            duration: registry.gauge(
+                "prometheus_tsdb_data_replay_duration_seconds",
+                "Time taken to replay the data on disk.",
+            ),
+        }
+    }
+
+    fn count_damage(&self, damage: &Damage) {
+        match damage {
+            // The usual end of a process that was killed.
+            Damage::TornTail { .. } => {}
+            Damage::Quarantined { .. } | Damage::Unreadable => self.corruptions.inc(),
+        }
+    }
+
+    fn finish(&self, counts: &ReplayCounts, seconds: f64) {
+        self.duration.set(seconds);
+        if counts.unknown_refs_count > 0 {
+            self.unknown_refs.with(&["series"]).inc_by(counts.unknown_refs_count);
+            self.unknown_refs.with(&["samples"]).inc_by(counts.unknown_samples_count);
+            tracing::warn!(
+                series = counts.unknown_refs_count,
+                samples = counts.unknown_samples_count,
+                "Unknown series references"
+            );
+        }
+        for (kind, records) in &counts.skipped_records {
+            tracing::warn!(
+                kind,
+                records,
+                "This version does not read these WAL records yet; they are left as they are"
+            );
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The failing disk of `testkit` behind this room's trait.
+
+use std::{io, path::Path};
+
+use prom_testkit::{FaultyDisk, FaultyFile};
+
+use super::{AppendFile, Disk, ReadFile};
+
+impl Disk for FaultyDisk {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.create_dir_all(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.list(dir)
+    }
+
+    fn append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        Ok(Box::new(self.append(path)?))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        Ok(Box::new(self.read(path)?))
+    }
+
+    fn size_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.size_bytes(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.hard_link(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.sync_dir(dir)
+    }
+}
+
+impl AppendFile for FaultyFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
+
+    fn truncate(&mut self, size_bytes: u64) -> io::Result<()> {
+        self.truncate(size_bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync()
+    }
+
+    fn size_bytes(&self) -> io::Result<u64> {
+        self.size_bytes()
+    }
+}
+
+impl ReadFile for FaultyFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read(buffer)
+    }
+}

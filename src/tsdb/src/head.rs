@@ -1,0 +1,266 @@
+//! The recent samples of all series, in memory: found by labels, appended to through the log, read as of
+//! a commit. It knows no files but the log it is given.
+//!
+//! Locks are taken in this order: commit, series index, dictionary or group. A commit holds the first one
+//! while it writes the log and applies the batch, so samples are applied in the order of the log, and a
+//! replay gives the same head (I1).
+
+mod appender;
+mod blocks;
+mod closed;
+mod commit;
+mod dictionary;
+mod group;
+mod index;
+mod metrics;
+mod replay;
+mod slot;
+mod stats;
+mod visibility;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{
+    Arc, Mutex, RwLock,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+};
+
+use prom_model::Labels;
+use prom_storage::{Columns, SeriesHandle, SeriesRef, StorageError, TimeRange};
+use prom_telemetry::Registry;
+
+use crate::{
+    Options, WalCompression,
+    chunk::ChunkError,
+    lock::{lock, read, write},
+    wal::{Wal, WalMetrics},
+};
+
+use self::{
+    commit::{Batch, CommitLog},
+    group::{GROUP_SLOTS, Groups},
+    index::LABELS_COUNT_MAX,
+    metrics::HeadMetrics,
+    slot::{HotSlot, NO_TIME},
+    visibility::Readers,
+};
+pub(crate) use self::{
+    dictionary::{Dictionary, NameId, PairId, Pairs},
+    index::SeriesIndex,
+    replay::{HeadReplay, ReplayCounts},
+    visibility::ReaderTicket,
+};
+
+/// The head.
+#[derive(Debug)]
+pub(crate) struct Head {
+    chunk_range_ms: i64,
+    compression: WalCompression,
+    index: RwLock<SeriesIndex>,
+    groups: Groups,
+    readers: Arc<Readers>,
+    commit: Mutex<CommitLog>,
+    /// Batches that are not in use, with their buffers.
+    batches: Mutex<Vec<Batch>>,
+    times: Times,
+    /// The next ref to give; refs are never given twice (trap 5).
+    next_ref: AtomicU64,
+    chunks_count: AtomicU64,
+    stale_count: AtomicI64,
+    is_open: AtomicBool,
+    metrics: HeadMetrics,
+    wal_metrics: WalMetrics,
+}
+
+/// First and last sample of the head, and the bound below which it takes none.
+#[derive(Debug)]
+struct Times {
+    min: AtomicI64,
+    max: AtomicI64,
+    min_valid: AtomicI64,
+}
+
+impl Head {
+    pub(crate) fn new(options: &Options, registry: &Registry) -> Arc<Self> {
+        let head = Arc::new(Self {
+            chunk_range_ms: options.min_block_duration_ms.max(1),
+            compression: options.wal_compression,
+            index: RwLock::default(),
+            groups: Groups::new(),
+            readers: Arc::default(),
+            commit: Mutex::default(),
+            batches: Mutex::default(),
+            times: Times {
+                min: AtomicI64::new(i64::MAX),
+                max: AtomicI64::new(NO_TIME),
+                min_valid: AtomicI64::new(i64::MIN),
+            },
+            next_ref: AtomicU64::new(1),
+            chunks_count: AtomicU64::new(0),
+            stale_count: AtomicI64::new(0),
+            is_open: AtomicBool::new(true),
+            metrics: HeadMetrics::register(registry),
+            wal_metrics: WalMetrics::register(registry),
+        });
+        metrics::register_views(registry, &head);
+        head
+    }
+
+    pub(crate) fn wal_metrics(&self) -> &WalMetrics {
+        &self.wal_metrics
+    }
+
+    /// From now on commits go to this log.
+    pub(crate) fn set_wal(&self, wal: Wal) {
+        lock(&self.commit).wal = Some(wal);
+    }
+
+    /// Takes no more samples; the log is made durable.
+    pub(crate) fn close(&self) -> Result<(), StorageError> {
+        self.is_open.store(false, Ordering::Release);
+        let wal = lock(&self.commit).wal.take();
+        wal.map_or(Ok(()), |mut wal| wal.close())
+    }
+
+    /// The series table, held still.
+    pub(crate) fn index(&self) -> std::sync::RwLockReadGuard<'_, SeriesIndex> {
+        read(&self.index)
+    }
+
+    /// A snapshot: what has been committed by now.
+    pub(crate) fn enter(&self) -> ReaderTicket {
+        Readers::enter(&self.readers)
+    }
+
+    /// First and last sample time; `(i64::MAX, i64::MIN)` if there is none.
+    pub(crate) fn time_bounds(&self) -> (i64, i64) {
+        (self.times.min.load(Ordering::Acquire), self.times.max.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn chunks_count(&self) -> u64 {
+        self.chunks_count.load(Ordering::Relaxed)
+    }
+
+    /// The series in these slots that have a chunk in the range. Each call of `keep` is told the position
+    /// in `slots` and the series' ref; slots in order are fastest.
+    pub(crate) fn filter_by_range(
+        &self,
+        slots: &[u32],
+        range: TimeRange,
+        mut keep: impl FnMut(usize, u64),
+    ) {
+        let mut at = 0;
+        for run in slots.chunk_by(|a, b| group_of(*a) == group_of(*b)) {
+            if let Some(group) = run.first().and_then(|slot| self.groups.get(*slot)) {
+                let data = read(&group.data);
+                for (position, slot) in run.iter().enumerate() {
+                    let slot = slot_in_group(*slot);
+                    if let Some(series_ref) = data.series_ref(slot) {
+                        if data.has_chunk_in(slot, range) {
+                            keep(at + position, series_ref);
+                        }
+                    }
+                }
+            }
+            at += run.len();
+        }
+    }
+
+    /// Appends the samples of a series as of the ticket. A series that is gone has none.
+    pub(crate) fn read(
+        &self,
+        ticket: &ReaderTicket,
+        handle: SeriesHandle,
+        range: TimeRange,
+        out: &mut Columns,
+    ) -> Result<(), ChunkError> {
+        let Some(group) = self.groups.get(handle.slot) else { return Ok(()) };
+        let data = read(&group.data);
+        let slot = slot_in_group(handle.slot);
+        if data.hot(slot, handle.series_ref.0).is_none() {
+            return Ok(());
+        }
+        let hidden_count = data.tails.hidden_count(slot, ticket.snapshot);
+        data.read(slot, range, hidden_count, out)
+    }
+
+    /// Finds or creates a series.
+    fn series(&self, labels: &Labels) -> Result<SeriesHandle, StorageError> {
+        if labels.is_empty() {
+            return Err(StorageError::InvalidSeries("empty labelset".to_owned()));
+        }
+        if labels.count() > LABELS_COUNT_MAX {
+            let reason = format!("more than {LABELS_COUNT_MAX} labels");
+            return Err(StorageError::InvalidSeries(reason));
+        }
+        {
+            let index = read(&self.index);
+            if let Some(seq) = index.find(labels) {
+                return Ok(self.handle(index.slot(seq)));
+            }
+        }
+        let mut index = write(&self.index);
+        let full = |_| StorageError::Suspended("no room for more series".to_owned());
+        let ids = index.intern(labels).map_err(full)?;
+        // Somebody else may have come first.
+        if let Some(seq) = index.find_ids(&ids) {
+            return Ok(self.handle(index.slot(seq)));
+        }
+        let series_ref = self.next_ref.fetch_add(1, Ordering::Relaxed);
+        let slot = self.create(&mut index, &ids, series_ref, HotSlot::UNLOGGED).map_err(full)?;
+        Ok(SeriesHandle { series_ref: SeriesRef(series_ref), slot })
+    }
+
+    /// Adds a series that is not in the index.
+    fn create(
+        &self,
+        index: &mut SeriesIndex,
+        ids: &[u32],
+        series_ref: u64,
+        flags: u8,
+    ) -> Result<u32, dictionary::DictionaryFull> {
+        // Slots of dead series will be taken first once series can die.
+        let slot = u32::try_from(index.count()).map_err(|_| dictionary::DictionaryFull)?;
+        let group = self.groups.get_or_make(slot).ok_or(dictionary::DictionaryFull)?;
+        let seq = index.insert(ids, slot)?;
+        write(&group.data).create(series_ref, seq, flags);
+        self.metrics.series_created.inc();
+        Ok(slot)
+    }
+
+    fn handle(&self, slot: u32) -> SeriesHandle {
+        let group = self.groups.get(slot);
+        let series_ref = group.and_then(|group| read(&group.data).series_ref(slot_in_group(slot)));
+        SeriesHandle { series_ref: SeriesRef(series_ref.unwrap_or(0)), slot }
+    }
+
+    /// The bound below which samples are refused, seen from the first sample of a batch.
+    /// Compat: Prometheus `tsdb/head_append.go` (appendableMinValidTime); an empty head begins with the
+    /// batch's first sample.
+    fn min_valid_time(&self, first_t: i64) -> i64 {
+        let max_t = match self.times.max.load(Ordering::Acquire) {
+            NO_TIME => first_t,
+            max_t => max_t,
+        };
+        let window_begin = max_t.saturating_sub(self.chunk_range_ms / 2);
+        window_begin.max(self.times.min_valid.load(Ordering::Acquire))
+    }
+}
+
+impl Times {
+    fn include(&self, min_t: i64, max_t: i64) {
+        if min_t <= max_t {
+            self.max.fetch_max(max_t, Ordering::AcqRel);
+            self.min.fetch_min(min_t, Ordering::AcqRel);
+        }
+    }
+}
+
+fn group_of(slot: u32) -> u32 {
+    slot / GROUP_SLOTS as u32
+}
+
+fn slot_in_group(slot: u32) -> usize {
+    slot as usize % GROUP_SLOTS
+}

@@ -1,0 +1,281 @@
+//! A batch becomes durable, then visible. Records are made before the commit lock is taken; under it the
+//! log is written and the samples are applied.
+
+use std::sync::atomic::Ordering;
+
+use hashbrown::HashMap;
+use prom_model::Labels;
+use prom_storage::StorageError;
+use smallvec::SmallVec;
+
+use crate::{
+    WalCompression,
+    lock::{lock, read, write},
+    wal::{Compressor, EncodedRecord, RefSample, Wal, encode_samples, encode_series},
+};
+
+use super::{Head, group::Appended, group_of, slot_in_group};
+
+/// Samples and series in one record; a larger batch has more records.
+const RECORD_SAMPLES_COUNT_MAX: usize = 100_000;
+const RECORD_SERIES_COUNT_MAX: usize = 10_000;
+/// Samples of a batch buffer that is kept; larger ones are given back to the allocator.
+const KEPT_SAMPLES_COUNT_MAX: usize = 50_000;
+
+/// What the commit lock guards.
+#[derive(Debug, Default)]
+pub(super) struct CommitLog {
+    /// Absent while the log is replayed, and after the end.
+    pub(super) wal: Option<Wal>,
+    last_id: u64,
+}
+
+/// The samples of one appender, and buffers.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    samples: Vec<RefSample>,
+    /// Slots of series that may have no record yet; any order, more than once.
+    pub(super) unlogged: Vec<u32>,
+    /// One bit a slot: whether the batch has a sample of it.
+    seen: Vec<u64>,
+    /// The last sample of each slot, once a slot came twice and not in a row.
+    last_index: HashMap<u32, usize, foldhash::fast::RandomState>,
+    records: Vec<Record>,
+    spare_buffers: Vec<Vec<u8>>,
+    compressor: Compressor,
+}
+
+#[derive(Debug)]
+struct Record {
+    compression: WalCompression,
+    bytes: Vec<u8>,
+}
+
+impl Record {
+    fn as_encoded(&self) -> EncodedRecord<'_> {
+        EncodedRecord { compression: self.compression, payload: &self.bytes }
+    }
+}
+
+impl Batch {
+    /// The last sample of a slot in this batch.
+    #[inline]
+    pub(super) fn last_of(&mut self, slot: u32) -> Option<(i64, u64)> {
+        let word = self.seen.get(slot as usize / 64)?;
+        if word >> (slot % 64) & 1 == 0 {
+            return None;
+        }
+        let last = self.samples.last().filter(|last| last.slot == slot);
+        let found = last.copied().or_else(|| {
+            if self.last_index.is_empty() {
+                self.last_index.extend(self.samples.iter().enumerate().map(|(i, s)| (s.slot, i)));
+            }
+            self.last_index.get(&slot).map(|index| self.samples[*index])
+        })?;
+        Some((found.t, found.v))
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, sample: RefSample) {
+        let word = sample.slot as usize / 64;
+        if word >= self.seen.len() {
+            self.seen.resize((word + 1).next_multiple_of(64), 0);
+        }
+        self.seen[word] |= 1 << (sample.slot % 64);
+        if !self.last_index.is_empty() {
+            self.last_index.insert(sample.slot, self.samples.len());
+        }
+        self.samples.push(sample);
+    }
+
+    /// Forgets the samples; small buffers are kept.
+    pub(super) fn clear(&mut self) {
+        for sample in &self.samples {
+            self.seen[sample.slot as usize / 64] = 0;
+        }
+        if self.samples.capacity() > KEPT_SAMPLES_COUNT_MAX {
+            *self = Self { seen: std::mem::take(&mut self.seen), ..Self::default() };
+            return;
+        }
+        self.samples.clear();
+        self.unlogged.clear();
+        self.last_index.clear();
+        self.clear_records();
+    }
+
+    fn clear_records(&mut self) {
+        self.spare_buffers.extend(self.records.drain(..).map(|record| record.bytes));
+    }
+
+    fn push_record(&mut self, head: &Head, encode: impl FnOnce(&[RefSample], &mut Vec<u8>)) {
+        let mut bytes = self.spare_buffers.pop().unwrap_or_default();
+        bytes.clear();
+        encode(&self.samples, &mut bytes);
+        let (compression, saved) = self.compressor.compress(head.compression, &mut bytes);
+        head.wal_metrics.count_saved(compression, saved);
+        self.records.push(Record { compression, bytes });
+    }
+
+    /// Makes the records: series first.
+    fn encode(&mut self, head: &Head, series: &[(u64, Labels)]) {
+        self.clear_records();
+        for part in series.chunks(RECORD_SERIES_COUNT_MAX) {
+            let entries = part.iter().map(|(series_ref, labels)| (*series_ref, labels));
+            self.push_record(head, |_, out| encode_series(out, entries));
+        }
+        for begin in (0..self.samples.len()).step_by(RECORD_SAMPLES_COUNT_MAX) {
+            self.push_record(head, |samples, out| {
+                let part = samples[begin..].chunks(RECORD_SAMPLES_COUNT_MAX).next();
+                encode_samples(out, part.unwrap_or_default());
+            });
+        }
+    }
+}
+
+impl Head {
+    /// Logs the batch, applies it, publishes it.
+    pub(super) fn commit(&self, batch: &mut Batch) -> Result<(), StorageError> {
+        if batch.samples.is_empty() && batch.unlogged.is_empty() {
+            return Ok(());
+        }
+        batch.unlogged.sort_unstable();
+        batch.unlogged.dedup();
+        let mut log = loop {
+            batch.unlogged.retain(|slot| self.is_unlogged(*slot));
+            let series = self.labels_of(&batch.unlogged);
+            batch.encode(self, &series);
+            let log = lock(&self.commit);
+            // A series is logged once: readers of the log drop samples that stand between two records of
+            // it. If another commit was faster, make the records again.
+            if batch.unlogged.iter().all(|slot| self.is_unlogged(*slot)) {
+                break log;
+            }
+        };
+        let Some(wal) = &mut log.wal else {
+            return Err(StorageError::Suspended("the database is closed".to_owned()));
+        };
+        let records: SmallVec<[_; 4]> = batch.records.iter().map(Record::as_encoded).collect();
+        wal.append(&records)?;
+        for slot in &batch.unlogged {
+            if let Some(group) = self.groups.get(*slot) {
+                write(&group.data).set_logged(slot_in_group(*slot));
+            }
+        }
+        log.last_id += 1;
+        self.apply(log.last_id, &batch.samples);
+        self.readers.publish(log.last_id);
+        Ok(())
+    }
+
+    /// Puts logged samples into their series. One that another commit has overtaken is dropped, as it will
+    /// be when the log is replayed.
+    fn apply(&self, id: u64, samples: &[RefSample]) {
+        let snapshots = self.readers.snapshots_before(id);
+        let mut counts = Counts::default();
+        for run in samples.chunk_by(|a, b| group_of(a.slot) == group_of(b.slot)) {
+            let Some(group) = run.first().and_then(|sample| self.groups.get(sample.slot)) else {
+                continue;
+            };
+            let mut data = write(&group.data);
+            data.tails.begin(id, &snapshots);
+            for sample in run {
+                let slot = slot_in_group(sample.slot);
+                let appended = match data.hot(slot, sample.series_ref) {
+                    Some(_) => data.append(slot, (sample.t, sample.v), self.chunk_range_ms),
+                    None => Appended::Unknown,
+                };
+                if let Appended::Stored { .. } = appended {
+                    data.tails.count(slot);
+                }
+                counts.add(appended, sample.t);
+            }
+        }
+        self.add_counts(&counts);
+        self.metrics.samples_appended.inc_by(counts.stored);
+        self.metrics.out_of_order_samples.inc_by(counts.dropped);
+        self.metrics.series_not_found.inc_by(counts.unknown);
+    }
+
+    pub(super) fn add_counts(&self, counts: &Counts) {
+        self.times.include(counts.min_t, counts.max_t);
+        self.chunks_count.fetch_add(counts.new_chunks, Ordering::Relaxed);
+        self.stale_count.fetch_add(counts.staleness, Ordering::Relaxed);
+        self.metrics.chunks_created.inc_by(counts.new_chunks);
+    }
+
+    fn is_unlogged(&self, slot: u32) -> bool {
+        let group = self.groups.get(slot);
+        group.is_some_and(|group| read(&group.data).is_unlogged(slot_in_group(slot)))
+    }
+
+    /// Refs and labels of slots.
+    fn labels_of(&self, slots: &[u32]) -> Vec<(u64, Labels)> {
+        if slots.is_empty() {
+            return Vec::new();
+        }
+        let index = read(&self.index);
+        let pairs = index.dictionary().read();
+        let labels_of = |slot: &u32| {
+            let data = read(&self.groups.get(*slot)?.data);
+            let slot = slot_in_group(*slot);
+            let (series_ref, seq) = (data.series_ref(slot)?, data.seq(slot)?);
+            Some((series_ref, pairs.labels(index.pair_ids(seq))))
+        };
+        slots.iter().filter_map(labels_of).collect()
+    }
+}
+
+/// What applying samples changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts {
+    pub(super) stored: u64,
+    pub(super) dropped: u64,
+    pub(super) unknown: u64,
+    new_chunks: u64,
+    staleness: i64,
+    min_t: i64,
+    max_t: i64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            stored: 0,
+            dropped: 0,
+            unknown: 0,
+            new_chunks: 0,
+            staleness: 0,
+            min_t: i64::MAX,
+            max_t: i64::MIN,
+        }
+    }
+}
+
+impl Counts {
+    #[inline]
+    pub(super) fn add(&mut self, appended: Appended, t: i64) {
+        match appended {
+            Appended::Stored { is_new_chunk, staleness } => {
+                self.stored += 1;
+                self.new_chunks += u64::from(is_new_chunk);
+                self.staleness += i64::from(staleness);
+                self.min_t = self.min_t.min(t);
+                self.max_t = self.max_t.max(t);
+            }
+            Appended::Dropped => self.dropped += 1,
+            Appended::Unknown => self.unknown += 1,
+        }
+    }
+
+    pub(super) fn merge(self, other: Self) -> Self {
+        Self {
+            stored: self.stored + other.stored,
+            dropped: self.dropped + other.dropped,
+            unknown: self.unknown + other.unknown,
+            new_chunks: self.new_chunks + other.new_chunks,
+            staleness: self.staleness + other.staleness,
+            min_t: self.min_t.min(other.min_t),
+            max_t: self.max_t.max(other.max_t),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! 1 024 slots behind one lock, with all that their samples need: a batch takes the lock once for a run of
+//! samples, a reader for one series.
+
+use std::sync::{OnceLock, RwLock};
+
+use prom_model::is_stale;
+use prom_storage::{Columns, Rejection, TimeRange};
+
+use crate::chunk::{
+    CHUNK_HEADER_SIZE_BYTES, ChunkError, for_each_sample, is_new_chunk_due, range_end_ms,
+};
+
+use super::{
+    blocks::BlockPool,
+    closed::{ClosedChunks, ClosedId},
+    slot::{ColdSlot, HotSlot, NO_TIME},
+    visibility::CommitTails,
+};
+
+pub(super) const GROUP_SLOTS: usize = 1024;
+/// Closed chunks that are remembered on the way back to the first one in range; more are collected again.
+const PAGE_GROUPS: usize = 1024;
+const PAGES: usize = 1024;
+
+/// All groups; slots are found without a lock.
+#[derive(Debug)]
+pub(super) struct Groups {
+    pages: Box<[OnceLock<Box<[OnceLock<Box<Group>>]>>]>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) data: RwLock<GroupData>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct GroupData {
+    hot: Vec<HotSlot>,
+    cold: Vec<ColdSlot>,
+    blocks: BlockPool,
+    closed: ClosedChunks,
+    pub(super) tails: CommitTails,
+    /// Holds a chunk while it is put together.
+    scratch: Vec<u8>,
+}
+
+/// What became of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Appended {
+    /// `staleness` is what it adds to the number of stale series.
+    Stored { is_new_chunk: bool, staleness: i8 },
+    /// Not newer than what is there.
+    Dropped,
+    /// There is no such series, or the slot belongs to another one by now.
+    Unknown,
+}
+
+impl Groups {
+    pub(super) fn new() -> Self {
+        Self { pages: (0..PAGES).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// The group of a slot, if any slot of it was ever taken.
+    #[inline]
+    pub(super) fn get(&self, slot: u32) -> Option<&Group> {
+        let group = slot as usize / GROUP_SLOTS;
+        self.pages
+            .get(group / PAGE_GROUPS)?
+            .get()?
+            .get(group % PAGE_GROUPS)?
+            .get()
+            .map(|group| &**group)
+    }
+
+    /// The group of a slot, made if need be; `None` past the last slot there can be.
+    pub(super) fn get_or_make(&self, slot: u32) -> Option<&Group> {
+        let group = slot as usize / GROUP_SLOTS;
+        let page = self.pages.get(group / PAGE_GROUPS)?;
+        let page = page.get_or_init(|| (0..PAGE_GROUPS).map(|_| OnceLock::new()).collect());
+        Some(page[group % PAGE_GROUPS].get_or_init(Box::default))
+    }
+}
+
+impl GroupData {
+    /// Takes the next slot; they are taken in order.
+    pub(super) fn create(&mut self, series_ref: u64, seq: u32, flags: u8) {
+        if self.hot.is_empty() {
+            self.hot.reserve_exact(GROUP_SLOTS);
+            self.cold.reserve_exact(GROUP_SLOTS);
+        }
+        self.hot.push(HotSlot::new(series_ref, flags));
+        self.cold.push(ColdSlot { seq, closed_last: None });
+    }
+
+    /// The slot, if it belongs to the series.
+    #[inline]
+    pub(super) fn hot(&self, slot: usize, series_ref: u64) -> Option<&HotSlot> {
+        self.hot.get(slot).filter(|hot| hot.series_ref == series_ref)
+    }
+
+    pub(super) fn series_ref(&self, slot: usize) -> Option<u64> {
+        Some(self.hot.get(slot)?.series_ref)
+    }
+
+    pub(super) fn seq(&self, slot: usize) -> Option<u32> {
+        Some(self.cold.get(slot)?.seq)
+    }
+
+    pub(super) fn is_unlogged(&self, slot: usize) -> bool {
+        self.hot.get(slot).is_some_and(|hot| hot.has(HotSlot::UNLOGGED))
+    }
+
+    pub(super) fn set_logged(&mut self, slot: usize) {
+        if let Some(hot) = self.hot.get_mut(slot) {
+            hot.set(HotSlot::UNLOGGED, false);
+        }
+    }
+
+    /// Adds a sample if it is newer than the last one (I4).
+    #[inline]
+    pub(super) fn append(
+        &mut self,
+        slot: usize,
+        (t, v): (i64, u64),
+        chunk_range_ms: i64,
+    ) -> Appended {
+        let Some(hot) = self.hot.get_mut(slot) else { return Appended::Unknown };
+        if t <= hot.last_t {
+            return Appended::Dropped;
+        }
+        let mut is_new_chunk = hot.samples_count == 0;
+        if !is_new_chunk {
+            let mut chunk = hot.chunk_state();
+            is_new_chunk = is_new_chunk_due(&mut chunk, t);
+            hot.next_at = chunk.next_at;
+            if is_new_chunk {
+                let cold = &mut self.cold[slot];
+                self.scratch.clear();
+                put_chunk(hot, &self.blocks, &mut self.scratch);
+                let times = (hot.chunk_min_t, hot.last_t);
+                let closed = &mut self.closed;
+                cold.closed_last =
+                    Some(closed.push(cold.closed_last, times, hot.samples_count, &self.scratch));
+                self.blocks.free(hot.chain);
+                *hot = HotSlot {
+                    last_t: hot.last_t,
+                    last_v: hot.last_v,
+                    ..HotSlot::new(hot.series_ref, hot.flags)
+                };
+            }
+        }
+        let HotSlot { xor, chain, .. } = hot;
+        let sink = |word| self.blocks.push_word(chain, word);
+        if hot.samples_count == 0 {
+            xor.write_first(t, v, sink);
+            hot.chunk_min_t = t;
+            hot.next_at = range_end_ms(t, chunk_range_ms);
+        } else {
+            xor.write_next(hot.samples_count, (hot.last_t, hot.last_v), (t, v), sink);
+        }
+        hot.samples_count += 1;
+        (hot.last_t, hot.last_v) = (t, v);
+        let staleness = i8::from(is_stale(f64::from_bits(v))) - i8::from(hot.has(HotSlot::STALE));
+        hot.set(HotSlot::STALE, is_stale(f64::from_bits(v)));
+        Appended::Stored { is_new_chunk, staleness }
+    }
+
+    /// Whether any chunk of the series reaches into the range.
+    pub(super) fn has_chunk_in(&self, slot: usize, range: TimeRange) -> bool {
+        let Some(hot) = self.hot.get(slot) else { return false };
+        let is_within = |min_t, max_t| min_t <= range.maxt_ms && max_t >= range.mint_ms;
+        if hot.samples_count > 0 && is_within(hot.chunk_min_t, hot.last_t) {
+            return true;
+        }
+        self.closed_from(slot).any(|(_, chunk)| is_within(chunk.min_t, chunk.max_t))
+    }
+
+    /// Appends the samples of a series to `out`, without the `hidden_count` last ones.
+    pub(super) fn read(
+        &self,
+        slot: usize,
+        range: TimeRange,
+        mut hidden_count: usize,
+        out: &mut Columns,
+    ) -> Result<(), ChunkError> {
+        let Some(hot) = self.hot.get(slot).filter(|hot| hot.last_t != NO_TIME) else {
+            return Ok(());
+        };
+        // Newest first: what is hidden is at the end.
+        let mut wanted: smallvec::SmallVec<[(ClosedId, usize); 16]> = smallvec::SmallVec::new();
+        let open_count = usize::from(hot.samples_count).saturating_sub(hidden_count);
+        hidden_count = hidden_count.saturating_sub(usize::from(hot.samples_count));
+        for (id, chunk) in self.closed_from(slot) {
+            if chunk.max_t < range.mint_ms {
+                break;
+            }
+            let count = usize::from(chunk.samples_count).saturating_sub(hidden_count);
+            hidden_count = hidden_count.saturating_sub(usize::from(chunk.samples_count));
+            if chunk.min_t <= range.maxt_ms && count > 0 {
+                wanted.push((id, count));
+            }
+        }
+        for (id, count) in wanted.into_iter().rev() {
+            let chunk = self.closed.get(id);
+            debug_assert_eq!(chunk.encoding, crate::chunk::Encoding::Xor);
+            read_chunk(self.closed.data(chunk), count, range, out)?;
+        }
+        if open_count == 0 || hot.chunk_min_t > range.maxt_ms || hot.last_t < range.mint_ms {
+            return Ok(());
+        }
+        let mut open = Vec::with_capacity(hot.chunk_state().size_bytes);
+        put_chunk(hot, &self.blocks, &mut open);
+        read_chunk(&open, open_count, range, out)
+    }
+
+    /// Closed chunks of a slot, newest first.
+    fn closed_from(
+        &self,
+        slot: usize,
+    ) -> impl Iterator<Item = (ClosedId, &super::closed::ClosedChunk)> {
+        let last = self.cold.get(slot).and_then(|cold| cold.closed_last);
+        let ids = std::iter::successors(last, |id| self.closed.get(*id).previous);
+        ids.map(|id| (id, self.closed.get(id)))
+    }
+}
+
+/// What stands in the way of a sample, given the last one of its series.
+#[inline]
+pub(super) fn check(last: (i64, u64), (t, v): (i64, u64)) -> Result<bool, Rejection> {
+    if t > last.0 {
+        return Ok(true);
+    }
+    if t < last.0 {
+        return Err(Rejection::OutOfOrder);
+    }
+    // Bits, not values: NaN equals itself here, and -0 is not 0.
+    if v == last.1 { Ok(false) } else { Err(Rejection::DuplicateTimestamp) }
+}
+
+/// Puts the open chunk together as chunk files hold it.
+fn put_chunk(hot: &HotSlot, blocks: &BlockPool, out: &mut Vec<u8>) {
+    out.extend_from_slice(&hot.samples_count.to_be_bytes());
+    blocks.copy(&hot.chain, out);
+    let (size, tail) = hot.xor.tail_bytes();
+    out.extend_from_slice(&tail[..size]);
+    debug_assert_eq!(out.len(), CHUNK_HEADER_SIZE_BYTES + usize::from(hot.chain.size_bytes) + size);
+}
+
+fn read_chunk(
+    chunk: &[u8],
+    count: usize,
+    range: TimeRange,
+    out: &mut Columns,
+) -> Result<(), ChunkError> {
+    out.timestamps_ms.reserve(count);
+    out.values.reserve(count);
+    for_each_sample(chunk, count, |t, v| {
+        if t > range.maxt_ms {
+            return false;
+        }
+        if t >= range.mint_ms {
+            out.push(t, f64::from_bits(v));
+        }
+        true
+    })
+}

@@ -1,0 +1,175 @@
+//! The log's records put back into an empty head: series in order, samples of different groups at the same
+//! time. Reading and decoding is the log's matter.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::Ordering,
+};
+
+use hashbrown::HashMap;
+use rayon::prelude::*;
+
+use crate::{
+    lock::write,
+    wal::{Decoded, RefSample, RefSeries, SampleBatch},
+};
+
+use super::{Head, commit::Counts, dictionary::DictionaryFull, group_of, slot_in_group};
+
+const REF_PAGE_SIZE: usize = 1024;
+/// Stands for a ref or a slot that is not known.
+const NO_SLOT: u32 = u32::MAX;
+
+/// A replay under way.
+#[derive(Debug)]
+pub(crate) struct HeadReplay<'a> {
+    head: &'a Head,
+    refs: RefTable,
+    unknown_refs: BTreeSet<u64>,
+    counts: ReplayCounts,
+}
+
+/// What a replay found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReplayCounts {
+    pub(crate) samples_count: u64,
+    /// Refs that no series record tells about, and their samples.
+    pub(crate) unknown_refs_count: u64,
+    pub(crate) unknown_samples_count: u64,
+    /// Records that are not read yet, by type.
+    pub(crate) skipped_records: BTreeMap<&'static str, u64>,
+}
+
+impl<'a> HeadReplay<'a> {
+    pub(crate) fn new(head: &'a Head) -> Self {
+        Self {
+            head,
+            refs: RefTable::default(),
+            unknown_refs: BTreeSet::new(),
+            counts: ReplayCounts::default(),
+        }
+    }
+
+    /// Applies records, in order.
+    ///
+    /// # Errors
+    /// There are more series than the head can number.
+    pub(crate) fn apply(&mut self, records: Vec<Decoded>) -> Result<(), DictionaryFull> {
+        let mut batches = Vec::with_capacity(records.len());
+        for record in records {
+            match record {
+                Decoded::Samples(samples) => batches.push(samples),
+                Decoded::Skipped(kind) => {
+                    *self.counts.skipped_records.entry(kind).or_default() += 1
+                }
+                Decoded::Series(series) => {
+                    for one in series {
+                        self.add_series(&one, &mut batches)?;
+                    }
+                }
+            }
+        }
+        self.apply_samples(&mut batches);
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> ReplayCounts {
+        self.counts.unknown_refs_count = self.unknown_refs.len() as u64;
+        self.counts
+    }
+
+    fn add_series(
+        &mut self,
+        series: &RefSeries,
+        batches: &mut Vec<SampleBatch>,
+    ) -> Result<(), DictionaryFull> {
+        let head = self.head;
+        head.next_ref.fetch_max(series.series_ref.wrapping_add(1), Ordering::Relaxed);
+        let mut index = write(&head.index);
+        let ids = index.intern(&series.labels)?;
+        // A label set that went and came back has a second ref (trap 5).
+        let slot = match index.find_ids(&ids) {
+            Some(seq) => index.slot(seq),
+            None => head.create(&mut index, &ids, series.series_ref, 0)?,
+        };
+        drop(index);
+        let known = self.refs.get(series.series_ref);
+        if known != NO_SLOT && known != slot {
+            // A ref that changes its owner: nobody writes that, but what came before is the old one's.
+            self.apply_samples(batches);
+        }
+        self.refs.set(series.series_ref, slot);
+        Ok(())
+    }
+
+    fn apply_samples(&mut self, batches: &mut Vec<SampleBatch>) {
+        let refs = &self.refs;
+        batches.par_iter_mut().for_each(|batch| refs.resolve(batch));
+        let shards = rayon::current_num_threads() as u32;
+        let counts = (0..shards)
+            .into_par_iter()
+            .map(|shard| apply_shard(self.head, batches, shard, shards))
+            .reduce(Counts::default, Counts::merge);
+        self.head.add_counts(&counts);
+        self.counts.samples_count += counts.stored;
+        for batch in batches.drain(..) {
+            for sample in batch.iter().filter(|sample| sample.slot == NO_SLOT) {
+                self.counts.unknown_samples_count += 1;
+                self.unknown_refs.insert(sample.series_ref);
+                // Samples of a series whose record is lost must not come under a new one.
+                self.head.next_ref.fetch_max(sample.series_ref.wrapping_add(1), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn apply_shard(head: &Head, batches: &[SampleBatch], shard: u32, shards: u32) -> Counts {
+    let mut counts = Counts::default();
+    for batch in batches {
+        for run in batch.chunk_by(|a, b| group_of(a.slot) == group_of(b.slot)) {
+            let Some(first) = run.first().filter(|first| group_of(first.slot) % shards == shard)
+            else {
+                continue;
+            };
+            let Some(group) = head.groups.get(first.slot) else { continue };
+            let mut data = write(&group.data);
+            for RefSample { slot, t, v, .. } in run {
+                let appended = data.append(slot_in_group(*slot), (*t, *v), head.chunk_range_ms);
+                counts.add(appended, *t);
+            }
+        }
+    }
+    counts
+}
+
+/// Slots by ref. Refs are dense where they are used at all.
+#[derive(Debug, Default)]
+struct RefTable {
+    pages: HashMap<u64, Box<[u32; REF_PAGE_SIZE]>, foldhash::fast::RandomState>,
+}
+
+impl RefTable {
+    fn get(&self, series_ref: u64) -> u32 {
+        let (page, at) = place(series_ref);
+        self.pages.get(&page).map_or(NO_SLOT, |page| page[at])
+    }
+
+    fn set(&mut self, series_ref: u64, slot: u32) {
+        let (page, at) = place(series_ref);
+        self.pages.entry(page).or_insert_with(|| Box::new([NO_SLOT; REF_PAGE_SIZE]))[at] = slot;
+    }
+
+    /// Fills in the slots; neighbours mostly are in one page.
+    fn resolve(&self, batch: &mut SampleBatch) {
+        for run in batch.chunk_by_mut(|a, b| place(a.series_ref).0 == place(b.series_ref).0) {
+            let page = run.first().and_then(|first| self.pages.get(&place(first.series_ref).0));
+            for sample in run {
+                sample.slot = page.map_or(NO_SLOT, |page| page[place(sample.series_ref).1]);
+            }
+        }
+    }
+}
+
+fn place(series_ref: u64) -> (u64, usize) {
+    (series_ref / REF_PAGE_SIZE as u64, (series_ref % REF_PAGE_SIZE as u64) as usize)
+}

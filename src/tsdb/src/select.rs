@@ -1,0 +1,132 @@
+//! Reading: matchers to series, series to columns, as of the moment the querier was made. It plans over
+//! the head's postings; where samples are kept is the head's matter.
+
+mod plan;
+mod selection;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use prom_model::Matcher;
+use prom_storage::{LabelHints, Querier, SelectHints, Selection, StorageError, TimeRange};
+
+use crate::head::{Head, PairId, ReaderTicket};
+
+use self::{plan::matching_series, selection::HeadSelection};
+
+/// A snapshot of the head.
+#[derive(Debug)]
+pub(crate) struct HeadQuerier {
+    head: Arc<Head>,
+    ticket: Arc<ReaderTicket>,
+    range: TimeRange,
+}
+
+impl HeadQuerier {
+    pub(crate) fn new(head: &Arc<Head>, range: TimeRange) -> Self {
+        Self { head: Arc::clone(head), ticket: Arc::new(head.enter()), range }
+    }
+
+    /// Whether the head has anything in the querier's range.
+    fn is_empty(&self) -> bool {
+        let (min_t, max_t) = self.head.time_bounds();
+        min_t > self.range.maxt_ms || max_t < self.range.mint_ms
+    }
+
+    /// Texts of the label pairs that matching series have, sorted, without repetition.
+    fn texts(
+        &self,
+        matchers: &[Matcher],
+        hints: &LabelHints,
+        is_wanted: impl Fn(&str) -> bool,
+        text: for<'a> fn((&'a str, &'a str)) -> &'a str,
+    ) -> Vec<String> {
+        let series = matching_series(&self.head, matchers);
+        let index = self.head.index();
+        let pairs = index.dictionary().read();
+        let mut seen = vec![false; pairs.count()];
+        let mut found = BTreeSet::new();
+        for seq in series {
+            for id in index.pair_ids(seq) {
+                let is_new = !std::mem::replace(&mut seen[*id as usize], true);
+                if is_new && is_wanted(pairs.name_text(pairs.name_of(PairId(*id)))) {
+                    found.insert(text(pairs.texts(PairId(*id))));
+                }
+            }
+        }
+        limited(found.into_iter(), hints)
+    }
+}
+
+impl Querier for HeadQuerier {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+    ) -> Result<Box<dyn Selection>, StorageError> {
+        let range = TimeRange {
+            mint_ms: self.range.mint_ms.max(hints.range.mint_ms),
+            maxt_ms: self.range.maxt_ms.min(hints.range.maxt_ms),
+        };
+        let ticket = Arc::clone(&self.ticket);
+        let series = match self.is_empty() || range.mint_ms > range.maxt_ms {
+            true => Vec::new(),
+            false => matching_series(&self.head, matchers),
+        };
+        let mut selection = HeadSelection::new(&self.head, ticket, self.range, &series, range);
+        if hints.is_sorted {
+            selection.sort();
+        }
+        if hints.series_count_max > 0 {
+            selection.truncate(hints.series_count_max);
+        }
+        Ok(Box::new(selection))
+    }
+
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        hints: &LabelHints,
+    ) -> Result<Vec<String>, StorageError> {
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !matchers.is_empty() {
+            return Ok(self.texts(matchers, hints, |_| true, |(name, _)| name));
+        }
+        let index = self.head.index();
+        let pairs = index.dictionary().read();
+        let names: BTreeSet<&str> = pairs.names().map(|(_, name)| name).collect();
+        Ok(limited(names.into_iter(), hints))
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        hints: &LabelHints,
+    ) -> Result<Vec<String>, StorageError> {
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !matchers.is_empty() {
+            return Ok(self.texts(matchers, hints, |other| other == name, |(_, value)| value));
+        }
+        let index = self.head.index();
+        let pairs = index.dictionary().read();
+        let Some(name) = pairs.find_name(name) else { return Ok(Vec::new()) };
+        let mut values: Vec<&str> = pairs.pairs_of(name).map(|pair| pairs.value(pair)).collect();
+        values.sort_unstable();
+        Ok(limited(values.into_iter(), hints))
+    }
+}
+
+fn limited<'a>(texts: impl ExactSizeIterator<Item = &'a str>, hints: &LabelHints) -> Vec<String> {
+    let count = match hints.count_max {
+        0 => texts.len(),
+        count_max => count_max,
+    };
+    texts.take(count).map(str::to_owned).collect()
+}

@@ -1,0 +1,27 @@
+//! The write-ahead log: records in pages in segments. What the records mean to the head is `head`'s matter.
+//! Format: docs/format/wal.md.
+//!
+//! A commit is on the log as a whole or not at all: a write that fails is taken back before anything else
+//! is written, because readers give up at a damaged place (Prometheus even deletes what follows it).
+
+mod codec;
+mod compress;
+mod frame;
+mod reader;
+mod record;
+mod repair;
+mod replay;
+mod segment;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::{
+    compress::{Compressor, EncodedRecord},
+    record::{Decoded, RefSample, RefSeries, SampleBatch, encode_samples, encode_series},
+    repair::{Damage, remove_leftovers, repair},
+    replay::{FileReport, LogReader},
+    segment::{LogFiles, SegmentFile, list_log},
+    writer::{Wal, WalMetrics},
+};

@@ -1,0 +1,190 @@
+//! The whole log as a row of windows: bytes are read in order, records of one window are decoded on all
+//! cores. Memory is bounded by the window, whatever the size of the log.
+
+use std::{collections::BTreeSet, io, ops::Range, path::Path};
+
+use rayon::prelude::*;
+
+use crate::disk::Disk;
+
+use super::{
+    LogFiles, SegmentFile,
+    compress::{Compression, decompress},
+    reader::{Item, SegmentReader},
+    record::{Decoded, decode},
+};
+
+/// Stored bytes of one window; decoded they are about three times as many.
+const WINDOW_SIZE_BYTES: usize = 1 << 20;
+/// Records that one task decodes.
+const TASK_RECORDS_COUNT: usize = 16;
+/// Damaged places that are remembered for one file; more are counted only.
+const DAMAGES_COUNT_MAX: usize = 1_000;
+
+/// Reads the files of a log one after the other.
+#[derive(Debug)]
+pub(crate) struct LogReader<'a> {
+    disk: &'a dyn Disk,
+    files: Vec<SegmentFile>,
+    file_at: usize,
+    reader: Option<SegmentReader>,
+    reports: Vec<FileReport>,
+    read_size_bytes: u64,
+}
+
+/// What was found wrong with a file.
+#[derive(Clone, Debug)]
+pub(crate) struct FileReport {
+    pub(super) file: SegmentFile,
+    /// Place and reason.
+    pub(super) damages: Vec<(u64, String)>,
+    /// Records that are whole but do not decode, by their place.
+    pub(super) bad_records: BTreeSet<u64>,
+    /// End of the last whole record.
+    pub(super) good_end: u64,
+    /// No whole record comes behind the last damage.
+    pub(super) is_damaged_to_the_end: bool,
+    /// The disk failed; what the file holds is not known.
+    pub(super) is_unreadable: bool,
+    /// No segment comes behind it.
+    pub(super) is_last: bool,
+}
+
+/// Some records, as stored.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    bytes: Vec<u8>,
+    records: Vec<StoredRecord>,
+    /// The file that was read last, and how many bytes of the log have been read by now.
+    pub(crate) file_index: u64,
+    pub(crate) read_size_bytes: u64,
+}
+
+#[derive(Debug)]
+struct StoredRecord {
+    range: Range<usize>,
+    compression: Compression,
+    file_at: usize,
+    offset: u64,
+}
+
+impl<'a> LogReader<'a> {
+    pub(crate) fn new(disk: &'a dyn Disk, log: &LogFiles) -> Self {
+        Self {
+            disk,
+            files: log.files.clone(),
+            file_at: 0,
+            reader: None,
+            reports: Vec::with_capacity(log.files.len()),
+            read_size_bytes: 0,
+        }
+    }
+
+    /// Reads and decodes the next window, in order; `None` at the end.
+    ///
+    /// # Errors
+    /// A file cannot be opened.
+    pub(crate) fn next_decoded(&mut self) -> io::Result<Option<(Window, Vec<Decoded>)>> {
+        let Some(window) = self.next_window()? else { return Ok(None) };
+        let decoded: Vec<_> = window
+            .records
+            .par_iter()
+            .with_min_len(TASK_RECORDS_COUNT)
+            .map_init(Vec::new, |buffer, record| {
+                let stored = &window.bytes[record.range.clone()];
+                decode_stored(record.compression, stored, buffer)
+            })
+            .collect();
+        let mut good = Vec::with_capacity(decoded.len());
+        for (record, decoded) in window.records.iter().zip(decoded) {
+            match decoded {
+                Ok(decoded) => good.push(decoded),
+                Err(reason) => {
+                    let report = &mut self.reports[record.file_at];
+                    report.note(record.offset, reason);
+                    report.bad_records.insert(record.offset);
+                }
+            }
+        }
+        Ok(Some((window, good)))
+    }
+
+    /// What was wrong, file by file; complete once all windows have been read.
+    pub(crate) fn into_reports(self) -> Vec<FileReport> {
+        self.reports
+    }
+
+    fn next_window(&mut self) -> io::Result<Option<Window>> {
+        let mut window = Window::default();
+        while window.bytes.len() < WINDOW_SIZE_BYTES {
+            let Some(file) = self.files.get(self.file_at) else { break };
+            window.file_index = file.index;
+            let reader = match &mut self.reader {
+                Some(reader) => reader,
+                None => {
+                    self.reports.push(FileReport::new(file, self.file_at + 1 == self.files.len()));
+                    self.reader.insert(SegmentReader::new(self.disk.read(&file.path)?))
+                }
+            };
+            let report = &mut self.reports[self.file_at];
+            let (begin, before) = (window.bytes.len(), reader.offset());
+            let item = reader.next(&mut window.bytes);
+            self.read_size_bytes += reader.offset() - before;
+            match item {
+                Ok(Some(Item::Record { compression, offset, size_bytes })) => {
+                    let range = begin..begin + size_bytes;
+                    let file_at = self.file_at;
+                    window.records.push(StoredRecord { range, compression, file_at, offset });
+                }
+                Ok(Some(Item::Damage { offset, reason })) => report.note(offset, reason),
+                Ok(None) => {
+                    report.good_end = reader.good_end();
+                    report.is_damaged_to_the_end = reader.is_damaged_to_the_end();
+                    (self.reader, self.file_at) = (None, self.file_at + 1);
+                }
+                Err(err) => {
+                    window.bytes.truncate(begin);
+                    report.note(reader.offset(), format!("reading failed: {err}"));
+                    report.is_unreadable = true;
+                    (self.reader, self.file_at) = (None, self.file_at + 1);
+                }
+            }
+        }
+        window.read_size_bytes = self.read_size_bytes;
+        let is_end = window.records.is_empty() && self.file_at == self.files.len();
+        Ok(if is_end { None } else { Some(window) })
+    }
+}
+
+impl FileReport {
+    pub(crate) fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    fn new(file: &SegmentFile, is_last: bool) -> Self {
+        Self {
+            file: file.clone(),
+            damages: Vec::new(),
+            bad_records: BTreeSet::new(),
+            good_end: 0,
+            is_damaged_to_the_end: false,
+            is_unreadable: false,
+            is_last: is_last && !file.is_checkpoint,
+        }
+    }
+
+    fn note(&mut self, offset: u64, reason: String) {
+        if self.damages.len() < DAMAGES_COUNT_MAX {
+            self.damages.push((offset, reason));
+        }
+    }
+}
+
+pub(super) fn decode_stored(
+    compression: Compression,
+    stored: &[u8],
+    buffer: &mut Vec<u8>,
+) -> Result<Decoded, String> {
+    decompress(compression, stored, buffer).map_err(|err| err.to_string())?;
+    decode(buffer).map_err(|err| err.to_string())
+}
