@@ -156,10 +156,10 @@ impl Head {
                 let data = read(&group.data);
                 for (position, slot) in run.iter().enumerate() {
                     let slot = slot_in_group(*slot);
-                    if let Some(series_ref) = data.series_ref(slot) {
-                        if data.has_chunk_in(slot, range) {
-                            keep(at + position, series_ref);
-                        }
+                    if let Some(series_ref) = data.series_ref(slot)
+                        && data.has_chunk_in(slot, range)
+                    {
+                        keep(at + position, series_ref);
                     }
                 }
             }

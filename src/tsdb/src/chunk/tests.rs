@@ -276,6 +276,8 @@ proptest! {
         let mut chunk = encode(&samples);
         let bit = at.index(chunk.len() * 8);
         chunk[bit / 8] ^= 1 << (bit % 8);
-        let _ = decode(&chunk);
+        if let Ok(found) = decode(&chunk) {
+            prop_assert!(found.len() <= usize::from(u16::MAX));
+        }
     }
 }

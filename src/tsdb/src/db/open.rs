@@ -67,16 +67,13 @@ pub(super) fn open_log(
     // A torn tail may have been cut off since the log was listed.
     let last = list_log(&*disk, &wal_dir).map_err(io("list WAL"))?.last_segment();
     let mut wal = Wal::new(disk, &wal_dir, options, last, head.wal_metrics().clone());
-    match wal.ensure_segment() {
-        Err(StorageError::Io { path, action, source }) => {
-            let err = OpenError::io(&path, action, source);
-            // A full disk may have room again before the first sample comes; commits say so if not.
-            if !err.is_disk_full() {
-                return Err(err);
-            }
-            tracing::error!(err = %err, "No space for a WAL segment; samples are refused until there is");
+    if let Err(StorageError::Io { path, action, source }) = wal.ensure_segment() {
+        let err = OpenError::io(&path, action, source);
+        // A full disk may have room again before the first sample comes; commits say so if not.
+        if !err.is_disk_full() {
+            return Err(err);
         }
-        Err(_) | Ok(()) => {}
+        tracing::error!(err = %err, "No space for a WAL segment; samples are refused until there is");
     }
     head.set_wal(wal);
     Ok(())

@@ -116,7 +116,7 @@ mod tests {
                 for (number, chain) in
                     chains.iter_mut().enumerate().filter(|(n, _)| n % 3 != 1 || word < 9)
                 {
-                    pool.push_word(chain, word << 16 | number as u32 + round);
+                    pool.push_word(chain, (word << 16) + number as u32 + round);
                 }
             }
             for (number, chain) in chains.into_iter().enumerate() {
@@ -125,7 +125,10 @@ mod tests {
                 let count = if number % 3 == 1 { 9 } else { 200 };
                 assert_eq!(bytes.len(), count * 4);
                 for (word, bytes) in bytes.chunks(4).enumerate() {
-                    assert_eq!(bytes, ((word as u32) << 16 | number as u32 + round).to_be_bytes());
+                    assert_eq!(
+                        bytes,
+                        (((word as u32) << 16) + number as u32 + round).to_be_bytes()
+                    );
                 }
                 pool.free(chain);
             }

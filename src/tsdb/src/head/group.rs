@@ -18,14 +18,16 @@ use super::{
 };
 
 pub(super) const GROUP_SLOTS: usize = 1024;
-/// Closed chunks that are remembered on the way back to the first one in range; more are collected again.
+/// Groups that one page numbers, and pages: 2^30 slots in all.
 const PAGE_GROUPS: usize = 1024;
 const PAGES: usize = 1024;
+
+type GroupPage = Box<[OnceLock<Box<Group>>]>;
 
 /// All groups; slots are found without a lock.
 #[derive(Debug)]
 pub(super) struct Groups {
-    pages: Box<[OnceLock<Box<[OnceLock<Box<Group>>]>>]>,
+    pages: Box<[OnceLock<GroupPage>]>,
 }
 
 #[derive(Debug, Default)]

@@ -174,11 +174,11 @@ impl TailCounts {
     }
 
     fn merge(&mut self, other: Self) {
-        if let (Self::Once(ours), Self::Once(theirs)) = (&mut *self, &other) {
-            if ours.iter().zip(theirs.iter()).all(|(ours, theirs)| ours & theirs == 0) {
-                ours.iter_mut().zip(theirs.iter()).for_each(|(ours, theirs)| *ours |= theirs);
-                return;
-            }
+        if let (Self::Once(ours), Self::Once(theirs)) = (&mut *self, &other)
+            && ours.iter().zip(theirs.iter()).all(|(ours, theirs)| ours & theirs == 0)
+        {
+            ours.iter_mut().zip(theirs.iter()).for_each(|(ours, theirs)| *ours |= theirs);
+            return;
         }
         let counts = self.as_many();
         for (slot, count) in counts.iter_mut().enumerate() {

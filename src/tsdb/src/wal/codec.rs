@@ -39,11 +39,11 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub(super) fn uvarint(&mut self) -> Result<u64, DecodeError> {
-        if let Some((&byte, rest)) = self.0.split_first() {
-            if byte < 0x80 {
-                self.0 = rest;
-                return Ok(u64::from(byte));
-            }
+        if let Some((&byte, rest)) = self.0.split_first()
+            && byte < 0x80
+        {
+            self.0 = rest;
+            return Ok(u64::from(byte));
         }
         self.uvarint_long()
     }

