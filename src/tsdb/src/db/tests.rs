@@ -4,7 +4,12 @@ mod crash;
 mod golden;
 mod model;
 
-use std::{collections::BTreeMap, ops::ControlFlow, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use prom_model::{Labels, Matcher};
 use prom_storage::{
@@ -39,11 +44,15 @@ fn open(disk: &FaultyDisk) -> Arc<Db> {
 }
 
 fn labels(number: usize) -> Labels {
-    Labels::from_pairs([
-        ("__name__", "metric"),
-        ("instance", ["a:1", "b:2", "c:3"][number % 3]),
-        ("n", number.to_string().as_str()),
-    ])
+    static ALL: OnceLock<Vec<Labels>> = OnceLock::new();
+    let make = |number: usize| {
+        Labels::from_pairs([
+            ("__name__", "metric"),
+            ("instance", ["a:1", "b:2", "c:3"][number % 3]),
+            ("n", number.to_string().as_str()),
+        ])
+    };
+    ALL.get_or_init(|| (0..1000).map(make).collect())[number].clone()
 }
 
 /// Appends samples of numbered series; all must be accepted.
