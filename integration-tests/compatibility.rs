@@ -110,3 +110,56 @@ fn sorted(answer: &Value) -> Value {
 fn percent(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
+
+/// `{__name__="a", b="c"} 1.5 1750016837413` to labels, time and value.
+fn dump_line(line: &str) -> Option<(String, i64, f64)> {
+    let (rest, time) = line.rsplit_once(' ')?;
+    let (labels, value) = rest.rsplit_once("} ")?;
+    let value: f64 = value.parse().ok()?;
+    Some((format!("{labels}}}"), time.parse().ok()?, value))
+}
+
+#[test]
+fn the_log_of_a_killed_original_is_read_to_the_last_float() {
+    let Some(conformance) = need(Need::Conformance) else { return };
+    let golden = conformance.join("golden_block");
+    // NaN is left out: as text, a staleness marker and a number that is none are the same
+    let dump = std::fs::read_to_string(golden.join("dump.txt")).unwrap();
+    let mut expected: Vec<_> =
+        dump.lines().filter_map(dump_line).filter(|(_, _, value)| !value.is_nan()).collect();
+    expected.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+
+    let folder = tempfile::tempdir().unwrap();
+    let wal = folder.path().join("wal");
+    std::fs::create_dir(&wal).unwrap();
+    std::fs::copy(golden.join("wal/00000000"), wal.join("00000000")).unwrap();
+    let server = ServerBuilder::new("").data(folder.path()).start();
+    let form = format!("time=1750018330&query={}", percent("{__name__=~\".+\"}[1h]"));
+    let answer = server.post("/api/v1/query", &form).json();
+    let mut found = Vec::new();
+    for series in answer["data"]["result"].as_array().unwrap() {
+        let labels: std::collections::BTreeMap<String, String> =
+            serde_json::from_value(series["metric"].clone()).unwrap();
+        let labels: Vec<String> =
+            labels.iter().map(|(name, value)| format!("{}={value:?}", name_text(name))).collect();
+        let labels = format!("{{{}}}", labels.join(", "));
+        for pair in series["values"].as_array().into_iter().flatten() {
+            let time = (pair[0].as_f64().unwrap() * 1000.0).round() as i64;
+            let value: f64 = pair[1].as_str().unwrap().parse().unwrap();
+            if !value.is_nan() {
+                found.push((labels.clone(), time, value));
+            }
+        }
+    }
+    found.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found, expected);
+    }
+}
+
+/// A label name as the dump writes it: quoted where it is not plain.
+fn name_text(name: &str) -> String {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_plain { name.to_owned() } else { format!("{name:?}") }
+}

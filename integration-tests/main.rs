@@ -1,6 +1,13 @@
 //! Tests from outside: they run the real binaries, on port 0, in fresh folders.
 //! What a test needs beyond them (systemd, peers, browsers) it names when it is skipped.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests end by panics, and say what they skip"
+)]
+
 mod harness;
 
 mod browser;

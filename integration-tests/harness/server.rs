@@ -19,7 +19,6 @@ pub(crate) struct ServerBuilder {
     config: PathBuf,
     data: PathBuf,
     args: Vec<String>,
-    envs: Vec<(String, String)>,
 }
 
 impl ServerBuilder {
@@ -29,7 +28,7 @@ impl ServerBuilder {
         let path = folder.path().join("prometheus.yml");
         fs::write(&path, config).unwrap();
         let data = folder.path().join("data");
-        Self { folder, config: path, data, args: Vec::new(), envs: Vec::new() }
+        Self { folder, config: path, data, args: Vec::new() }
     }
 
     pub(crate) fn arg(mut self, arg: &str) -> Self {
@@ -37,20 +36,9 @@ impl ServerBuilder {
         self
     }
 
-    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
-        self.envs.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
     /// Stores in `data` rather than in the server's own folder.
     pub(crate) fn data(mut self, data: &Path) -> Self {
         data.clone_into(&mut self.data);
-        self
-    }
-
-    /// Reads `config` rather than the file made by `new`.
-    pub(crate) fn config_file(mut self, config: &Path) -> Self {
-        config.clone_into(&mut self.config);
         self
     }
 
@@ -211,7 +199,6 @@ fn command(builder: &ServerBuilder) -> Command {
         .arg(format!("--storage.tsdb.path={}", builder.data.display()))
         .args(["--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle"])
         .args(&builder.args)
-        .envs(builder.envs.iter().map(|(name, value)| (name, value)))
         .env_remove("NOTIFY_SOCKET")
         .stdin(Stdio::null())
         .stdout(Stdio::null());
