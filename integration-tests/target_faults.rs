@@ -115,7 +115,7 @@ fn series_of_a_failed_scrape_go_stale() {
         if index > 3 {
             return Err(std::io::ErrorKind::BrokenPipe.into());
         }
-        write!(stream, "{}flaky 1\n", head("Content-Length: 8\r\n"))
+        writeln!(stream, "{}flaky 1", head("Content-Length: 8\r\n"))
     });
     let (server, _good, _error) = scrape(&bad, "");
     assert_eq!(server.value("count(flaky)"), None);
