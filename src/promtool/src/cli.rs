@@ -1,4 +1,4 @@
-//! The command line: clap reads it, a thin layer gives it kingpin's syntax and error texts.
+//! The command line: which commands there are, and what each is given.
 
 use std::{
     ffi::OsString,
@@ -6,11 +6,8 @@ use std::{
     time::Duration,
 };
 
-use clap::{
-    Arg, ArgAction, ArgMatches, Command as Parser,
-    error::{ContextKind, ErrorKind},
-    value_parser,
-};
+use clap::{Arg, ArgAction, ArgMatches, Command as Parser, value_parser};
+use prom_cli::{Refusal, explain, switch};
 use prom_model::parse_go_duration;
 
 /// What to do.
@@ -18,6 +15,21 @@ use prom_model::parse_go_duration;
 pub(crate) enum Command {
     Version,
     CheckConfig(CheckConfig),
+    Service(Service),
+}
+
+/// `service reload` and `service status`: questions to a running server's control socket.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Service {
+    pub(crate) question: Question,
+    pub(crate) socket: PathBuf,
+}
+
+/// What a running service is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    Reload,
+    Status,
 }
 
 /// `check config`.
@@ -29,15 +41,6 @@ pub(crate) struct CheckConfig {
     pub(crate) lint: String,
     pub(crate) lint_fatal: bool,
     pub(crate) lookback_delta: Duration,
-}
-
-/// Why there is nothing to do.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// Help was asked for: the text for standard output.
-    Help(String),
-    /// Not a command line: the reason, in kingpin's words.
-    Usage(String),
 }
 
 /// Reads a command line, the program's name first.
@@ -54,20 +57,10 @@ pub(crate) fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Command
     let Some((family, matches)) = matches.subcommand() else { return Err(help(&mut parser)) };
     match matches.subcommand() {
         Some(("config", matches)) => check_config(matches).map(Command::CheckConfig),
+        Some(("reload", matches)) => Ok(Command::Service(service(Question::Reload, matches))),
+        Some(("status", matches)) => Ok(Command::Service(service(Question::Status, matches))),
         _ => Err(Refusal::Usage(format!("must select a subcommand of '{family}'"))),
     }
-}
-
-/// What `--version` prints.
-pub(crate) fn version() -> String {
-    let unknown = "unknown";
-    format!(
-        "promtool, version {} (branch: {unknown}, revision: {unknown})\n  \
-         platform:         {}/{}",
-        env!("CARGO_PKG_VERSION"),
-        std::env::consts::OS,
-        std::env::consts::ARCH,
-    )
 }
 
 fn parser() -> Parser {
@@ -95,6 +88,19 @@ fn parser() -> Parser {
                 .value_parser(value_parser!(PathBuf))
                 .help("The config files to check."),
         );
+    let socket = Arg::new("socket")
+        .long("socket")
+        .value_name("PATH")
+        .default_value("/run/prometheus/control.sock")
+        .value_parser(value_parser!(PathBuf))
+        .help("The control socket of the running server.");
+    let reload = Parser::new("reload")
+        .about("Reload the configuration and wait: fails, with the reason, when it is refused.")
+        .arg(socket.clone());
+    let status = Parser::new("status").about("State and status line.").arg(socket);
+    let service = Parser::new("service")
+        .about("Ask the server that runs on this machine.")
+        .subcommands([reload, status]);
     let check = Parser::new("check").about("Check the resources for validity.").subcommand(config);
     Parser::new("promtool")
         .about("Tooling for the Prometheus monitoring system.")
@@ -107,17 +113,12 @@ fn parser() -> Parser {
                 .global(true)
                 .help("Show application version."),
         )
-        .subcommand(check)
+        .subcommands([check, service])
 }
 
-/// A flag and its twin `--no-...`; the last one given counts.
-fn switch(name: &'static str, help: &'static str) -> [Arg; 2] {
-    let negated = format!("no-{name}");
-    let flag = Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
-    let twin =
-        Arg::new(negated.clone()).long(negated.clone()).action(ArgAction::SetTrue).hide(true);
-    let both = [name.to_owned(), negated];
-    [flag.overrides_with_all(both.clone()), twin.overrides_with_all(both)]
+fn service(question: Question, matches: &ArgMatches) -> Service {
+    let socket = matches.get_one::<PathBuf>("socket").cloned().unwrap_or_default();
+    Service { question, socket }
 }
 
 fn check_config(matches: &ArgMatches) -> Result<CheckConfig, Refusal> {
@@ -151,31 +152,6 @@ fn must_be_file(path: &Path) -> Result<(), Refusal> {
         _ => Ok(()),
     }
     .map_err(Refusal::Usage)
-}
-
-/// clap's error in kingpin's words.
-fn explain(err: &clap::Error) -> Refusal {
-    let context = |kind| err.get(kind).map(ToString::to_string).unwrap_or_default();
-    let argument = context(ContextKind::InvalidArg);
-    let argument = argument.split([' ', '=']).next().unwrap_or_default();
-    Refusal::Usage(match err.kind() {
-        ErrorKind::DisplayHelp => return Refusal::Help(err.render().to_string()),
-        ErrorKind::InvalidSubcommand => {
-            format!("expected command but got {:?}", context(ContextKind::InvalidSubcommand))
-        }
-        ErrorKind::UnknownArgument if argument.starts_with("--") => {
-            format!("unknown long flag '{argument}'")
-        }
-        ErrorKind::UnknownArgument if argument.starts_with('-') => {
-            format!("unknown short flag '{argument}'")
-        }
-        ErrorKind::UnknownArgument => format!("expected command but got {argument:?}"),
-        ErrorKind::InvalidValue => format!("expected argument for flag '{argument}'"),
-        _ => {
-            let text = err.render().to_string();
-            text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
-        }
-    })
 }
 
 #[cfg(test)]
@@ -223,6 +199,12 @@ mod tests {
             })
         };
         check("--version", Ok(&Command::Version));
+        let service = |question, socket: &str| {
+            Command::Service(Service { question, socket: PathBuf::from(socket) })
+        };
+        let reload = service(Question::Reload, "/run/prometheus/control.sock");
+        check("service reload", Ok(&reload));
+        check("service status --socket=/s", Ok(&service(Question::Status, "/s")));
         check("check config /dev/null", Ok(&options(false, "duplicate-rules", false, 5)));
         check(
             "check config --syntax-only --lint=all --lint-fatal --query.lookback-delta 1h /dev/null",

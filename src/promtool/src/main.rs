@@ -4,10 +4,12 @@
 mod check_config;
 mod cli;
 mod output;
+mod service;
 
 use std::process::ExitCode;
 
-use cli::{Command, Refusal};
+use cli::Command;
+use prom_cli::{Refusal, version_text};
 use prom_lifecycle::{CommandEnd, run_command};
 
 fn main() -> ExitCode {
@@ -30,9 +32,10 @@ fn understand() -> Result<Command, CommandEnd> {
 fn perform(command: Command) -> CommandEnd {
     match command {
         Command::Version => {
-            output::out(&cli::version());
+            output::out(version_text("promtool").trim_end());
             CommandEnd::Finished
         }
         Command::CheckConfig(options) => check_config::run(&options),
+        Command::Service(options) => service::run(&options),
     }
 }

@@ -1,40 +1,7 @@
-//! Who built this program: fixed at compile time, the revision from the environment of the build.
+//! `prometheus_build_info`, by which dashboards and alerts tell what runs.
 
+use prom_cli::{build_info, go_arch};
 use prom_telemetry::{MetricFamily, MetricKind, Registry};
-use prom_web::BuildInfo;
-
-/// The version of Prometheus whose surface this is, with our own behind it as build metadata: clients
-/// decide by the former what they may ask.
-const VERSION: &str = concat!("3.14.0+rs.", env!("CARGO_PKG_VERSION"));
-
-/// What `--version`, `/api/v1/status/buildinfo` and `prometheus_build_info` tell.
-pub(crate) fn build_info() -> BuildInfo {
-    BuildInfo {
-        version: VERSION.to_owned(),
-        revision: option_env!("PROMETHEUS_REVISION").unwrap_or("unknown").to_owned(),
-        branch: option_env!("PROMETHEUS_BRANCH").unwrap_or("unknown").to_owned(),
-        build_user: option_env!("PROMETHEUS_BUILD_USER").unwrap_or("unknown").to_owned(),
-        build_date: option_env!("PROMETHEUS_BUILD_DATE").unwrap_or("unknown").to_owned(),
-        go_version: concat!("rust", env!("CARGO_PKG_RUST_VERSION")).to_owned(),
-    }
-}
-
-/// The text of `--version`. Compat: prometheus/common `version.Print`.
-pub(crate) fn version_text() -> String {
-    let build = build_info();
-    format!(
-        "prometheus, version {} (branch: {}, revision: {})\n  build user:       {}\n  \
-         build date:       {}\n  go version:       {}\n  platform:         {}/{}\n",
-        build.version,
-        build.branch,
-        build.revision,
-        build.build_user,
-        build.build_date,
-        build.go_version,
-        std::env::consts::OS,
-        go_arch(),
-    )
-}
 
 /// Registers `prometheus_build_info`.
 pub(crate) fn register(registry: &Registry) {
@@ -57,13 +24,4 @@ pub(crate) fn register(registry: &Registry) {
         family.push(&labels, 1.0);
         families.push(family);
     });
-}
-
-/// Go's name of the processor's architecture.
-fn go_arch() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }

@@ -6,7 +6,8 @@ mod table;
 
 use std::{collections::BTreeMap, ffi::OsString};
 
-use clap::{Arg, ArgAction, ArgMatches, Command, error::ContextKind, error::ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use prom_cli::{Refusal, explain, negated, switch};
 use prom_model::{format_duration, parse_duration};
 
 pub(crate) use options::Options;
@@ -39,7 +40,10 @@ impl Flags {
     /// # Errors
     /// See [`FlagError`]; texts follow kingpin's.
     pub(crate) fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Self, FlagError> {
-        let matches = command().try_get_matches_from(args).map_err(|err| explain(&err))?;
+        let matches = command().try_get_matches_from(args).map_err(|err| match explain(&err) {
+            Refusal::Help(text) => FlagError::Help(text),
+            Refusal::Usage(reason) => FlagError::Usage(reason),
+        })?;
         if matches.get_flag("version") {
             return Err(FlagError::Version);
         }
@@ -103,24 +107,16 @@ fn command() -> Command {
         .disable_version_flag(true)
         .arg(Arg::new("version").long("version").action(ArgAction::SetTrue).help("Show version"));
     for flag in FLAGS {
-        let arg = Arg::new(flag.name).long(flag.name).hide(flag.is_hidden).help(help(flag));
         if flag.kind == Kind::Bool {
-            let twins = [flag.name.to_owned(), negated(flag)];
-            let no = Arg::new(negated(flag)).long(negated(flag)).hide(true);
-            command = command
-                .arg(arg.action(ArgAction::SetTrue).overrides_with_all(twins.clone()))
-                .arg(no.action(ArgAction::SetTrue).overrides_with_all(twins));
+            let [arg, twin] = switch(flag.name, help(flag));
+            command = command.arg(arg.hide(flag.is_hidden)).arg(twin);
         } else {
+            let arg = Arg::new(flag.name).long(flag.name).hide(flag.is_hidden).help(help(flag));
             let arg = arg.value_name("VALUE").allow_hyphen_values(true);
             command = command.arg(arg.action(ArgAction::Append));
         }
     }
     command
-}
-
-/// `no-name`, the twin of a boolean flag.
-fn negated(flag: &Flag) -> String {
-    format!("no-{}", flag.name)
 }
 
 fn help(flag: &Flag) -> String {
@@ -143,7 +139,7 @@ fn given_values(flag: &Flag, matches: &ArgMatches) -> Vec<String> {
     }
     if matches.get_flag(flag.name) {
         vec!["true".to_owned()]
-    } else if matches.get_flag(&negated(flag)) {
+    } else if matches.get_flag(&negated(flag.name)) {
         vec!["false".to_owned()]
     } else {
         Vec::new()
@@ -168,33 +164,6 @@ fn normalize(kind: Kind, text: &str) -> Result<String, String> {
         Kind::OneOf(words) if words.contains(&text) => Ok(text.to_owned()),
         Kind::OneOf(words) => {
             Err(format!("enum value must be one of {}, got '{text}'", words.join(",")))
-        }
-    }
-}
-
-/// clap's error in kingpin's words.
-fn explain(err: &clap::Error) -> FlagError {
-    let argument = || {
-        err.get(ContextKind::InvalidArg).map_or_else(String::new, |value| {
-            value.to_string().split([' ', '=']).next().unwrap_or_default().to_owned()
-        })
-    };
-    match err.kind() {
-        ErrorKind::DisplayHelp => FlagError::Help(err.render().to_string()),
-        ErrorKind::UnknownArgument if argument().starts_with("--") => {
-            FlagError::Usage(format!("unknown long flag '{}'", argument()))
-        }
-        ErrorKind::UnknownArgument if argument().starts_with('-') => {
-            FlagError::Usage(format!("unknown short flag '{}'", argument()))
-        }
-        ErrorKind::UnknownArgument => FlagError::Usage(format!("unexpected {}", argument())),
-        ErrorKind::InvalidValue => {
-            FlagError::Usage(format!("expected argument for flag '{}'", argument()))
-        }
-        _ => {
-            let text = err.render().to_string();
-            let line = text.lines().next().unwrap_or_default();
-            FlagError::Usage(line.trim_start_matches("error: ").to_owned())
         }
     }
 }

@@ -8,6 +8,7 @@ mod prometheus;
 use std::{io::Write, process::ExitCode};
 
 use flags::{FlagError, Flags, Options};
+use prom_cli::{build_info, version_text};
 use prom_lifecycle::{Event, Failure};
 use prom_telemetry::{Registry, log, register_process_metrics};
 use prometheus::Prometheus;
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     let (flags, options) = match parsed {
         Ok(parsed) => parsed,
         Err(FlagError::Help(text)) => return print(&text),
-        Err(FlagError::Version) => return print(&build_info::version_text()),
+        Err(FlagError::Version) => return print(&version_text("prometheus")),
         Err(FlagError::Usage(reason)) => {
             return refuse(
                 Event::FlagsInvalid,
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
 
 /// What a start says before anything is opened.
 fn tell_operator(flags: &Flags, options: &Options) {
-    let build = build_info::build_info();
+    let build = build_info();
     tracing::info!(
         mode = "server",
         version = format!(

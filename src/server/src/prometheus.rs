@@ -13,6 +13,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use prom_cli::build_info;
 use prom_config::{Config, ConfigErrors, WatchOptions, Watcher, load_file};
 use prom_lifecycle::{
     Event, Failure, Handle, Places, Preparation, ReloadCause, ReloadStep, Service, Sockets, Step,
@@ -26,7 +27,6 @@ use prom_tsdb::{Db, OpenError, ReplayProgress, WalCompression};
 use prom_web::{WalReplay, WebOptions, WebParts};
 
 use crate::{
-    build_info::build_info,
     flags::{Flags, Options},
     listeners::listen,
 };
