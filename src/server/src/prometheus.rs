@@ -22,7 +22,7 @@ use prom_lifecycle::{
 use prom_model::GoRegex;
 use prom_promql::{Engine, EngineOptions, ParseOptions};
 use prom_scrape::{ScrapeManager, ScrapeOptions};
-use prom_telemetry::{Gauge, Registry, clock};
+use prom_telemetry::Registry;
 use prom_tsdb::{Db, OpenError, ReplayProgress, WalCompression};
 use prom_web::{WalReplay, WebOptions, WebParts};
 
@@ -43,7 +43,6 @@ pub(crate) struct Prometheus {
     flags: Flags,
     options: Options,
     registry: Registry,
-    reload_metrics: ReloadMetrics,
     replay: Arc<Replay>,
     /// Made before the file is read, so that no edit falls between the two.
     watcher: Mutex<Option<Watcher>>,
@@ -63,11 +62,6 @@ pub(crate) struct Prepared {
     summary: String,
 }
 
-struct ReloadMetrics {
-    is_last_successful: Gauge,
-    last_success_time: Gauge,
-}
-
 /// How far the log has been replayed, for `/api/v1/status/walreplay`.
 #[derive(Debug, Default)]
 struct Replay {
@@ -78,21 +72,10 @@ struct Replay {
 
 impl Prometheus {
     pub(crate) fn new(flags: Flags, options: Options, registry: &Registry) -> Self {
-        let reload_metrics = ReloadMetrics {
-            is_last_successful: registry.gauge(
-                "prometheus_config_last_reload_successful",
-                "Whether the last configuration reload attempt was successful.",
-            ),
-            last_success_time: registry.gauge(
-                "prometheus_config_last_reload_success_timestamp_seconds",
-                "Timestamp of the last successful configuration reload.",
-            ),
-        };
         Self {
             flags,
             options,
             registry: registry.clone(),
-            reload_metrics,
             replay: Arc::default(),
             watcher: Mutex::new(None),
         }
@@ -186,7 +169,6 @@ impl Prometheus {
 
     fn load(&self) -> Result<Config, Failure> {
         let loaded = load_file(&self.options.config_file);
-        self.reload_metrics.is_last_successful.set(f64::from(u8::from(loaded.is_ok())));
         loaded.map_err(|errors| {
             tracing::error!(
                 file = %self.options.config_file.display(),
@@ -195,11 +177,6 @@ impl Prometheus {
             );
             config_failure(&errors)
         })
-    }
-
-    fn note_success(&self) {
-        self.reload_metrics.is_last_successful.set(1.0);
-        self.reload_metrics.last_success_time.set(clock::now_ms() as f64 / 1000.0);
     }
 }
 
@@ -223,8 +200,7 @@ impl Service for Prometheus {
     }
 
     fn load_config(&self, _step: &Step) -> Result<Config, Failure> {
-        let watcher =
-            Watcher::new(&self.options.config_file, &[], WatchOptions::default());
+        let watcher = Watcher::new(&self.options.config_file, &[], WatchOptions::default());
         *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
         self.load()
     }
@@ -309,7 +285,6 @@ impl Service for Prometheus {
         }
         scrape.commit(prepared);
         self.watch(handle);
-        self.note_success();
         Ok(Running { config, scrape, db: Arc::clone(db) })
     }
 
@@ -330,14 +305,13 @@ impl Service for Prometheus {
         step.mark_read();
         let running_config = running.config.load();
         if config.content_hash() == running_config.content_hash() {
-            self.note_success();
             return Ok(Preparation::Unchanged);
         }
         step.mark_checked();
-        let scrape = running.scrape.prepare(&config).map_err(|err| {
-            self.reload_metrics.is_last_successful.set(0.0);
-            Failure::new(Event::ConfigInvalid, err.to_string())
-        })?;
+        let scrape = running
+            .scrape
+            .prepare(&config)
+            .map_err(|err| Failure::new(Event::ConfigInvalid, err.to_string()))?;
         let summary = changes(&running_config, &config);
         Ok(Preparation::Prepared(Prepared { config: Arc::new(config), scrape, summary }))
     }
@@ -345,7 +319,6 @@ impl Service for Prometheus {
     fn commit_reload(&self, running: &Running, prepared: Prepared) -> String {
         running.config.store(prepared.config);
         running.scrape.commit(prepared.scrape);
-        self.note_success();
         prepared.summary
     }
 

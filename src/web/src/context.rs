@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use prom_cli::BuildInfo;
 use prom_config::Config;
 use prom_lifecycle::Handle;
 use prom_model::GoRegex;
@@ -40,18 +41,6 @@ pub struct WebOptions {
     pub drain_timeout: Duration,
     /// `--web.user-assets`.
     pub user_assets: Option<std::path::PathBuf>,
-}
-
-/// Who built the program, as `/api/v1/status/buildinfo` and `prometheus_build_info` say it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BuildInfo {
-    pub version: String,
-    pub revision: String,
-    pub branch: String,
-    pub build_user: String,
-    pub build_date: String,
-    /// What `goVersion` tells: clients show it, so it says what we were compiled with.
-    pub go_version: String,
 }
 
 /// How far the log was replayed: segments, as `/api/v1/status/walreplay` says it.

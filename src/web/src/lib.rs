@@ -30,7 +30,7 @@ mod pool;
 mod router;
 mod targets;
 
-pub use context::{BuildInfo, WalReplay, WebOptions, WebParts};
+pub use context::{WalReplay, WebOptions, WebParts};
 pub use listen::{ListenError, ListenErrorKind, ServeOptions, bind, serve};
 pub use router::router;
 pub use targets::{MetadataVisitor, Targets};

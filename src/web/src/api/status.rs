@@ -8,6 +8,7 @@ use axum::{
 };
 use http::{HeaderValue, header::CONTENT_TYPE};
 use jiff::Timestamp;
+use prom_cli::BuildInfo;
 use prom_lifecycle::reload;
 use prom_promql::CancelToken;
 use prom_telemetry::clock;
@@ -15,7 +16,7 @@ use prom_tsdb::StatEntry;
 use serde::Serialize;
 
 use super::{form::Form, params::parse_integer, success};
-use crate::{BuildInfo, context::WebContext, error::ApiError, json};
+use crate::{context::WebContext, error::ApiError, json};
 
 /// Entries of each list of `/status/tsdb` that were not asked for, and the most that may be.
 const TSDB_LIST_DEFAULT: usize = 10;
