@@ -232,7 +232,7 @@ impl Service for Prometheus {
     }
 
     fn describe_storage(&self, db: &Arc<Db>) -> String {
-        let head = db.stats(0).head;
+        let head = db.head_stats();
         match head.max_time_ms.checked_sub(head.min_time_ms) {
             Some(range_ms) if range_ms >= 0 => {
                 let range = prom_model::format_duration(range_ms / 1000 * 1000);
@@ -293,7 +293,7 @@ impl Service for Prometheus {
             running.scrape.pools().iter().fold((0, 0), |(up, active), pool| {
                 (up + pool.up_count, active + pool.active_count)
             });
-        format!("{up}/{active} targets up, {} series", running.db.stats(0).head.series_count)
+        format!("{up}/{active} targets up, {} series", running.db.head_stats().series_count)
     }
 
     fn prepare_reload(
