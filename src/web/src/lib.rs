@@ -29,6 +29,10 @@ mod pages;
 mod pool;
 mod router;
 mod targets;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use context::{WalReplay, WebOptions, WebParts};
 pub use listen::{ListenError, ListenErrorKind, ServeOptions, bind, serve};

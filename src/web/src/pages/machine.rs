@@ -115,15 +115,16 @@ fn route(from: Place, to: Place) -> Vec<Point> {
         ];
     }
     if columns == 0 {
-        // Past a box between: down on the left, up on the right.
-        let side = -rows.signum();
-        let lane = a.x + side * (half_width + LANE);
-        let edge = |x: i32| x + side * half_width;
+        // Past a box between: down on the left, up on the right, beside what else ends there.
+        let direction = rows.signum();
+        let lane = a.x - direction * (half_width + LANE);
+        let edge = a.x - direction * half_width;
+        let (start, end) = (a.y + direction * PAIR, b.y - direction * PAIR);
         return vec![
-            Point { x: edge(a.x), y: a.y },
-            Point { x: lane, y: a.y },
-            Point { x: lane, y: b.y },
-            Point { x: edge(b.x), y: b.y },
+            Point { x: edge, y: start },
+            Point { x: lane, y: start },
+            Point { x: lane, y: end },
+            Point { x: edge, y: end },
         ];
     }
     if rows == 0 && columns == 1 {

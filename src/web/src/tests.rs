@@ -1,0 +1,5 @@
+//! The room as its clients see it: requests in, whole answers out.
+
+mod api;
+mod layers;
+mod pages;

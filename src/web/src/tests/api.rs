@@ -1,0 +1,1 @@
+//! The API: answers and errors, byte for byte.

@@ -1,0 +1,1 @@
+//! Layers: who may ask, when, and what is counted.
