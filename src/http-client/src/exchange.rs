@@ -4,6 +4,7 @@
 use std::{
     future::{Future, poll_fn},
     io,
+    net::SocketAddr,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
@@ -55,6 +56,8 @@ pub(crate) struct Failure {
 #[derive(Debug)]
 struct Tapped {
     stream: TcpStream,
+    /// A socket that was reset does not tell any more.
+    peer: Option<SocketAddr>,
     start: Vec<u8>,
 }
 
@@ -64,7 +67,8 @@ impl Exchange {
         stream: TcpStream,
         request: http::Request<Full<Bytes>>,
     ) -> Result<(Self, http::Response<Incoming>), Failure> {
-        let io = TokioIo::new(Tapped { stream, start: Vec::new() });
+        let peer = stream.peer_addr().ok();
+        let io = TokioIo::new(Tapped { stream, peer, start: Vec::new() });
         let made = Builder::new().read_buf_exact_size(Some(READ_SIZE_BYTES)).handshake(io).await;
         let (sender, connection) = made.map_err(|error| Failure {
             cause: Cause::Request(error.to_string()),
@@ -114,7 +118,11 @@ impl Exchange {
 
     /// The connection, if the whole answer was read and the peer keeps it open.
     pub(crate) async fn into_stream(mut self) -> Option<TcpStream> {
-        poll_fn(|cx| Poll::Ready(self.drive(cx))).await;
+        poll_fn(|cx| {
+            self.drive(cx);
+            Poll::Ready(())
+        })
+        .await;
         if self.is_ended || !self.sender.is_ready() {
             return None;
         }
@@ -151,12 +159,12 @@ impl Exchange {
 
     /// Turns a failed exchange into the words of Go's client.
     fn explain(self, error: &hyper::Error) -> Failure {
-        let Tapped { stream, start } = self.connection.into_parts().io.into_inner();
+        let Tapped { stream, peer, start } = self.connection.into_parts().io.into_inner();
         let failures = [Some(error), self.failure.as_ref()];
         let cause = match failures.into_iter().flatten().find_map(io_source) {
             Some(io_error) if io_error.kind() != io::ErrorKind::UnexpectedEof => Cause::Read {
-                local: stream.local_addr().map_or_else(|_| "?".to_owned(), |a| a.to_string()),
-                peer: stream.peer_addr().map_or_else(|_| "?".to_owned(), |a| a.to_string()),
+                local: shown(stream.local_addr().ok()),
+                peer: shown(peer),
                 reason: errno_text(io_error),
             },
             _ if start.is_empty() => Cause::Eof,
@@ -222,6 +230,10 @@ impl AsyncWrite for Tapped {
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
+}
+
+fn shown(address: Option<SocketAddr>) -> String {
+    address.map_or_else(|| "?".to_owned(), |address| address.to_string())
 }
 
 /// The I/O error inside of hyper's, if that is what it was.

@@ -31,16 +31,21 @@ use crate::{
 
 /// All bodies that are read or parsed at this moment take no more than this.
 const BODIES_SIZE_BYTES_MAX: usize = 1 << 30;
+/// Compat: `ScrapeTimestampTolerance` in `scrape/scrape.go`.
+const TIMESTAMP_TOLERANCE: Duration = Duration::from_millis(2);
 /// Large bodies that may wait for a thread. A scrape that finds no place fails and says so.
 const WAITING_COUNT_MAX: usize = 10_000;
 
 /// What does not come from the configuration.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ScrapeOptions {
     /// Sent with each request: `Prometheus/<version>`.
     pub user_agent: &'static str,
     /// The full name of this machine: two servers with the same targets ask at different moments.
     pub host_name: String,
+    /// A scrape that begins at most this much off its schedule gets the time of the schedule.
+    pub timestamp_tolerance: Duration,
 }
 
 /// A configuration, ready to be taken over.
@@ -72,6 +77,13 @@ struct State {
     offset_seed: u64,
 }
 
+impl ScrapeOptions {
+    pub fn new(user_agent: &'static str, host_name: impl Into<String>) -> Self {
+        let host_name = host_name.into();
+        Self { user_agent, host_name, timestamp_tolerance: TIMESTAMP_TOLERANCE }
+    }
+}
+
 impl ScrapeManager {
     /// A manager without pools. Its loops run through `handle` and end when that cancels.
     pub fn new(
@@ -100,6 +112,7 @@ impl ScrapeManager {
             workers: handle.pool("scraping", limits),
             stop: handle.cancellation(),
             now,
+            timestamp_tolerance: options.timestamp_tolerance,
             base: Instant::now(),
         };
         let shared = Arc::new(Shared {

@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A scrape at most this late, or early, counts as in time, so that timestamps stay regular.
-/// Compat: `ScrapeTimestampTolerance` in `scrape/scrape.go`.
-const TOLERANCE: Duration = Duration::from_millis(2);
 /// Timers fire up to a millisecond late, so they are set a little early.
 const EARLY: Duration = Duration::from_micros(500);
 /// After so many scrapes out of tolerance the wall clock has drifted off, and its grid is laid anew.
@@ -17,6 +14,8 @@ const UNALIGNED_COUNT_MAX: u32 = 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     interval: Duration,
+    /// A scrape at most this late, or early, counts as in time, so that timestamps stay regular.
+    tolerance: Duration,
     due: Instant,
     /// The wall-clock time of a scrape in time, since the epoch; none before the first.
     aligned: Option<Duration>,
@@ -24,9 +23,10 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// The first scrape comes after `delay`.
-    pub(crate) fn new(now: Instant, delay: Duration, interval: Duration) -> Self {
-        Self { interval, due: now + delay, aligned: None, unaligned_count: 0 }
+    /// The first scrape is due at `due`. Compat: the tolerance is at most 1 % of the interval.
+    pub(crate) fn new(due: Instant, interval: Duration, tolerance: Duration) -> Self {
+        let tolerance = tolerance.min(interval / 100);
+        Self { interval, tolerance, due, aligned: None, unaligned_count: 0 }
     }
 
     /// When the next scrape begins.
@@ -66,10 +66,10 @@ impl Schedule {
     pub(crate) fn stamp(&mut self, now: Duration) -> Duration {
         let mut aligned = *self.aligned.get_or_insert(now);
         let ahead = now.saturating_sub(aligned);
-        let skipped = (ahead + self.tolerance()).as_nanos() / self.interval.as_nanos().max(1);
+        let skipped = (ahead + self.tolerance).as_nanos() / self.interval.as_nanos().max(1);
         aligned += self.interval * u32::try_from(skipped).unwrap_or(u32::MAX);
         self.aligned = Some(aligned);
-        if now.abs_diff(aligned) <= self.tolerance() {
+        if now.abs_diff(aligned) <= self.tolerance {
             self.unaligned_count = 0;
             return aligned;
         }
@@ -79,10 +79,6 @@ impl Schedule {
             self.aligned = Some(now);
         }
         now
-    }
-
-    fn tolerance(&self) -> Duration {
-        TOLERANCE.min(self.interval / 100)
     }
 }
 
@@ -101,7 +97,7 @@ mod tests {
         let start = 1_700_000_000 * SECOND + us(123_456);
         // Interval, how late the scrapes begin (in us, from -10 ms on), and how late their stamps are.
         let check = |interval: Duration, cases: &[(u64, u64)]| {
-            let mut schedule = Schedule::new(Instant::now(), SECOND, interval);
+            let mut schedule = Schedule::new(Instant::now(), interval, us(2_000));
             assert_eq!(schedule.stamp(start), start);
             for (round, (late, expected)) in (1..).zip(cases) {
                 let grid = start + interval * round - us(10_000);
@@ -121,7 +117,7 @@ mod tests {
     #[test]
     fn a_drifted_wall_clock_gets_a_new_grid() {
         let start = 1_700_000_000 * SECOND;
-        let mut schedule = Schedule::new(Instant::now(), SECOND, SECOND);
+        let mut schedule = Schedule::new(Instant::now(), SECOND, us(2_000));
         schedule.stamp(start);
         let drift = us(300_000);
         let stamps: Vec<_> = (1..=UNALIGNED_COUNT_MAX + 3)
@@ -144,7 +140,7 @@ mod tests {
             (2_000, 2_000),
             (3_700, 3_000),
         ] {
-            let mut schedule = Schedule::new(now, SECOND, SECOND);
+            let mut schedule = Schedule::new(now, SECOND, us(2_000));
             let due = schedule.due();
             schedule.advance(due + Duration::from_millis(ended_ms));
             assert_eq!(schedule.due() - due, Duration::from_millis(expected_ms), "{ended_ms}");

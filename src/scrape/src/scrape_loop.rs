@@ -55,6 +55,7 @@ pub(crate) struct Context {
     pub(crate) stop: CancellationToken,
     /// Wall clock: time since the Unix epoch.
     pub(crate) now: fn() -> Duration,
+    pub(crate) timestamp_tolerance: Duration,
     /// Where promises of loops are counted from.
     pub(crate) base: Instant,
 }
@@ -336,7 +337,7 @@ impl Plan {
         let interval = self.spec.interval;
         let offset = offset(self.spec.hash, self.offset_seed, interval);
         let delay = delay_to_offset((ctx.now)(), offset, interval);
-        Schedule::new(Instant::now(), delay, interval)
+        Schedule::new(Instant::now() + delay, interval, ctx.timestamp_tolerance)
     }
 }
 

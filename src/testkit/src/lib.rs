@@ -2,7 +2,11 @@
 //! Doubles that need a room's private types live beside that room's tests.
 
 mod disk;
+mod fake_target;
 mod memory_store;
+mod recording_store;
 
 pub use disk::{Fault, FaultyDisk, FaultyFile, OpKind};
+pub use fake_target::{Answer, FakeTarget};
 pub use memory_store::MemoryStore;
+pub use recording_store::RecordingStore;
