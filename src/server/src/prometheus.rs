@@ -333,7 +333,12 @@ impl Service for Prometheus {
 
 impl Prometheus {
     fn scrape_options(&self) -> ScrapeOptions {
-        ScrapeOptions { user_agent: USER_AGENT, host_name: host_name() }
+        let mut options = ScrapeOptions::new(USER_AGENT, host_name());
+        options.timestamp_tolerance = match self.options.is_scrape_time_adjusted {
+            true => milliseconds(self.options.scrape_time_tolerance_ms),
+            false => Duration::ZERO,
+        };
+        options
     }
 }
 
