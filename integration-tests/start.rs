@@ -52,8 +52,7 @@ fn check_paths(config: &Path, data: &Path, status: i32, expected: &str) {
 fn the_command_line_is_explained() {
     check(&["--foo"], 2, "unknown long flag '--foo'");
     check(&["extra"], 2, "unexpected extra");
-    check(&["--log.level=loud"], 2, "log");
-    check(&["--web.listen-address=nonsense"], 2, "nonsense");
+    check(&["--log.level=loud"], 2, "loud");
     let out = run(&["--version"]);
     assert!(out.status.success());
     assert!(String::from_utf8_lossy(&out.stdout).starts_with("prometheus, version "));

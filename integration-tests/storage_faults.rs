@@ -85,13 +85,25 @@ fn a_full_disk_stops_ingestion_by_name_and_heals() {
 }
 
 #[test]
-fn a_disk_that_is_full_at_the_start_is_named() {
+fn a_disk_that_is_full_at_the_start_holds_ingestion_back_only() {
     if need(Need::Root).is_none() {
         return;
     }
-    let disk = SmallDisk::new("64k");
-    disk.fill();
-    let mut server = ServerBuilder::new("").data(&disk.path().join("data")).spawn();
-    assert_eq!(server.wait().code(), Some(74), "{}", server.log());
-    assert!(server.log().to_lowercase().contains("no space left"), "{}", server.log());
+    let disk = SmallDisk::new("1m");
+    let ballast = disk.fill();
+    let target = Target::serving(|index| format!("scrapes {index}\n"));
+    let config = format!(
+        "global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}\n\
+         scrape_configs: [{{job_name: a, static_configs: [{{targets: [\"{}\"]}}]}}]\n",
+        target.address()
+    );
+    let server = ServerBuilder::new(&config).data(&disk.path().join("data")).start();
+    eventually("the state says so", || (server.state() == "Degraded").then_some(()));
+    let view = server.get("/api/v1/status/lifecycle").body;
+    assert!(view.contains("No space left"), "{view}");
+    assert_eq!(server.get("/-/ready").status, 200);
+    assert_eq!(server.value("count(scrapes)"), None);
+    fs::remove_file(ballast).unwrap();
+    eventually("samples", || server.value("scrapes"));
+    eventually("the state is lifted", || (server.state() == "Ready").then_some(()));
 }

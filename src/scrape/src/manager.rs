@@ -284,7 +284,8 @@ impl Shared {
             }
         }
         state.pools.retain(|_, pool| !pool.is_over());
-        let seen = state.pools.values().map(|pool| Arc::new(pool.snapshot()));
+        let configured = state.pools.values().filter(|pool| pool.is_configured());
+        let seen = configured.map(|pool| Arc::new(pool.snapshot()));
         self.seen.store(Arc::new(seen.collect()));
     }
 

@@ -35,6 +35,8 @@ use crate::{
 const USER_AGENT: &str = concat!("Prometheus/3.14.0+rs.", env!("CARGO_PKG_VERSION"));
 /// How long requests under way may go on once the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often the storage is asked whether it still takes samples.
+const DISK_GLANCE: Duration = Duration::from_millis(500);
 /// Where the unit's commands find the control socket, below `$RUNTIME_DIRECTORY`.
 const CONTROL_SOCKET_NAME: &str = "control.sock";
 
@@ -100,7 +102,7 @@ impl Prometheus {
         }
     }
 
-    fn web_options(&self) -> Result<WebOptions, Failure> {
+    fn web_options(&self, listeners: &[TcpListener]) -> Result<WebOptions, Failure> {
         let invalid = |message: String| Failure::new(Event::StartFailed, message);
         let mut web = WebOptions {
             listen_addresses: self.options.listen_addresses.clone(),
@@ -116,13 +118,13 @@ impl Prometheus {
         if !self.options.route_prefix.is_empty() {
             web.route_prefix = Some(self.options.route_prefix.clone());
         }
-        if !self.options.external_url.is_empty() {
-            web.external_url = self
-                .options
-                .external_url
-                .parse()
-                .map_err(|err| invalid(format!("flag '--web.external-url': {err}")))?;
-        }
+        let external_url = match self.options.external_url.as_str() {
+            "" => own_url(listeners),
+            given => given.to_owned(),
+        };
+        web.external_url = external_url
+            .parse()
+            .map_err(|err| invalid(format!("flag '--web.external-url': {external_url:?}: {err}")))?;
         Ok(web)
     }
 
@@ -163,6 +165,26 @@ impl Prometheus {
                 }
                 // a refusal is logged and shown by the lifecycle
                 drop(asked.request_reload(ReloadCause::FileChanged).await);
+            }
+        });
+    }
+
+    /// Tells the lifecycle when the log cannot be written, and when it can again.
+    fn guard_disk(handle: &Handle, db: &Arc<Db>) {
+        let (handle, db, end) = (handle.clone(), Arc::clone(db), handle.cancellation());
+        handle.clone().spawn_vital("disk guard", async move {
+            let mut is_low = false;
+            loop {
+                tokio::select! {
+                    () = end.cancelled() => return,
+                    () = tokio::time::sleep(DISK_GLANCE) => {}
+                }
+                match (db.write_fault(), is_low) {
+                    (Some(reason), false) => handle.raise(Event::DiskLow, reason),
+                    (None, true) => handle.raise(Event::DiskRecovered, "the log is written again"),
+                    (Some(_), true) | (None, false) => continue,
+                }
+                is_low = !is_low;
             }
         });
     }
@@ -270,7 +292,7 @@ impl Service for Prometheus {
         let prepared = scrape.prepare(&config).map_err(|err| failed(&err))?;
         let config = Arc::new(ArcSwap::new(config));
 
-        let web_options = self.web_options()?;
+        let web_options = self.web_options(&listeners)?;
         let serve_options = web_options.serve_options();
         let router = prom_web::router(web_options, self.web_parts(&config, db, &scrape, handle));
         let stop = handle.cancellation();
@@ -285,6 +307,7 @@ impl Service for Prometheus {
         }
         scrape.commit(prepared);
         self.watch(handle);
+        Self::guard_disk(handle, db);
         Ok(Running { config, scrape, db: Arc::clone(db) })
     }
 
@@ -399,6 +422,15 @@ fn storage_failure(err: &OpenError) -> Failure {
         Event::StorageFailed
     };
     Failure { event, errno: err.errno(), message: err.to_string() }
+}
+
+/// Where this server is reachable if nobody says otherwise: this machine's name and the first port.
+/// Compat: `computeExternalURL` of `cmd/prometheus/main.go`.
+fn own_url(listeners: &[TcpListener]) -> String {
+    let port = listeners.first().and_then(|listener| Some(listener.local_addr().ok()?.port()));
+    let host = Some(host_name()).filter(|name| !name.is_empty() && name != "(none)");
+    let host = host.unwrap_or_else(|| "localhost".to_owned());
+    format!("http://{host}:{}/", port.unwrap_or(9090))
 }
 
 fn to_ms(duration: Duration) -> i64 {

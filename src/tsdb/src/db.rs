@@ -76,6 +76,11 @@ impl Db {
         self.head.head_stats()
     }
 
+    /// Why the latest commit could not be logged; nothing while commits succeed.
+    pub fn write_fault(&self) -> Option<String> {
+        self.head.write_fault()
+    }
+
     /// Writes everything out and gives the directory back. Appends fail from here on; reads go on.
     ///
     /// # Errors

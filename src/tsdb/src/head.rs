@@ -123,6 +123,11 @@ impl Head {
         wal.map_or(Ok(()), |mut wal| wal.close())
     }
 
+    /// Why the latest commit could not be logged; nothing while commits succeed.
+    pub(crate) fn write_fault(&self) -> Option<String> {
+        self.wal_metrics.fault().reason()
+    }
+
     /// The series table, held still.
     pub(crate) fn index(&self) -> std::sync::RwLockReadGuard<'_, SeriesIndex> {
         read(&self.index)

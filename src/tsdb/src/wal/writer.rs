@@ -7,7 +7,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -19,6 +19,7 @@ use prom_telemetry::{Counter, CounterVec, Gauge, Registry, Summary, clock};
 use crate::{
     Options,
     disk::{AppendFile, Disk, write_all},
+    lock::lock,
 };
 
 use super::{
@@ -66,7 +67,12 @@ pub(crate) struct WalMetrics {
     record_parts: Counter,
     record_parts_bytes: Counter,
     record_bytes_saved: CounterVec,
+    fault: WriteFault,
 }
+
+/// Why the latest write of the log failed; nothing while writes succeed. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WriteFault(Arc<Mutex<Option<String>>>);
 
 impl Wal {
     /// Continues a log. `last_segment` is the last one there is, and its size; an empty one is used again.
@@ -103,6 +109,7 @@ impl Wal {
         if result.is_err() {
             self.metrics.writes_failed.inc();
         }
+        self.metrics.fault.note(result.as_ref().err());
         result
     }
 
@@ -304,7 +311,25 @@ impl Drop for Syncer {
     }
 }
 
+impl WriteFault {
+    /// The reason, while it holds.
+    pub(crate) fn reason(&self) -> Option<String> {
+        lock(&self.0).clone()
+    }
+
+    fn note(&self, err: Option<&StorageError>) {
+        let mut fault = lock(&self.0);
+        if err.is_some() || fault.is_some() {
+            *fault = err.map(ToString::to_string);
+        }
+    }
+}
+
 impl WalMetrics {
+    pub(crate) fn fault(&self) -> &WriteFault {
+        &self.fault
+    }
+
     pub(crate) fn register(registry: &Registry) -> Self {
         let name = |suffix: &str| format!("prometheus_tsdb_wal_{suffix}");
         let counter = |suffix, help| registry.counter(&name(suffix), help);
@@ -340,6 +365,7 @@ impl WalMetrics {
                 "Total number of bytes saved by the optional record compression. Use this metric to learn about the effectiveness compression.",
                 &["compression"],
             ),
+            fault: WriteFault::default(),
         }
     }
 
