@@ -121,14 +121,15 @@ impl<'a> Parser<'a> {
     /// [`Entry::Type`] has told: bounds of histograms and quantiles of summaries get one form, `1` becomes `1.0`.
     ///
     /// # Errors
-    /// The labels are malformed, not unique, too many, or not UTF-8.
+    /// The labels are malformed, not unique, too many, or not UTF-8. A metric's name may still be missing: it was
+    /// written as an empty string.
     pub fn labels(
         &mut self,
         sample: &Sample<'a>,
         declared: MetricType,
         labels: &mut LabelsBuilder,
     ) -> Result<(), ParseError> {
-        self.grammar.labels(sample.offset, |name, value| {
+        self.grammar.labels(sample.offset, sample.series, |name, value| {
             let is_bound = matches!(
                 (declared, name),
                 (MetricType::Histogram, "le") | (MetricType::Summary, "quantile")
@@ -136,6 +137,9 @@ impl<'a> Parser<'a> {
             let value = if is_bound { normal_bound(value) } else { Cow::Borrowed(value) };
             labels.append(name, &value);
         })?;
+        if labels.iter().any(|(name, _)| name.is_empty()) {
+            return Err(self.grammar.invalid_names(sample.offset, sample.series));
+        }
         let Some(name) = labels.duplicate_name() else { return Ok(()) };
         // Compat: `tsdb/head_append.go`, which is where Prometheus notices.
         let message = format!("label name \"{name}\" is not unique: invalid sample");
@@ -188,7 +192,8 @@ fn unescape(text: &str, replace: impl Fn(char) -> Option<char>) -> Cow<'_, str> 
 /// Compat: `model/textparse/openmetricsparse.go`, `normalizeFloatsInLabelValues`.
 fn normal_bound(text: &str) -> Cow<'_, str> {
     let Some(bound) = parse_float(text) else { return Cow::Borrowed(text) };
-    let mut normal = format_float_g(bound);
+    // Both zeros are one.
+    let mut normal = format_float_g(bound + 0.0);
     if bound.is_finite() && !normal.contains(['e', '.']) {
         normal.push_str(".0");
     }

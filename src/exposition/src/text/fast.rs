@@ -1,9 +1,9 @@
 //! The plain form of a sample line, read without tokens: `name{labels} value [timestamp]`.
 //! It knows no errors: whatever is not plain is `None`, and the grammar decides (I2).
 
-use memchr::{memchr2, memchr3};
+use std::ops::Range;
 
-use super::{SERIES_SIZE_BYTES_MAX, number};
+use super::{LABELS_COUNT_MAX, SERIES_SIZE_BYTES_MAX, number};
 
 /// What stands behind a series.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +21,8 @@ pub(super) fn sample(input: &[u8], at: usize) -> Option<(usize, Suffix)> {
     if !rest.first().is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b':')) {
         return None;
     }
-    let name_size = rest.iter().position(|b| !NAME_BYTES[usize::from(*b)])?;
-    let series_size = match rest[name_size] {
+    let name_size = run(rest, 0, METRIC_BYTE);
+    let series_size = match rest.get(name_size)? {
         b'{' => name_size + 1 + braces_size(&rest[name_size + 1..])?,
         _ => name_size,
     };
@@ -61,29 +61,76 @@ pub(super) fn suffix(input: &[u8], at: usize) -> Option<Suffix> {
     }
 }
 
+/// Where name and labels stand in a plain series, as offsets into it: `name{label="value",label="value"}`.
+pub(super) fn pairs(
+    series: &[u8],
+    pairs: &mut Vec<(Range<usize>, Range<usize>)>,
+) -> Option<Range<usize>> {
+    let name_size = run(series, 0, METRIC_BYTE);
+    if name_size == series.len() {
+        return Some(0..name_size);
+    }
+    let mut at = name_size;
+    loop {
+        // At the opening brace or at a comma.
+        let start = at + 1;
+        at = run(series, start, LABEL_BYTE);
+        if series.get(at) == Some(&b'}') && at == start {
+            return Some(0..name_size);
+        }
+        let name = start..at;
+        let is_name = series.get(start).is_some_and(|b| !b.is_ascii_digit()) && !name.is_empty();
+        if !is_name || !series[at..].starts_with(b"=\"") {
+            return None;
+        }
+        let value_end = string_end(series, at + 2)?;
+        if pairs.len() >= LABELS_COUNT_MAX {
+            return None;
+        }
+        pairs.push((name, at + 2..value_end));
+        at = value_end + 1;
+        match series.get(at)? {
+            b',' => {}
+            b'}' => return Some(0..name_size),
+            _ => return None,
+        }
+    }
+}
+
 /// Up to and with the closing brace, which no string holds.
+#[inline]
 fn braces_size(rest: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
-        at += memchr3(b'"', b'}', b'\n', &rest[at..])?;
-        match rest[at] {
+        at = run(rest, at, OUTSIDE_STRING);
+        match rest.get(at)? {
             b'}' => return Some(at + 1),
-            b'"' => at += 1,
+            b'"' => at = string_end(rest, at + 1)? + 1,
             _ => return None,
         }
-        loop {
-            at += memchr2(b'"', b'\\', &rest[at..])?;
-            if rest[at] == b'"' {
-                at += 1;
-                break;
-            }
+    }
+}
+
+/// Where the string that begins at `at` has its closing quote.
+#[inline]
+fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at = run(bytes, at, INSIDE_STRING);
+        match bytes.get(at)? {
+            b'"' => return Some(at),
             // What may stand behind a backslash is for the grammar to judge, if it is unusual.
-            if !matches!(rest.get(at + 1), Some(b'"' | b'\\' | b'n')) {
-                return None;
-            }
-            at += 2;
+            b'\\' if matches!(bytes.get(at + 1), Some(b'"' | b'\\' | b'n')) => at += 2,
+            _ => return None,
         }
     }
+}
+
+/// The first place from `at` on whose byte is of another kind.
+#[inline]
+fn run(bytes: &[u8], at: usize, kind: u8) -> usize {
+    // Runs are short: a look into the table beats a search with wide registers.
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().position(|b| KINDS[usize::from(*b)] & kind == 0).unwrap_or(rest.len())
 }
 
 #[inline]
@@ -94,14 +141,33 @@ fn after_blanks(input: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Bytes of a metric's name.
-static NAME_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
+const METRIC_BYTE: u8 = 1;
+const LABEL_BYTE: u8 = 2;
+/// All but what begins a string or ends the braces or the line.
+const OUTSIDE_STRING: u8 = 4;
+/// All but what ends a string or escapes.
+const INSIDE_STRING: u8 = 8;
+
+/// What each byte may be.
+static KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         let b = byte as u8;
-        table[byte] = b.is_ascii_alphanumeric() || b == b'_' || b == b':';
+        let is_label_byte = b.is_ascii_alphanumeric() || b == b'_';
+        if is_label_byte || b == b':' {
+            kinds[byte] |= METRIC_BYTE;
+        }
+        if is_label_byte {
+            kinds[byte] |= LABEL_BYTE;
+        }
+        if !matches!(b, b'"' | b'}' | b'\n') {
+            kinds[byte] |= OUTSIDE_STRING;
+        }
+        if !matches!(b, b'"' | b'\\') {
+            kinds[byte] |= INSIDE_STRING;
+        }
         byte += 1;
     }
-    table
+    kinds
 };

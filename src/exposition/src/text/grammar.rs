@@ -3,10 +3,12 @@
 
 use std::{ops::Range, str};
 
-use prom_model::{MetricType, ParseFloatError, normal_nan, parse_go_float, push_quote_go};
+use prom_model::{
+    METRIC_NAME, MetricType, ParseFloatError, normal_nan, parse_go_float, push_quote_go,
+};
 
 use super::{
-    LABELS_COUNT_MAX, SERIES_SIZE_BYTES_MAX,
+    LABELS_COUNT_MAX, SERIES_SIZE_BYTES_MAX, fast,
     lexer::{Lexer, Token},
     unescape_label,
 };
@@ -30,9 +32,9 @@ pub(super) struct Grammar<'a> {
     /// Where the entry at hand begins.
     start: usize,
     /// Where its metric name stands, without quotes.
-    name: Option<Range<usize>>,
+    pub(super) name: Option<Range<usize>>,
     /// Where names and values of its labels stand, without quotes.
-    labels: Vec<(Range<usize>, Range<usize>)>,
+    pub(super) labels: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl<'a> Grammar<'a> {
@@ -61,21 +63,30 @@ impl<'a> Grammar<'a> {
         }
     }
 
-    /// Takes the series at `offset` apart and hands over its name and its labels in their order.
+    /// Takes a series apart and hands over its name and its labels in their order.
     pub(super) fn labels(
         &mut self,
         offset: usize,
+        series: &'a [u8],
         mut each: impl FnMut(&str, &str),
     ) -> Result<(), ParseError> {
-        let (entry, _) = self.entry(offset)?;
-        let RawEntry::Sample { series, .. } = entry else {
-            return Err(self.error(offset, "no sample begins here".to_owned()));
-        };
-        let name = self.name.clone().expect("a sample has a name");
-        each(prom_model::METRIC_NAME, &unescape_label(self.utf8(name, series)?));
+        self.labels.clear();
+        let plain = str::from_utf8(series).ok();
+        let plain = plain.and_then(|text| Some((text, fast::pairs(series, &mut self.labels)?)));
+        if let Some((text, name)) = plain {
+            each(METRIC_NAME, &text[name]);
+            for (name, value) in &self.labels {
+                each(&text[name.clone()], &unescape_label(&text[value.clone()]));
+            }
+            return Ok(());
+        }
+        self.entry(offset)?;
+        let name =
+            self.name.clone().expect("a sample was read here before, and samples have names");
+        each(METRIC_NAME, &unescape_label(self.utf8(name, series)?));
         for (name, value) in &self.labels {
-            let (name, value) =
-                (self.utf8(name.clone(), series)?, self.utf8(value.clone(), series)?);
+            let name = self.utf8(name.clone(), series)?;
+            let value = self.utf8(value.clone(), series)?;
             each(&unescape_label(name), &unescape_label(value));
         }
         Ok(())
@@ -278,11 +289,13 @@ impl<'a> Grammar<'a> {
 
     fn utf8(&self, range: Range<usize>, series: &[u8]) -> Result<&'a str, ParseError> {
         let start = range.start;
-        str::from_utf8(self.slice(range)).map_err(|_| {
-            // Compat: `scrape/scrape.go`, which is where Prometheus notices.
-            let message = format!("invalid metric name or label names: {}", quote(series));
-            self.error(start, message)
-        })
+        str::from_utf8(self.slice(range)).map_err(|_| self.invalid_names(start, series))
+    }
+
+    /// Names that no scheme allows.
+    /// Compat: `scrape/scrape.go`, which is where Prometheus notices; it shows the target's labels too.
+    pub(super) fn invalid_names(&self, offset: usize, series: &[u8]) -> ParseError {
+        self.error(offset, format!("invalid metric name or label names: {}", quote(series)))
     }
 }
 

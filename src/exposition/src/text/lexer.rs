@@ -120,7 +120,7 @@ impl<'a> Lexer<'a> {
                 self.then(token, State::MetadataText)
             }
             State::MetadataText => {
-                self.skip_while(|b| b != b'\n');
+                self.skip_line();
                 self.then(Token::Text, State::Init)
             }
             State::Labels => self.inside_braces(),
@@ -263,6 +263,11 @@ impl<'a> Lexer<'a> {
         while allowed && self.byte(self.at) == Some(0) {
             self.at += 1;
         }
+    }
+
+    fn skip_line(&mut self) {
+        let rest = &self.input[self.at.min(self.input.len())..];
+        self.at += memchr::memchr(b'\n', rest).unwrap_or(rest.len());
     }
 
     fn skip_while(&mut self, fits: impl Fn(u8) -> bool) {

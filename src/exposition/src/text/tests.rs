@@ -1,5 +1,10 @@
 //! Bodies and errors compared with the reference's own answers.
 
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
 use prom_model::LabelsBuilder;
 use proptest::prelude::*;
 
@@ -70,13 +75,14 @@ fn samples_are_read_as_by_the_reference() {
 #[test]
 fn bounds_get_one_form() {
     check(
-        b"# TYPE h histogram\nh_bucket{le=\"1\"} 423\nh_bucket{le=\"+Inf\"} 1\nh_bucket{le=\"1e6\"} 1\nh_bucket{le=\"x\"} 1\n\
+        b"# TYPE h histogram\nh_bucket{le=\"1\"} 423\nh_bucket{le=\"+Inf\"} 1\nh_bucket{le=\"1e6\"} 1\nh_bucket{le=\"-0\"} 1\nh_bucket{le=\"x\"} 1\n\
           # TYPE g gauge\ng{le=\"1\"} 1\n",
         &[
             "type h: histogram",
             r#"h_bucket{le="1"} = 423 {__name__="h_bucket", le="1.0"}"#,
             r#"h_bucket{le="+Inf"} = 1 {__name__="h_bucket", le="+Inf"}"#,
             r#"h_bucket{le="1e6"} = 1 {__name__="h_bucket", le="1e+06"}"#,
+            r#"h_bucket{le="-0"} = 1 {__name__="h_bucket", le="0.0"}"#,
             r#"h_bucket{le="x"} = 1 {__name__="h_bucket", le="x"}"#,
             "type g: gauge",
             r#"g{le="1"} = 1 {__name__="g", le="1"}"#,
@@ -143,6 +149,19 @@ fn unusual_samples_are_read_as_by_the_reference() {
             r#"n{a=""} = 1 {__name__="n"}"#,
         ],
     );
+    check(
+        b"  foo 1\n \t{\"foo\"} 2\n",
+        &[
+            r#"  foo = 1 {__name__="  foo"}"#,
+            r#" 	{"foo"} = 2 {__name__="foo"}"#.replace("\\t", "\t").as_str(),
+        ],
+    );
+    check(
+        b"a 1\n# x\0y\nb 2\n#x\0y\nc 3\n",
+        &[r#"a = 1 {__name__="a"}"#, "comment # x\0y", r#"b = 2 {__name__="b"}"#],
+    );
+    check(b"a 1\n\0b 2\n", &[r#"a = 1 {__name__="a"}"#]);
+    check(b"{\"\"} 1\n", &[r#"{""} = 1 {}"#]);
     check(
         b"a NaN\nb +inf\nc -Infinity\nd 1e400000000\n",
         &[
@@ -250,7 +269,22 @@ fn errors_of_numbers_and_nulls_are_those_of_the_reference() {
         b"a 1\r\n",
         r#"strconv.ParseFloat: parsing "1\r": invalid syntax while parsing: "a 1\r""#,
     );
+}
+
+#[test]
+fn errors_of_names_and_strings_are_those_of_the_reference() {
     check_error(b"a{b=\"1\",b=\"2\"} 1\n", r#"label name "b" is not unique: invalid sample"#);
+    check_error(b"a{\"\"=\"x\"} 1\n", r#"invalid metric name or label names: "a{\"\"=\"x\"}""#);
+    check_error(b"{\"a\xff\"} 1\n", r#"invalid metric name or label names: "{\"a\xff\"}""#);
+    check_error(b"a{__name__=\"b\"} 1\n", r#"label name "__name__" is not unique: invalid sample"#);
+    check_error(
+        b"a 1\nb{c=\"d} 2\ne{f=\"g\"} 3\n",
+        r#"expected equal, got "\"} 3\n\n" ("INVALID") while parsing: "b{c=\"d} 2\ne{f=\"g\"} 3\n\n""#,
+    );
+    check_error(
+        b"a{b=\"x\\\ny\"} 1\n",
+        r#"expected label value, got "\"x\\\n" ("INVALID") while parsing: "a{b=\"x\\\n""#,
+    );
     check_error(br#"a{"b"} 1"#, r#"metric name already set while parsing: "a{\"b\"}""#);
     check_error(
         b"a{} {b=\"c\"} 1\n",
@@ -313,6 +347,30 @@ fn known_series_need_no_parsing() {
 
 type Found = (Vec<u8>, u64, Option<i64>);
 
+/// The reference's own bodies, with and without metadata, have the same series.
+#[test]
+fn example_bodies_are_read_whole() {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
+    let root = env::var_os("PROMETHEUS_CONFORMANCE").map_or(default, PathBuf::from);
+    for name in ["alltypes.237mfs.prom.txt", "alltypes.237mfs.nometa.prom.txt"] {
+        let path = root.join("textparse").join(name);
+        let Ok(body) = fs::read(&path) else {
+            println!("skipped: there is no {} (see PROMETHEUS_CONFORMANCE)", path.display());
+            return;
+        };
+        let entries = read(&body);
+        // So many series the reference stores after one scrape of each of them.
+        let mut series: Vec<&str> = entries
+            .iter()
+            .filter_map(|entry| entry.split_once(" {__name__="))
+            .map(|e| e.1)
+            .collect();
+        series.sort_unstable();
+        series.dedup();
+        assert_eq!((series.len(), entries.iter().any(|e| e.starts_with("error"))), (1857, false));
+    }
+}
+
 /// What the grammar alone makes of the first entry.
 fn by_grammar(body: &[u8]) -> Result<Option<Found>, ParseError> {
     match Grammar::new(body).entry(0)?.0 {
@@ -336,6 +394,19 @@ proptest! {
                 Ok(found) => prop_assert_eq!(found, Some(fast)),
                 Err(err) => prop_assert!(line.contains('{'), "{}", err),
             }
+        }
+    }
+
+    #[test]
+    fn plain_labels_agree_with_the_grammar(
+        line in r#"[a:]{1,2}(\{([ab_1:]{0,2}=?"(x|\\n|\\\\|\\"|\\x|\}|=|,|\n|\u{e9}){0,3}" ?,?){0,3}\})? 1\n"#
+    ) {
+        let Ok(Some((series, ..))) = by_grammar(line.as_bytes()) else { return Ok(()) };
+        let mut grammar = Grammar::new(line.as_bytes());
+        grammar.entry(0).unwrap();
+        let mut pairs = Vec::new();
+        if let Some(name) = fast::pairs(&series, &mut pairs) {
+            prop_assert_eq!((Some(name), pairs), (grammar.name, grammar.labels));
         }
     }
 

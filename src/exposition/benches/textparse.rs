@@ -1,0 +1,156 @@
+//! How fast bodies of text 0.0.4 are read: series that were predicted, series that are known but out of place, and
+//! series never seen. The bytes are the reference's own example body where it is at hand, otherwise made up.
+
+use std::{env, fs, hint::black_box, ops::Range, path::PathBuf, time::Duration};
+
+use criterion::{
+    Criterion, Throughput, criterion_group, criterion_main,
+    measurement::{Measurement, ValueFormatter, WallTime},
+};
+use prom_exposition::text::{Entry, Parser};
+use prom_model::{Labels, LabelsBuilder, MetricType};
+use prom_telemetry::clock::process_cpu_time;
+
+/// What a scrape cache remembers of one body.
+struct Known {
+    /// Metadata and comments between samples, then the series.
+    before: Range<usize>,
+    series: Range<usize>,
+}
+
+fn body() -> Vec<u8> {
+    let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
+    let root = env::var_os("PROMETHEUS_CONFORMANCE").map_or(default, PathBuf::from);
+    fs::read(root.join("textparse/alltypes.237mfs.prom.txt")).unwrap_or_else(|_| made_up())
+}
+
+/// Like node_exporter's: counters with a few labels, integers and fractions.
+fn made_up() -> Vec<u8> {
+    let mut text = String::new();
+    for family in 0..40 {
+        text.push_str(&format!("# HELP node_family_{family}_total Things of a kind.\n"));
+        text.push_str(&format!("# TYPE node_family_{family}_total counter\n"));
+        for i in 0..50 {
+            let value = f64::from(i * 7919 + family) / f64::from(i % 3 * 50 + 1);
+            text.push_str(&format!(
+                "node_family_{family}_total{{cpu=\"{i}\",device=\"eth{}\",mode=\"idle\"}} {value}\n",
+                i % 4
+            ));
+        }
+    }
+    text.into_bytes()
+}
+
+fn known(body: &[u8]) -> Vec<Known> {
+    let mut parser = Parser::new(body);
+    let (mut known, mut before) = (Vec::new(), 0);
+    let offset = |parser: &Parser<'_>| body.len() - parser.rest().len();
+    loop {
+        let start = offset(&parser);
+        match parser.next_entry().expect("the body is well-formed") {
+            None => return known,
+            Some(Entry::Sample(sample)) => {
+                let series = start..start + sample.series.len();
+                known.push(Known { before: before..start, series });
+                before = offset(&parser);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn predicted(body: &[u8], known: &[Known]) -> f64 {
+    let mut parser = Parser::new(body);
+    let mut sum = 0.0;
+    for one in known {
+        let before = &body[one.before.clone()];
+        assert!(before.is_empty() || parser.skip_known(before));
+        assert!(parser.rest().starts_with(&body[one.series.clone()]));
+        sum += parser.take_predicted(one.series.len()).expect("the body has not changed").0;
+    }
+    sum
+}
+
+fn entries(body: &[u8]) -> usize {
+    let mut parser = Parser::new(body);
+    let mut size = 0;
+    while let Some(entry) = parser.next_entry().expect("the body is well-formed") {
+        if let Entry::Sample(sample) = entry {
+            size += sample.series.len();
+        }
+    }
+    size
+}
+
+fn unknown(body: &[u8], labels: &mut LabelsBuilder) -> Vec<Labels> {
+    let mut parser = Parser::new(body);
+    let (mut declared, mut sets) = (MetricType::Unknown, Vec::new());
+    while let Some(entry) = parser.next_entry().expect("the body is well-formed") {
+        match entry {
+            Entry::Type { metric_type, .. } => declared = metric_type,
+            Entry::Sample(sample) => {
+                labels.clear();
+                parser.labels(&sample, declared, labels).expect("the labels are well-formed");
+                sets.push(labels.labels());
+            }
+            Entry::Help { .. } | Entry::Comment(_) => {}
+        }
+    }
+    sets
+}
+
+fn textparse(c: &mut Criterion<CpuTime>) {
+    let body = body();
+    let known = known(&body);
+    let mut labels = LabelsBuilder::default();
+    for (unit, throughput) in [
+        ("bytes", Throughput::Bytes(body.len() as u64)),
+        ("samples", Throughput::Elements(known.len() as u64)),
+    ] {
+        let mut group = c.benchmark_group(format!("textparse/{unit}"));
+        group.throughput(throughput);
+        group.bench_function("predicted", |b| b.iter(|| predicted(black_box(&body), &known)));
+        group.bench_function("entries", |b| b.iter(|| entries(black_box(&body))));
+        group.bench_function("unknown", |b| b.iter(|| unknown(black_box(&body), &mut labels)));
+        group.finish();
+    }
+}
+
+/// Measures CPU time, so that neighbours on the machine disturb less.
+struct CpuTime;
+
+impl Measurement for CpuTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        process_cpu_time()
+    }
+
+    fn end(&self, start: Duration) -> Duration {
+        process_cpu_time() - start
+    }
+
+    fn add(&self, a: &Duration, b: &Duration) -> Duration {
+        *a + *b
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        WallTime.to_f64(value)
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(CpuTime);
+    targets = textparse
+}
+criterion_main!(benches);
