@@ -18,7 +18,7 @@ wait_for 60 restarted
 echo "restarted: $?"
 [ "$(property MainPID)" != "$first" ]
 echo "new process: $?"
-echo "reason: $(journalctl -u prometheus.service -o cat 2>/dev/null | grep -c 'Watchdog timeout')"
+echo "reason: $(journalctl -u prometheus.service -o cat 2>/dev/null | grep -c 'event=HeartSilent')"
 systemctl stop prometheus.service
 
 # the same build without the fault lives on well past the deadline
