@@ -50,20 +50,27 @@ impl Labels {
         for (name, value) in pairs {
             debug_assert!(previous.is_none_or(|p| p < name) && !value.is_empty());
             previous = Some(name);
-            push_string(&mut data, name);
-            push_string(&mut data, value);
+            push_string(&mut data, name.as_bytes());
+            push_string(&mut data, value.as_bytes());
         }
         Self { data: Arc::from(data) }
     }
 
     /// Pairs in order of their names.
     pub fn iter(&self) -> LabelsIter<'_> {
-        LabelsIter { rest: &self.data }
+        LabelsIter { bytes: self.bytes() }
     }
 
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().take_while(|(n, _)| *n <= name).find(|(n, _)| *n == name).map(|(_, v)| v)
+        for (known, value) in self.bytes() {
+            match known.cmp(name.as_bytes()) {
+                Ordering::Less => {}
+                Ordering::Equal => return Some(as_text(value)),
+                Ordering::Greater => break,
+            }
+        }
+        None
     }
 
     /// The value of `__name__`, empty if there is none.
@@ -77,7 +84,7 @@ impl Labels {
 
     /// How many pairs.
     pub fn count(&self) -> usize {
-        self.iter().count()
+        self.bytes().count()
     }
 
     /// The encoded bytes: stable identity of the set (I2).
@@ -92,12 +99,26 @@ impl Labels {
 
     /// The set without the named labels.
     pub fn without(&self, names: &[&str]) -> Self {
-        Self::from_sorted(self.iter().filter(|(n, _)| !names.contains(n)))
+        self.filtered(|name| !names.iter().any(|n| n.as_bytes() == name))
     }
 
     /// The set with only the named labels.
     pub fn keep(&self, names: &[&str]) -> Self {
-        Self::from_sorted(self.iter().filter(|(n, _)| names.contains(n)))
+        self.filtered(|name| names.iter().any(|n| n.as_bytes() == name))
+    }
+
+    fn filtered(&self, keep: impl Fn(&[u8]) -> bool) -> Self {
+        let mut data = Vec::with_capacity(self.data.len());
+        for (name, value) in self.bytes().filter(|(name, _)| keep(name)) {
+            push_string(&mut data, name);
+            push_string(&mut data, value);
+        }
+        Self { data: Arc::from(data) }
+    }
+
+    /// Pairs whose text nobody has to look at: to compare, skip and copy, bytes do.
+    fn bytes(&self) -> BytesIter<'_> {
+        BytesIter { rest: &self.data }
     }
 }
 
@@ -111,7 +132,7 @@ impl Ord for Labels {
     /// Pair by pair, name before value; a set that is a prefix of another comes first.
     /// Compat: `labels.Compare`.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        self.bytes().cmp(other.bytes())
     }
 }
 
@@ -165,11 +186,26 @@ impl<'a> IntoIterator for &'a Labels {
 /// Iterates over name/value pairs.
 #[derive(Clone, Debug)]
 pub struct LabelsIter<'a> {
-    rest: &'a [u8],
+    bytes: BytesIter<'a>,
 }
 
 impl<'a> Iterator for LabelsIter<'a> {
     type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, value) = self.bytes.next()?;
+        Some((as_text(name), as_text(value)))
+    }
+}
+
+/// Iterates over pairs without reading them. UTF-8 orders as its bytes do.
+#[derive(Clone, Debug)]
+struct BytesIter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for BytesIter<'a> {
+    type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
@@ -181,7 +217,9 @@ impl<'a> Iterator for LabelsIter<'a> {
     }
 }
 
-fn push_string(data: &mut Vec<u8>, text: &str) {
+const OWN_BYTES: &str = "label bytes are written by this module only";
+
+fn push_string(data: &mut Vec<u8>, text: &[u8]) {
     let size = text.len();
     assert!(size <= STRING_SIZE_MAX, "label strings over 16 MiB are refused where they are read");
     if size <= SHORT_LEN_MAX {
@@ -190,19 +228,22 @@ fn push_string(data: &mut Vec<u8>, text: &str) {
         data.push(0xff);
         data.extend_from_slice(&(size as u32).to_le_bytes()[..3]);
     }
-    data.extend_from_slice(text.as_bytes());
+    data.extend_from_slice(text);
 }
 
-fn take_string<'a>(rest: &mut &'a [u8]) -> &'a str {
-    const WHOLE: &str = "label bytes are written by this module only";
+fn take_string<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     let (size, data) = match rest {
         [0xff, a, b, c, data @ ..] => (u32::from_le_bytes([*a, *b, *c, 0]) as usize, data),
         [size, data @ ..] => (usize::from(*size), data),
         [] => (0, *rest),
     };
-    let (text, after) = data.split_at_checked(size).expect(WHOLE);
+    let (text, after) = data.split_at_checked(size).expect(OWN_BYTES);
     *rest = after;
-    std::str::from_utf8(text).expect(WHOLE)
+    text
+}
+
+fn as_text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect(OWN_BYTES)
 }
 
 #[cfg(test)]

@@ -167,11 +167,11 @@ impl RelabelRule {
             RelabelAction::KeepEqual => return labels.get(target) == self.source(labels),
             RelabelAction::Replace => self.replace(labels),
             RelabelAction::Lowercase => {
-                let value = self.source(labels).to_lowercase();
+                let value: String = self.source(labels).chars().map(simple_lowercase).collect();
                 labels.set(target, &value);
             }
             RelabelAction::Uppercase => {
-                let value = self.source(labels).to_uppercase();
+                let value: String = self.source(labels).chars().map(simple_uppercase).collect();
                 labels.set(target, &value);
             }
             RelabelAction::HashMod => {
@@ -320,6 +320,29 @@ fn is_valid_template(template: &str, validation: NameValidation) -> bool {
         after_reference_or_letter = true;
     }
     true
+}
+
+/// One character for one, as Go maps them: neither context nor language matters.
+fn simple_lowercase(c: char) -> char {
+    match c {
+        '\u{130}' => 'i',
+        _ => single(c.to_lowercase()).unwrap_or(c),
+    }
+}
+
+fn simple_uppercase(c: char) -> char {
+    // Greek letters with iota below have a capital form of their own, which the full mapping takes apart.
+    let (code, has_iota) = (u32::from(c), matches!(c, '\u{1f80}'..='\u{1faf}'));
+    match c {
+        _ if has_iota => char::from_u32(code | 8).unwrap_or(c),
+        '\u{1fb3}' | '\u{1fc3}' | '\u{1ff3}' => char::from_u32(code + 9).unwrap_or(c),
+        _ => single(c.to_uppercase()).unwrap_or(c),
+    }
+}
+
+fn single(mut chars: impl Iterator<Item = char>) -> Option<char> {
+    let first = chars.next();
+    first.filter(|_| chars.next().is_none())
 }
 
 fn has_variable(template: &str) -> bool {

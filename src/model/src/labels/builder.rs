@@ -36,7 +36,7 @@ impl LabelsBuilder {
         self.position(name).map_or("", |at| self.slice(self.pairs[at].value))
     }
 
-    /// Pairs in no particular order.
+    /// Pairs as they were added, until something sorts them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|pair| (self.slice(pair.name), self.slice(pair.value)))
     }
@@ -75,7 +75,7 @@ impl LabelsBuilder {
 
     pub fn remove(&mut self, name: &str) -> &mut Self {
         if let Some(at) = self.position(name) {
-            self.pairs.swap_remove(at);
+            self.pairs.remove(at);
         }
         self
     }
@@ -111,8 +111,8 @@ impl LabelsBuilder {
             // I1: of equal names the one that was appended last counts, and an empty value is none.
             let is_last = pairs.get(at + 1).is_none_or(|next| slice(next.name) != slice(pair.name));
             if is_last && pair.value.size > 0 {
-                push_string(encoded, slice(pair.name));
-                push_string(encoded, slice(pair.value));
+                push_string(encoded, slice(pair.name).as_bytes());
+                push_string(encoded, slice(pair.value).as_bytes());
             }
         }
         Labels { data: encoded.as_slice().into() }
