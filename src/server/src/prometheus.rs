@@ -122,9 +122,9 @@ impl Prometheus {
             "" => own_url(listeners),
             given => given.to_owned(),
         };
-        web.external_url = external_url
-            .parse()
-            .map_err(|err| invalid(format!("flag '--web.external-url': {external_url:?}: {err}")))?;
+        web.external_url = external_url.parse().map_err(|err| {
+            invalid(format!("flag '--web.external-url': {external_url:?}: {err}"))
+        })?;
         Ok(web)
     }
 
