@@ -78,10 +78,9 @@ pub fn init(level: LogLevel, format: LogFormat) -> LogGuard {
 
 /// Changes the level while running; without effect before [`init`].
 pub fn set_level(level: LogLevel) {
-    if let Some(handle) = HANDLE.get()
-        && handle.reload(level.filter()).is_err()
-    {
-        unreachable!("the global subscriber is never dropped");
+    if let Some(handle) = HANDLE.get() {
+        // It fails only if the subscriber is gone, and then there is nothing to filter.
+        handle.reload(level.filter()).unwrap_or_default();
     }
 }
 

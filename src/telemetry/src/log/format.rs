@@ -1,4 +1,5 @@
 //! One log line in the making: slog's rules of order, quoting and escaping, in logfmt and JSON.
+//! Quoting is here once more beside `model`'s: the rooms of the lowest row do not know each other.
 //! Compat: Go `log/slog` text and JSON handlers as prometheus/common `promslog` sets them up.
 
 use std::{
@@ -78,7 +79,6 @@ impl Line {
     pub(super) fn push_text(&mut self, key: &str, value: &str) {
         let (value, rest) = value.split_at(value.floor_char_boundary(VALUE_SIZE_BYTES_MAX));
         let cut = if rest.is_empty() { "" } else { "..." };
-        // Escapes make at most six bytes of one.
         if !self.has_room(key.len() + value.len() + cut.len()) {
             return;
         }

@@ -8,7 +8,7 @@ use std::{
 
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::{layer::LineLayer, writer::Writer, *};
+use super::{format::Line, layer::LineLayer, writer::Writer, *};
 
 /// Lines that `log` makes, without the time and the line number.
 fn lines_of(format: LogFormat, log: impl FnOnce()) -> Vec<String> {
@@ -43,6 +43,34 @@ fn head_is_time_level_source_message() {
     assert!(json.starts_with("{\"time\":\"2"), "{json}");
     assert!(json.contains("Z\",\"level\":\"DEBUG\",\"source\":\"tests.rs:"), "{json}");
     assert!(json.ends_with("\",\"msg\":\"x\"}"), "{json}");
+}
+
+#[test]
+fn times_are_cut_not_rounded() {
+    let check = |nanoseconds: u64, logfmt: &str, json: &str| {
+        for (format, expected) in [(LogFormat::Logfmt, logfmt), (LogFormat::Json, json)] {
+            let mut line = Line::new(format);
+            let since_epoch = Duration::from_nanos(1_795_367_818_000_000_000 + nanoseconds);
+            line.push_head(since_epoch, tracing::Level::INFO, ("main.rs", 7), "m");
+            let expected = expected.replace("T", "2026-11-22T17:16:");
+            assert_eq!(line.finish(), expected);
+        }
+    };
+    check(
+        999_999_999,
+        "time=T58.999Z level=INFO source=main.rs:7 msg=m\n",
+        "{\"time\":\"T58.999999999Z\",\"level\":\"INFO\",\"source\":\"main.rs:7\",\"msg\":\"m\"}\n",
+    );
+    check(
+        500_000_000,
+        "time=T58.500Z level=INFO source=main.rs:7 msg=m\n",
+        "{\"time\":\"T58.5Z\",\"level\":\"INFO\",\"source\":\"main.rs:7\",\"msg\":\"m\"}\n",
+    );
+    check(
+        0,
+        "time=T58.000Z level=INFO source=main.rs:7 msg=m\n",
+        "{\"time\":\"T58Z\",\"level\":\"INFO\",\"source\":\"main.rs:7\",\"msg\":\"m\"}\n",
+    );
 }
 
 #[test]

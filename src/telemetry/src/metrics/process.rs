@@ -15,48 +15,35 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub fn register_process_metrics(registry: &Registry) {
     let start_seconds = start_time_seconds();
     registry.collect_fn(move |families| {
-        let mut add = |name: &str, help: &str, kind, value: Option<f64>| {
-            if let Some(value) = value {
-                let mut family = MetricFamily::new(name, help, kind);
-                family.push(&[], value);
-                families.push(family);
-            }
-        };
-        let (counter, gauge) = (MetricKind::Counter, MetricKind::Gauge);
-        let cpu_seconds = clock::process_cpu_time().as_secs_f64();
-        add(
-            "process_cpu_seconds_total",
-            "Total user and system CPU time spent in seconds.",
-            counter,
-            Some(cpu_seconds),
-        );
-        let fd_help = "Number of open file descriptors.";
-        add("process_open_fds", fd_help, gauge, open_fds());
-        let fd_max_help = "Maximum number of open file descriptors.";
-        add("process_max_fds", fd_max_help, gauge, Some(limit_of(Resource::Nofile)));
-        let [virtual_bytes, resident_bytes] = memory_bytes();
-        let virtual_help = "Virtual memory size in bytes.";
-        add("process_virtual_memory_bytes", virtual_help, gauge, virtual_bytes);
-        add(
-            "process_virtual_memory_max_bytes",
-            "Maximum amount of virtual memory available in bytes.",
-            gauge,
-            Some(limit_of(Resource::As)),
-        );
-        let resident_help = "Resident memory size in bytes.";
-        add("process_resident_memory_bytes", resident_help, gauge, resident_bytes);
-        add(
-            "process_start_time_seconds",
-            "Start time of the process since unix epoch in seconds.",
-            gauge,
-            start_seconds,
-        );
-        let [received, sent] = network_bytes();
-        let received_help = "Number of bytes received by the process over the network.";
-        add("process_network_receive_bytes_total", received_help, counter, received);
-        let sent_help = "Number of bytes sent by the process over the network.";
-        add("process_network_transmit_bytes_total", sent_help, counter, sent);
+        for (name, kind, help, value) in readings(start_seconds) {
+            let Some(value) = value else { continue };
+            let mut family = MetricFamily::new(name, help, kind);
+            family.push(&[], value);
+            families.push(family);
+        }
     });
+}
+
+type Reading = (&'static str, MetricKind, &'static str, Option<f64>);
+
+#[rustfmt::skip] // one line a metric
+fn readings(start_seconds: Option<f64>) -> [Reading; 9] {
+    use MetricKind::{Counter, Gauge};
+    let cpu_seconds = clock::process_cpu_time().as_secs_f64();
+    let (fds_max, virtual_max) = (limit_of(Resource::Nofile), limit_of(Resource::As));
+    let [virtual_bytes, resident_bytes] = memory_bytes();
+    let [received, sent] = network_bytes();
+    [
+        ("process_cpu_seconds_total", Counter, "Total user and system CPU time spent in seconds.", Some(cpu_seconds)),
+        ("process_max_fds", Gauge, "Maximum number of open file descriptors.", Some(fds_max)),
+        ("process_network_receive_bytes_total", Counter, "Number of bytes received by the process over the network.", received),
+        ("process_network_transmit_bytes_total", Counter, "Number of bytes sent by the process over the network.", sent),
+        ("process_open_fds", Gauge, "Number of open file descriptors.", open_fds()),
+        ("process_resident_memory_bytes", Gauge, "Resident memory size in bytes.", resident_bytes),
+        ("process_start_time_seconds", Gauge, "Start time of the process since unix epoch in seconds.", start_seconds),
+        ("process_virtual_memory_bytes", Gauge, "Virtual memory size in bytes.", virtual_bytes),
+        ("process_virtual_memory_max_bytes", Gauge, "Maximum amount of virtual memory available in bytes.", Some(virtual_max)),
+    ]
 }
 
 fn open_fds() -> Option<f64> {
