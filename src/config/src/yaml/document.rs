@@ -32,7 +32,9 @@ const SCANNER_WORDS: [(&str, &str); 13] = [
     ("expected alphabetic or numeric", "did not find expected alphabetic or numeric character"),
 ];
 /// What go-yaml's parser says. Its line numbers are one too small.
-const PARSER_WORDS: [(&str, &str); 6] = [
+const PARSER_WORDS: [(&str, &str); 8] = [
+    ("illegal placement of ':'", "did not find expected ',' or ']'"),
+    ("misplaced bracket", "did not find expected key"),
     ("did not find expected key", "did not find expected key"),
     ("expected '-' indicator", "did not find expected '-' indicator"),
     ("flow mapping, did not find", "did not find expected ',' or '}'"),
@@ -269,7 +271,10 @@ fn scan_fault(text: &str, err: &ScanError) -> Fault {
         return Fault::new(line, column, format!("unknown anchor '{name}' referenced"));
     }
     let words = SCANNER_WORDS.iter().chain(&PARSER_WORDS).find(|(part, _)| info.contains(part));
-    let message = words.map_or_else(|| Cow::Owned(info.to_owned()), |(_, words)| (*words).into());
+    let message = match words {
+        Some((_, words)) => Cow::Borrowed(*words),
+        None => Cow::Owned(without_context(info).to_owned()),
+    };
     let is_of_parser = PARSER_WORDS.iter().any(|(_, words)| *words == message);
     let tab = |line: usize| indent_of(text, line).find('\t').map(|at| (line, at + 1));
     let tab = tab(line).or_else(|| tab(line + 1).filter(|_| info.contains("tab")));
@@ -287,6 +292,13 @@ fn scan_fault(text: &str, err: &ScanError) -> Fault {
         Some(_) => fault.with_hint(String::from("indent with spaces: YAML allows no tabs there")),
         None => fault,
     }
+}
+
+/// Without the `while scanning a tag, ` that go-yaml does not show.
+fn without_context(info: &str) -> &str {
+    info.strip_prefix("while ")
+        .and_then(|rest| rest.split_once(", "))
+        .map_or(info, |(_, rest)| rest)
 }
 
 fn indent_of(text: &str, line: usize) -> &str {
