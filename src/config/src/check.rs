@@ -117,3 +117,6 @@ fn runtime(raw: Option<RawRuntime>) -> RuntimeConfig {
     let gogc = raw.map_or(0, |raw| raw.gogc);
     RuntimeConfig { gogc: if gogc == 0 { DEFAULT_GOGC } else { gogc } }
 }
+
+#[cfg(test)]
+mod tests;

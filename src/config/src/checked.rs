@@ -43,9 +43,16 @@ impl Config {
     /// What the file asks for that has no effect in this build, in sentences for the log.
     pub fn notices(&self) -> Vec<String> {
         let mut notices = Vec::new();
-        if !self.alerting.alertmanagers.is_empty() {
+        let alertmanagers = self.alerting.alertmanagers.iter();
+        let mut groups = alertmanagers.flat_map(|alertmanager| &alertmanager.static_configs);
+        if groups.any(|group| !group.targets.is_empty()) {
             notices.push(String::from(
                 "Alertmanagers are configured, but this build evaluates no rules and sends no alerts",
+            ));
+        }
+        if self.scrape_configs.iter().any(|job| job.scrape_native_histograms) {
+            notices.push(String::from(
+                "Native histograms are wanted, but this build scrapes text formats, which have only the classic ones",
             ));
         }
         notices
@@ -73,6 +80,8 @@ pub struct GlobalConfig {
     pub metric_name_validation_scheme: Option<NameValidation>,
     /// As written; `None` follows the validation scheme.
     pub metric_name_escaping_scheme: Option<NameEscaping>,
+    /// Without effect as long as only text formats are scraped.
+    pub scrape_native_histograms: bool,
     pub always_scrape_classic_histograms: bool,
     pub extra_scrape_metrics: bool,
 }
@@ -119,6 +128,8 @@ pub struct ScrapeConfig {
     pub scrape_protocols: Vec<ScrapeProtocol>,
     /// What to assume when the answer names no known content type.
     pub fallback_scrape_protocol: Option<ScrapeProtocol>,
+    /// Without effect as long as only text formats are scraped.
+    pub scrape_native_histograms: bool,
     pub always_scrape_classic_histograms: bool,
     pub extra_scrape_metrics: bool,
     pub metrics_path: String,
@@ -158,6 +169,15 @@ impl ScrapeProtocol {
 
     /// What a target is asked for by default, most wanted first.
     pub const DEFAULT: [Self; 4] = [
+        Self::OpenMetricsText1_0_0,
+        Self::OpenMetricsText0_0_1,
+        Self::PrometheusText1_0_0,
+        Self::PrometheusText0_0_4,
+    ];
+
+    /// What it is asked for by default where native histograms are wanted.
+    pub const DEFAULT_PROTO_FIRST: [Self; 5] = [
+        Self::PrometheusProto,
         Self::OpenMetricsText1_0_0,
         Self::OpenMetricsText0_0_1,
         Self::PrometheusText1_0_0,

@@ -50,6 +50,7 @@ fn global(global: &GlobalConfig) -> Map {
     if let Some(scheme) = global.metric_name_escaping_scheme {
         map.put("metric_name_escaping_scheme", scheme.name());
     }
+    map.put_true("scrape_native_histograms", global.scrape_native_histograms);
     map.put_true("always_scrape_classic_histograms", global.always_scrape_classic_histograms);
     map.put_true("extra_scrape_metrics", global.extra_scrape_metrics);
     map
@@ -97,6 +98,7 @@ fn scrape(job: &ScrapeConfig) -> Value {
     if let Some(protocol) = job.fallback_scrape_protocol {
         map.put("fallback_scrape_protocol", protocol.name());
     }
+    map.put_true("scrape_native_histograms", job.scrape_native_histograms);
     map.put("always_scrape_classic_histograms", job.always_scrape_classic_histograms);
     map.put("convert_classic_histograms_to_nhcb", false);
     map.put_text("metrics_path", &job.metrics_path);
@@ -209,3 +211,6 @@ fn protocols(protocols: &[ScrapeProtocol]) -> Value {
 fn duration(duration: Duration) -> String {
     format_duration(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

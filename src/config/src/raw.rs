@@ -42,6 +42,7 @@ pub(crate) struct RawGlobal {
     pub(crate) keep_dropped_targets: u64,
     pub(crate) metric_name_validation_scheme: Option<String>,
     pub(crate) metric_name_escaping_scheme: Option<String>,
+    pub(crate) scrape_native_histograms: Option<bool>,
     pub(crate) always_scrape_classic_histograms: bool,
     pub(crate) extra_scrape_metrics: Option<bool>,
 }
@@ -64,6 +65,7 @@ pub(crate) struct RawScrape {
     pub(crate) scrape_timeout: Option<String>,
     pub(crate) scrape_protocols: Option<Vec<String>>,
     pub(crate) fallback_scrape_protocol: String,
+    pub(crate) scrape_native_histograms: Option<bool>,
     pub(crate) always_scrape_classic_histograms: Option<bool>,
     pub(crate) metrics_path: String,
     pub(crate) scheme: String,
@@ -99,6 +101,7 @@ impl Default for RawScrape {
             scrape_timeout: None,
             scrape_protocols: None,
             fallback_scrape_protocol: String::new(),
+            scrape_native_histograms: None,
             always_scrape_classic_histograms: None,
             metrics_path: String::from("/metrics"),
             scheme: String::from("http"),

@@ -154,6 +154,7 @@ pub(crate) fn understand_alike(a: &ScrapeConfig, b: &ScrapeConfig) -> bool {
         honor_timestamps,
         track_timestamps_staleness,
         fallback_scrape_protocol,
+        scrape_native_histograms,
         always_scrape_classic_histograms,
         extra_scrape_metrics,
         limits,
@@ -178,6 +179,7 @@ pub(crate) fn understand_alike(a: &ScrapeConfig, b: &ScrapeConfig) -> bool {
         && *honor_timestamps == b.honor_timestamps
         && *track_timestamps_staleness == b.track_timestamps_staleness
         && *fallback_scrape_protocol == b.fallback_scrape_protocol
+        && *scrape_native_histograms == b.scrape_native_histograms
         && *always_scrape_classic_histograms == b.always_scrape_classic_histograms
         && *extra_scrape_metrics == b.extra_scrape_metrics
         && limits.label_count == b.limits.label_count

@@ -191,6 +191,9 @@ impl Prometheus {
 
     fn load(&self) -> Result<Config, Failure> {
         let loaded = load_file(&self.options.config_file);
+        for notice in loaded.iter().flat_map(Config::notices) {
+            tracing::warn!(file = %self.options.config_file.display(), "{notice}");
+        }
         loaded.map_err(|errors| {
             tracing::error!(
                 file = %self.options.config_file.display(),

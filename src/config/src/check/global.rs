@@ -70,6 +70,7 @@ impl Checker<'_> {
             },
             metric_name_validation_scheme,
             metric_name_escaping_scheme,
+            scrape_native_histograms: raw.scrape_native_histograms.unwrap_or(false),
             always_scrape_classic_histograms: raw.always_scrape_classic_histograms,
             extra_scrape_metrics: raw.extra_scrape_metrics.unwrap_or(false),
         }

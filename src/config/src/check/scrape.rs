@@ -26,9 +26,10 @@ impl Checker<'_> {
                 self.report(&at, "empty or null scrape config section");
                 continue;
             };
+            let first = *first_of_name.entry(raw.job_name.clone()).or_insert(i);
             if raw.job_name.is_empty() {
                 self.report(&at.key("job_name"), "job_name is empty");
-            } else if let Some(first) = first_of_name.insert(raw.job_name.clone(), i) {
+            } else if first != i {
                 let name = quote_go(&raw.job_name);
                 self.report_with_hint(
                     &at.key("job_name"),
@@ -78,6 +79,9 @@ impl Checker<'_> {
                 &whose,
                 &fallback_at,
             ),
+            scrape_native_histograms: raw
+                .scrape_native_histograms
+                .unwrap_or(global.scrape_native_histograms),
             always_scrape_classic_histograms: raw
                 .always_scrape_classic_histograms
                 .unwrap_or(global.always_scrape_classic_histograms),
@@ -136,7 +140,12 @@ impl Checker<'_> {
         match (&raw.scrape_protocols, &global.scrape_protocols) {
             (Some(names), _) => self.protocols(names, whose, &at.key("scrape_protocols")),
             (None, Some(protocols)) => protocols.clone(),
-            (None, None) => ScrapeProtocol::DEFAULT.to_vec(),
+            (None, None) => {
+                match raw.scrape_native_histograms.unwrap_or(global.scrape_native_histograms) {
+                    true => ScrapeProtocol::DEFAULT_PROTO_FIRST.to_vec(),
+                    false => ScrapeProtocol::DEFAULT.to_vec(),
+                }
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::yaml::{KnownKey, Schema};
 
 /// The schema of `prometheus.yml`.
-pub(crate) static SCHEMA: Schema = Schema { known_keys, type_name, inline_fields };
+pub(crate) static SCHEMA: Schema = Schema { known_keys, type_name, inline_fields, is_secret };
 
 /// A key that is refused whatever it says, unless it is null or an empty list.
 const fn known(name: &'static str) -> KnownKey {
@@ -23,20 +23,22 @@ static TOP: [KnownKey; 7] = [
     known("tracing"),
     known("remote_write"),
     known("remote_read"),
-    KnownKey { name: "otlp", is_harmless: |text| text == "{}" },
+    KnownKey {
+        name: "otlp",
+        // What the server itself prints.
+        is_harmless: |text| matches!(text, "{}" | "UnderscoreEscapingWithSuffixes"),
+    },
 ];
 
-static GLOBAL: [KnownKey; 4] = [
+static GLOBAL: [KnownKey; 3] = [
     optional("query_log_file"),
     optional("scrape_failure_log_file"),
-    optional("scrape_native_histograms"),
     optional("convert_classic_histograms_to_nhcb"),
 ];
 
 /// Keys of jobs, then the discovery mechanisms both share, then keys of Alertmanagers.
-static TARGETS: [KnownKey; 40] = [
+static TARGETS: [KnownKey; 39] = [
     optional("scrape_failure_log_file"),
-    optional("scrape_native_histograms"),
     optional("convert_classic_histograms_to_nhcb"),
     known("aws_sd_configs"),
     known("azure_sd_configs"),
@@ -94,7 +96,7 @@ fn known_keys(struct_name: &str) -> &'static [KnownKey] {
         "config.plain#config" => &TOP,
         "config.plain#global" => &GLOBAL,
         "config.ScrapeConfig" => &TARGETS[..TARGETS.len() - 1],
-        "config.AlertmanagerConfig" => &TARGETS[3..],
+        "config.AlertmanagerConfig" => &TARGETS[2..],
         "config.plain#basic_auth" => &BASIC_AUTH,
         "config.Authorization" => &AUTHORIZATION,
         "#http" => &HTTP,
@@ -127,6 +129,19 @@ fn type_name(struct_name: &str, key: &str) -> Option<&'static str> {
     })
 }
 
+/// A section that holds credentials may have been given as one text.
+fn is_secret(type_name: &str) -> bool {
+    matches!(
+        type_name,
+        "config.Secret"
+            | "[]config.Secret"
+            | "config.plain#basic_auth"
+            | "config.Authorization"
+            | "config.Header"
+            | "config.Headers"
+    )
+}
+
 fn inline_fields(inline: &str) -> &'static [&'static str] {
     match inline {
         "#http" => &[
@@ -141,3 +156,6 @@ fn inline_fields(inline: &str) -> &'static [&'static str] {
         _ => &[],
     }
 }
+
+#[cfg(test)]
+mod tests;

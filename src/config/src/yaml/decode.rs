@@ -18,6 +18,7 @@ use super::{
 use crate::{
     error::{ConfigError, ErrorKind},
     key_path::KeyPath,
+    secret::SECRET_MASK,
 };
 
 /// Most mistakes that are listed.
@@ -43,6 +44,8 @@ pub(crate) struct Schema {
     /// The keys of an inlined struct. A raw struct inlines another by a field whose name begins with `#`;
     /// the same name stands for the inlined struct in this schema.
     pub(crate) inline_fields: fn(inline: &str) -> &'static [&'static str],
+    /// Types whose values no message may show, misplaced as they are (I3).
+    pub(crate) is_secret: fn(type_name: &str) -> bool,
 }
 
 /// A key that is known but not supported.
@@ -295,6 +298,9 @@ impl<'s, 'p> Decoder<'s, 'p> {
         };
         let tag = node.tag.as_deref().map_or_else(|| tag.to_owned(), short_tag);
         let expected = self.type_name.unwrap_or(expected);
+        let is_secret = !value.is_empty() && (self.scope.schema.is_secret)(expected);
+        let value = if is_secret { format!(" `{SECRET_MASK}`") } else { value };
+        let expected = go_name(expected);
         let message = format!("cannot unmarshal {tag}{value} into {expected}");
         let hint = hint_for(&node.kind, expected);
         self.scope.report(ErrorKind::Unmarshal, self.node, self.path, message, hint);
@@ -470,7 +476,7 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
             Kind::Mapping(_) => Entries::of_struct(at, name, fields)?,
             _ if at.is_null()? => Entries::empty(at),
             _ => {
-                Self { type_name: None, ..at }.mismatch(go_name(name))?;
+                Self { type_name: None, ..at }.mismatch(name)?;
                 Entries::empty(at)
             }
         };

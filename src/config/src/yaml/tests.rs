@@ -48,6 +48,7 @@ static TEST_SCHEMA: Schema = Schema {
         "list" => Some("[]test.Name"),
         _ => None,
     },
+    is_secret: |_| false,
     inline_fields: |name| if name == "#part" { &["inside", "named"] } else { &[] },
 };
 
