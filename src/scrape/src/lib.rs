@@ -43,6 +43,8 @@ mod schedule;
 mod scrape_loop;
 mod store;
 mod target;
+#[cfg(test)]
+mod tests;
 mod told;
 mod url;
 mod view;

@@ -129,7 +129,9 @@ impl ScrapeManager {
                 families.extend(metadata_families(&shared.seen.load()));
             }
         });
-        drop(handle.spawn_vital("scrape manager", pulse::run(Arc::clone(&shared))));
+        // From here on no change is missed, whenever the task begins.
+        let changes = shared.discovery.changes();
+        drop(handle.spawn_vital("scrape manager", pulse::run(Arc::clone(&shared), changes)));
         Self { shared }
     }
 
@@ -160,7 +162,7 @@ impl ScrapeManager {
             let is_kept = prepared.jobs.iter().any(|job| job.cfg.job_name == **name);
             if !is_kept && pool.is_configured() {
                 pool.retire();
-                self.shared.ctx.metrics.forget_pool(name);
+                self.shared.ctx.metrics.pools.forget(name);
             }
         }
         for job in prepared.jobs {
@@ -235,10 +237,6 @@ impl Shared {
         &self.handle
     }
 
-    pub(crate) fn discovery(&self) -> &Discovery {
-        &self.discovery
-    }
-
     /// Brings pools in line with what was discovered meanwhile.
     pub(crate) fn sync_changed(&self) {
         self.sync(&mut self.lock());
@@ -254,17 +252,17 @@ impl Shared {
     }
 
     fn take_over(&self, pools: &mut BTreeMap<Arc<str>, Pool>, job: Job) {
-        let metrics = &self.ctx.metrics;
+        let metrics = &self.ctx.metrics.pools;
         let name: Arc<str> = job.cfg.job_name.as_str().into();
-        metrics.pool_target_limit.with(&[&name]).set(job.cfg.limits.target_count as f64);
+        metrics.target_limit.with(&[&name]).set(job.cfg.limits.target_count as f64);
         match pools.get_mut(&name) {
             None => {
-                metrics.pools.inc();
+                metrics.created.inc();
                 pools.insert(name, Pool::new(job));
             }
             Some(pool) if pool.is_configured() && Arc::ptr_eq(&pool.job().cfg, &job.cfg) => {}
             Some(pool) => {
-                metrics.pool_reloads.inc();
+                metrics.reloads.inc();
                 pool.reconfigure(job);
             }
         }
@@ -303,6 +301,24 @@ impl PoolSnapshot {
             active_count: healths.len(),
             up_count: healths.iter().filter(|health| **health == TargetHealth::Up).count(),
             dropped_count: self.dropped_count,
+        }
+    }
+}
+
+#[cfg(test)]
+impl ScrapeManager {
+    pub(crate) fn discovery(&self) -> &Discovery {
+        &self.shared.discovery
+    }
+
+    pub(crate) fn overdue_target(&self) -> Option<String> {
+        self.shared.overdue_target().map(|target| target.url.clone())
+    }
+
+    /// Makes a loop break its promise.
+    pub(crate) fn wedge(&self, pool: &str) {
+        for seen in self.shared.seen.load().iter().filter(|seen| &*seen.name == pool) {
+            seen.targets.iter().for_each(|target| target.promise_step(-1));
         }
     }
 }

@@ -16,18 +16,31 @@ const LENGTH_BUCKETS_SECONDS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
 const DURATION_BUCKETS_SECONDS: [f64; 11] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// What pools and loops count.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    pub(crate) pools: Counter,
+    pub(crate) pools: PoolMetrics,
+    pub(crate) loops: LoopMetrics,
+}
+
+/// About jobs and their targets.
+#[derive(Debug)]
+pub(crate) struct PoolMetrics {
+    pub(crate) created: Counter,
     reload_length: SummaryVec,
-    pub(crate) pool_reloads: Counter,
-    pub(crate) pool_exceeded_target_limit: Counter,
-    pub(crate) pool_target_limit: GaugeVec,
-    pub(crate) pool_targets: GaugeVec,
-    pub(crate) pool_syncs: CounterVec,
-    pub(crate) sync_length: SummaryVec,
-    pub(crate) sync_length_histogram: HistogramVec,
+    pub(crate) reloads: Counter,
+    pub(crate) exceeded_target_limit: Counter,
+    pub(crate) target_limit: GaugeVec,
+    targets: GaugeVec,
+    syncs: CounterVec,
+    sync_length: SummaryVec,
+    sync_length_histogram: HistogramVec,
     pub(crate) sync_failed: CounterVec,
+}
+
+/// About scrapes.
+#[derive(Debug)]
+pub(crate) struct LoopMetrics {
     exceeded_body_size_limit: Counter,
     interval_length: SummaryVec,
     interval_length_histogram: HistogramVec,
@@ -41,10 +54,16 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
-        let counter = |name, help| registry.counter(name, help);
         register_unused(registry);
+        Self { pools: PoolMetrics::new(registry), loops: LoopMetrics::new(registry) }
+    }
+}
+
+impl PoolMetrics {
+    fn new(registry: &Registry) -> Self {
+        let counter = |name, help| registry.counter(name, help);
         Self {
-            pools: counter(
+            created: counter(
                 "prometheus_target_scrape_pools_total",
                 "Total number of scrape pool creation attempts.",
             ),
@@ -54,25 +73,25 @@ impl Metrics {
                 &QUANTILES,
                 &["interval"],
             ),
-            pool_reloads: counter(
+            reloads: counter(
                 "prometheus_target_scrape_pool_reloads_total",
                 "Total number of scrape pool reloads.",
             ),
-            pool_exceeded_target_limit: counter(
+            exceeded_target_limit: counter(
                 "prometheus_target_scrape_pool_exceeded_target_limit_total",
                 "Total number of times scrape pools hit the target limit, during sync or config reload.",
             ),
-            pool_target_limit: registry.gauge_vec(
+            target_limit: registry.gauge_vec(
                 "prometheus_target_scrape_pool_target_limit",
                 "Maximum number of targets allowed in this scrape pool.",
                 &["scrape_job"],
             ),
-            pool_targets: registry.gauge_vec(
+            targets: registry.gauge_vec(
                 "prometheus_target_scrape_pool_targets",
                 "Current number of targets in this scrape pool.",
                 &["scrape_job"],
             ),
-            pool_syncs: registry.counter_vec(
+            syncs: registry.counter_vec(
                 "prometheus_target_scrape_pool_sync_total",
                 "Total number of syncs that were executed on a scrape pool.",
                 &["scrape_job"],
@@ -94,6 +113,37 @@ impl Metrics {
                 "Total number of target sync failures.",
                 &["scrape_job"],
             ),
+        }
+    }
+
+    /// Notes how long it took until a changed job was in force.
+    pub(crate) fn observe_reload(&self, interval: Duration, length: Duration) {
+        self.reload_length.with(&[&go_text(interval)]).observe(length.as_secs_f64());
+    }
+
+    /// Notes that a pool was brought in line with its targets.
+    pub(crate) fn observe_sync(&self, pool: &str, target_count: usize, length: Duration) {
+        self.targets.with(&[pool]).set(target_count as f64);
+        self.sync_length.with(&[pool]).observe(length.as_secs_f64());
+        self.sync_length_histogram.with(&[pool]).observe(length.as_secs_f64());
+        self.syncs.with(&[pool]).inc();
+    }
+
+    /// A pool is gone, and its metrics with it.
+    pub(crate) fn forget(&self, pool: &str) {
+        self.target_limit.remove(&[pool]);
+        self.targets.remove(&[pool]);
+        self.syncs.remove(&[pool]);
+        self.sync_length.remove(&[pool]);
+        self.sync_length_histogram.remove(&[pool]);
+        self.sync_failed.remove(&[pool]);
+    }
+}
+
+impl LoopMetrics {
+    fn new(registry: &Registry) -> Self {
+        let counter = |name, help| registry.counter(name, help);
+        Self {
             exceeded_body_size_limit: counter(
                 "prometheus_target_scrapes_exceeded_body_size_limit_total",
                 "Total number of scrapes that hit the body size limit",
@@ -161,21 +211,6 @@ impl Metrics {
         let interval = go_text(interval);
         self.interval_length.with(&[&interval]).observe(length.as_secs_f64());
         self.interval_length_histogram.with(&[&interval]).observe(length.as_secs_f64());
-    }
-
-    /// Notes how long it took until a changed job was in force.
-    pub(crate) fn observe_reload(&self, interval: Duration, length: Duration) {
-        self.reload_length.with(&[&go_text(interval)]).observe(length.as_secs_f64());
-    }
-
-    /// A pool is gone, and its metrics with it.
-    pub(crate) fn forget_pool(&self, pool: &str) {
-        self.pool_target_limit.remove(&[pool]);
-        self.pool_targets.remove(&[pool]);
-        self.pool_syncs.remove(&[pool]);
-        self.sync_length.remove(&[pool]);
-        self.sync_length_histogram.remove(&[pool]);
-        self.sync_failed.remove(&[pool]);
     }
 }
 

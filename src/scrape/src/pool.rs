@@ -136,17 +136,14 @@ impl Pool {
         let specs = self.relabel(set, starter);
         self.sweep();
         self.keep_only(&specs);
-        let forced_error = self.target_limit_error(specs.len(), starter);
-        let metrics = &starter.ctx.metrics;
-        metrics.pool_targets.with(&[&self.name]).set(specs.len() as f64);
+        let target_count = specs.len();
+        let forced_error = self.target_limit_error(target_count, starter);
         for (_, spec) in specs {
             self.bring_in(Arc::new(spec), forced_error.as_ref(), starter);
         }
         self.version = Some(set.version);
-        let length_seconds = (clock::monotonic() - began).as_secs_f64();
-        metrics.sync_length.with(&[&self.name]).observe(length_seconds);
-        metrics.sync_length_histogram.with(&[&self.name]).observe(length_seconds);
-        metrics.pool_syncs.with(&[&self.name]).inc();
+        let metrics = &starter.ctx.metrics.pools;
+        metrics.observe_sync(&self.name, target_count, clock::monotonic() - began);
         if let Some(began) = self.reload_began.take() {
             metrics.observe_reload(self.job.cfg.scrape_interval, clock::monotonic() - began);
         }
@@ -170,7 +167,7 @@ impl Pool {
             0 => usize::MAX,
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
         };
-        let failures = starter.ctx.metrics.sync_failed.with(&[&self.name]);
+        let failures = starter.ctx.metrics.pools.sync_failed.with(&[&self.name]);
         let mut specs = BTreeMap::new();
         self.dropped = Vec::new();
         self.dropped_count = 0;
@@ -202,7 +199,7 @@ impl Pool {
         let limit = self.job.cfg.limits.target_count;
         let is_exceeded = limit > 0 && target_count as u64 > limit;
         is_exceeded.then(|| {
-            starter.ctx.metrics.pool_exceeded_target_limit.inc();
+            starter.ctx.metrics.pools.exceeded_target_limit.inc();
             format!("target_limit exceeded (number of targets: {target_count}, limit: {limit})")
                 .into()
         })

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use prom_discovery::Changes;
 use tokio::{
     select,
     time::{MissedTickBehavior, interval},
@@ -15,10 +16,9 @@ const TICK: Duration = Duration::from_secs(1);
 const HEART_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs until the service stops.
-pub(crate) async fn run(shared: Arc<Shared>) {
+pub(crate) async fn run(shared: Arc<Shared>, mut changes: Changes) {
     let heart = shared.handle().heart("scraping", HEART_DEADLINE);
     let stop = shared.ctx().stop.clone();
-    let mut changes = shared.discovery().changes();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_wedged = false;

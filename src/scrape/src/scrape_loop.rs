@@ -263,10 +263,10 @@ impl ScrapeLoop {
 
     /// Counts, logs and shows what came of a scrape.
     fn note(&self, digested: Digested, time: ScrapeTime) -> LastScrape {
-        self.ctx.metrics.count(&digested);
+        self.ctx.metrics.loops.count(&digested);
         if self.plan.rules.cfg.extra_scrape_metrics {
             let duration = clock::monotonic() - time.began;
-            self.ctx.metrics.scrape_duration.observe(duration.as_secs_f64());
+            self.ctx.metrics.loops.scrape_duration.observe(duration.as_secs_f64());
         }
         told::scrape(&self.target, &digested);
         let error = digested.error().unwrap_or_default();
@@ -303,7 +303,7 @@ impl ScrapeLoop {
 
     fn observe_interval(&mut self, began: Instant) {
         let Some(last) = self.last_began.replace(began) else { return };
-        self.ctx.metrics.observe_interval(self.schedule.interval(), began - last);
+        self.ctx.metrics.loops.observe_interval(self.schedule.interval(), began - last);
     }
 
     /// I5: until then the loop makes its next step, or it is wedged.

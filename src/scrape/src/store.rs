@@ -210,3 +210,6 @@ impl fmt::Debug for TargetStore {
         f.debug_struct("TargetStore").field("cache", &self.cache).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use prom_model::{Labels, is_stale};
+use prom_model::Labels;
 use prom_storage::{
     Appendable, Appender, FloatSample, Rejected, Rejection, SeriesHandle, SeriesRef, StorageError,
 };
@@ -24,6 +24,7 @@ pub struct RecordingStore {
 struct State {
     refs: HashMap<Labels, SeriesRef>,
     series: BTreeMap<SeriesRef, (Labels, Vec<(i64, f64)>)>,
+    added: Vec<(Labels, i64, f64)>,
     last_ref: u64,
     commit_count: usize,
     is_full: bool,
@@ -31,18 +32,11 @@ struct State {
 }
 
 impl RecordingStore {
-    /// All samples, a line each: `{labels} value timestamp`, by labels; the staleness marker is `stale`.
-    pub fn dump(&self) -> Vec<String> {
-        let state = self.lock();
-        let mut all: Vec<_> = state.series.values().collect();
-        all.sort_by(|a, b| a.0.cmp(&b.0));
-        let line = |labels: &Labels, (timestamp_ms, value): &(i64, f64)| match is_stale(*value) {
-            true => format!("{labels} stale {timestamp_ms}"),
-            false => format!("{labels} {value} {timestamp_ms}"),
-        };
-        all.iter()
-            .flat_map(|(labels, samples)| samples.iter().map(|sample| line(labels, sample)))
-            .collect()
+    /// What was committed since the last call, in the order of the labels.
+    pub fn take_added(&self) -> Vec<(Labels, i64, f64)> {
+        let mut added = std::mem::take(&mut self.lock().added);
+        added.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        added
     }
 
     /// Samples of the series with exactly these labels.
@@ -50,11 +44,6 @@ impl RecordingStore {
         let state = self.lock();
         let series = state.refs.get(labels).and_then(|series_ref| state.series.get(series_ref));
         series.map(|(_, samples)| samples.clone()).unwrap_or_default()
-    }
-
-    /// Forgets all samples, but not the series.
-    pub fn clear(&self) {
-        self.lock().series.values_mut().for_each(|(_, samples)| samples.clear());
     }
 
     /// Forgets all series, as a head does with those that are long out of use.
@@ -86,15 +75,22 @@ impl RecordingStore {
 
 impl Appendable for RecordingStore {
     fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(Batch { store: self, added: Vec::new(), samples: Vec::new() })
+        Box::new(Batch {
+            store: self,
+            added: HashMap::new(),
+            samples: Vec::new(),
+            last: HashMap::new(),
+        })
     }
 }
 
 struct Batch<'a> {
     store: &'a RecordingStore,
     /// Series that exist only if the batch is committed.
-    added: Vec<(SeriesRef, Labels)>,
+    added: HashMap<Labels, SeriesRef>,
     samples: Vec<FloatSample>,
+    /// The last sample of series that are in the batch or new.
+    last: HashMap<SeriesRef, Option<(i64, f64)>>,
 }
 
 impl Batch<'_> {
@@ -103,15 +99,11 @@ impl Batch<'_> {
         state: &State,
         series_ref: SeriesRef,
     ) -> Result<Option<(i64, f64)>, Rejection> {
-        let here = self.samples.iter().rev().find(|sample| sample.series.series_ref == series_ref);
-        if let Some(sample) = here {
-            return Ok(Some((sample.timestamp_ms, sample.value)));
+        if let Some(last) = self.last.get(&series_ref) {
+            return Ok(*last);
         }
-        match state.series.get(&series_ref) {
-            Some((_, samples)) => Ok(samples.last().copied()),
-            None if self.added.iter().any(|(added, _)| *added == series_ref) => Ok(None),
-            None => Err(Rejection::UnknownSeries),
-        }
+        let (_, samples) = state.series.get(&series_ref).ok_or(Rejection::UnknownSeries)?;
+        Ok(samples.last().copied())
     }
 }
 
@@ -119,12 +111,12 @@ impl Appender for Batch<'_> {
     fn series(&mut self, labels: &Labels) -> Result<SeriesHandle, StorageError> {
         let mut state = self.store.lock();
         state.lookup_count += 1;
-        let here = self.added.iter().find(|(_, added)| added == labels).map(|(added, _)| *added);
-        let known = here.or_else(|| state.refs.get(labels).copied());
+        let known = self.added.get(labels).or_else(|| state.refs.get(labels)).copied();
         let series_ref = known.unwrap_or_else(|| {
             state.last_ref += 1;
             let added = SeriesRef(state.last_ref);
-            self.added.push((added, labels.clone()));
+            self.added.insert(labels.clone(), added);
+            self.last.insert(added, None);
             added
         });
         Ok(SeriesHandle { series_ref, slot: series_ref.0 as u32 })
@@ -148,7 +140,11 @@ impl Appender for Batch<'_> {
             };
             match reason {
                 Some(reason) => rejected.push(Rejected { index, reason }),
-                None => self.samples.push(*sample),
+                None => {
+                    let last = Some((sample.timestamp_ms, sample.value));
+                    self.last.insert(sample.series.series_ref, last);
+                    self.samples.push(*sample);
+                }
             }
         }
     }
@@ -159,14 +155,16 @@ impl Appender for Batch<'_> {
             let source = io::Error::from(io::ErrorKind::StorageFull);
             return Err(StorageError::Io { path: PathBuf::from("wal"), action: "write", source });
         }
-        for (series_ref, labels) in self.added {
+        for (labels, series_ref) in self.added {
             state.refs.insert(labels.clone(), series_ref);
             state.series.insert(series_ref, (labels, Vec::new()));
         }
+        let State { series, added, .. } = &mut *state;
         for sample in self.samples {
-            let series = state.series.get_mut(&sample.series.series_ref);
-            let (_, samples) = series.expect("append has refused unknown series");
+            let series = series.get_mut(&sample.series.series_ref);
+            let (labels, samples) = series.expect("append has refused unknown series");
             samples.push((sample.timestamp_ms, sample.value));
+            added.push((labels.clone(), sample.timestamp_ms, sample.value));
         }
         state.commit_count += 1;
         Ok(())
