@@ -149,7 +149,7 @@ fn clamp(row: &mut Row, min: Option<&[f64]>, max: Option<&[f64]>) {
     row.retain(|step, _| {
         let (min, max) = bounds(step);
         // NaN bounds let everything through, to become NaN.
-        !(max < min)
+        max >= min || max.is_nan() || min.is_nan()
     });
     let (values, present) = row.parts_mut();
     present.for_each(|step| {

@@ -14,13 +14,16 @@ use crate::{
     syntax::{BinaryOp, VectorMatching},
 };
 
+/// Series of both sides that give one result.
+type Union = (Option<u32>, Option<u32>);
+
 struct SetOperation {
     op: BinaryOp,
     lhs: Bound,
     rhs: Bound,
     signatures: Signatures,
-    /// Of `or`: for each result the series of both sides that give it.
-    union: Vec<(Option<u32>, Option<u32>)>,
+    /// Of `or`: for each result where it comes from.
+    union: Vec<Union>,
     account: AccountId,
 }
 
@@ -41,7 +44,7 @@ struct UnionRows {
     rhs_groups: Vec<u32>,
     /// Steps of each match group of the left side.
     present: Vec<Bitmap>,
-    union: Vec<(Option<u32>, Option<u32>)>,
+    union: Vec<Union>,
     account: AccountId,
 }
 
@@ -65,7 +68,7 @@ pub(in crate::exec) fn bind_set(
 }
 
 /// Series of both sides; equal ones are one.
-fn united(lhs: &SeriesSet, rhs: &SeriesSet) -> (SeriesSet, Vec<(Option<u32>, Option<u32>)>) {
+fn united(lhs: &SeriesSet, rhs: &SeriesSet) -> (SeriesSet, Vec<Union>) {
     let mut numbers = LabelNumbers::default();
     let (mut union, mut drops) = (Vec::new(), Vec::new());
     for index in 0..lhs.len() {

@@ -40,7 +40,7 @@ pub(super) fn bucket_quantile(quantile: f64, buckets: &mut Vec<Bucket>) -> (f64,
         return (f64::NAN, bent);
     }
     let mut rank = quantile * observations;
-    let at = buckets[..last].partition_point(|bucket| !(bucket.count >= rank));
+    let at = buckets[..last].partition_point(|bucket| !is_reached(bucket, rank));
     if at == last {
         return (buckets[last - 1].upper_bound, bent);
     }
@@ -90,6 +90,11 @@ pub(super) fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>)
     };
     let limit = |rank: f64| if rank > count { count } else { rank };
     (limit(rank_of(upper)) - limit(rank_of(lower))) / count
+}
+
+/// NaN is never reached.
+fn is_reached(bucket: &Bucket, rank: f64) -> bool {
+    bucket.count >= rank
 }
 
 fn has_infinite_bucket(buckets: &[Bucket]) -> bool {

@@ -98,8 +98,8 @@ pub(super) fn parse_script(text: &str) -> Vec<Command> {
         }
         let block = &lines[start..next];
         let kind = match word.as_str() {
-            "load" => CommandKind::Load {
-                step_ms: duration_ms(head["load".len()..].trim()),
+            "load" | "load_with_nhcb" => CommandKind::Load {
+                step_ms: duration_ms(head[word.len()..].trim()),
                 series: block.iter().map(|line| (*line).to_owned()).collect(),
             },
             word if word.starts_with("eval") => parse_eval(word, head, block).map_or_else(
