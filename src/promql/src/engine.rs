@@ -2,7 +2,9 @@
 //! How a query is planned stands in `plan`, how it is computed in `exec`.
 
 mod admission;
+mod job;
 mod metrics;
+mod stack;
 
 use std::{
     fmt,
@@ -15,14 +17,17 @@ use prom_telemetry::{Registry, clock};
 
 use crate::{
     CancelToken, QueryError, QueryStats, Value,
-    exec::{Memory, Report, Run, Settings, run},
-    plan::{Grid, LowerSettings, lower},
-    stats::{QuerySamples, QueryTimings, SamplesPerStep},
-    syntax::{Expr, ExprKind, ParseOptions, ValueType, parse},
+    exec::{Memory, Report},
+    stats::QueryTimings,
+    syntax::ParseOptions,
     watch::{IN_EXECUTION, Watch},
 };
 
-use self::{admission::Admission, metrics::EngineMetrics};
+use self::{
+    admission::Admission,
+    job::{Job, QuerySpan},
+    metrics::EngineMetrics,
+};
 
 /// Default of `query.lookback-delta`: 5 minutes.
 pub const DEFAULT_LOOKBACK_DELTA_MS: i64 = 300_000;
@@ -36,7 +41,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 pub const DEFAULT_BYTES_MAX: u64 = 1 << 30;
 
 /// Stack of a thread that evaluates parts of large queries.
-const THREAD_STACK_SIZE_BYTES: usize = 8 << 20;
+const THREAD_STACK_SIZE_BYTES: usize = 16 << 20;
 
 /// The step of a subquery that names none, in milliseconds, from its range in milliseconds.
 pub type SubqueryStep = Arc<dyn Fn(i64) -> i64 + Send + Sync>;
@@ -222,7 +227,8 @@ impl Engine {
         let memory = Memory::new(self.options.bytes_max);
         let mut report = Report::default();
         let eval_started = clock::monotonic();
-        let value = self.run(store, query, span, params, &watch, &memory, &mut report);
+        let job = Job { store, query, span, params, watch: &watch, memory: &memory };
+        let value = job.run(self, &mut report);
         let timings = QueryTimings {
             eval_total: clock::monotonic() - eval_started,
             result_sort: report.result_sort,
@@ -231,7 +237,7 @@ impl Engine {
             exec_queue,
             exec_total: clock::monotonic() - started,
         };
-        let samples = samples_of(&report, span);
+        let samples = span.samples_of(&report);
         self.metrics.observe(&timings, &samples);
         Ok(QueryAnswer {
             value: value?,
@@ -239,56 +245,6 @@ impl Engine {
             infos: report.infos,
             stats: QueryStats { timings, samples, peak_bytes: memory.peak_bytes() },
         })
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one caller, and each is a thing of its own")]
-    fn run(
-        &self,
-        store: &dyn Queryable,
-        query: &str,
-        span: &QuerySpan,
-        params: &QueryParams,
-        watch: &Watch,
-        memory: &Arc<Memory>,
-        report: &mut Report,
-    ) -> Result<Value, QueryError> {
-        let options = &self.options;
-        let expr = parse(query, &options.parse).map_err(QueryError::Parse)?;
-        if span.is_range {
-            check_range_type(&expr)?;
-        }
-        let lookback_delta_ms = params
-            .lookback_delta_ms
-            .filter(|lookback_ms| *lookback_ms > 0)
-            .unwrap_or(options.lookback_delta_ms);
-        let settings = Settings {
-            lookback_delta_ms,
-            samples_count_max: options.samples_count_max,
-            is_name_removal_delayed: options.is_name_removal_delayed,
-            has_type_and_unit_labels: options.has_type_and_unit_labels,
-            wants_per_step_stats: options.has_per_step_stats && params.wants_per_step_stats,
-        };
-        let grid = span.grid()?;
-        let lower_settings = LowerSettings {
-            query,
-            start_ms: span.start_ms,
-            end_ms: span.end_ms,
-            step_ms: span.step_ms,
-            lookback_delta_ms,
-            subquery_step: &options.subquery_step,
-        };
-        let plan = lower(&expr, &grid, &lower_settings)?;
-        let run_of_query = Run {
-            plan: &plan,
-            grid,
-            is_range: span.is_range,
-            query,
-            settings: &settings,
-            watch,
-            threads: self.threads(),
-            memory: Arc::clone(memory),
-        };
-        run(&run_of_query, store, report)
     }
 
     /// Threads for a large query; none while as many queries run as there are cores.
@@ -321,70 +277,5 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.queries.dec();
-    }
-}
-
-/// The instants of a query.
-struct QuerySpan {
-    start_ms: i64,
-    end_ms: i64,
-    /// 0 for an instant query.
-    step_ms: i64,
-    is_range: bool,
-}
-
-impl QuerySpan {
-    fn grid(&self) -> Result<Grid, QueryError> {
-        if self.is_range {
-            Grid::range(self.start_ms, self.end_ms, self.step_ms)
-        } else {
-            Ok(Grid::instant(self.start_ms))
-        }
-    }
-}
-
-/// Compat: Prometheus `promql/engine.go`, `NewRangeQuery`.
-fn check_range_type(expr: &Expr) -> Result<(), QueryError> {
-    let name = match value_type(expr) {
-        ValueType::Scalar | ValueType::Vector => return Ok(()),
-        ValueType::Matrix => "range vector",
-        ValueType::String => "string",
-        ValueType::None => "none",
-    };
-    Err(QueryError::Invalid(format!(
-        "invalid expression type \"{name}\" for range query, must be Scalar or instant Vector"
-    )))
-}
-
-/// What the expression evaluates to.
-fn value_type(expr: &Expr) -> ValueType {
-    match &expr.kind {
-        ExprKind::Number { .. } => ValueType::Scalar,
-        ExprKind::String(_) => ValueType::String,
-        ExprKind::Vector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
-        ExprKind::Matrix(_) | ExprKind::Subquery(_) => ValueType::Matrix,
-        ExprKind::Paren(inner) => value_type(inner),
-        ExprKind::Unary { operand, .. } => value_type(operand),
-        ExprKind::Binary(binary) => match (value_type(&binary.lhs), value_type(&binary.rhs)) {
-            (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
-            _ => ValueType::Vector,
-        },
-        ExprKind::Call(call) => call.function.return_type,
-    }
-}
-
-fn samples_of(report: &Report, span: &QuerySpan) -> QuerySamples {
-    let by_step = &report.totals.by_step;
-    let per_step = (!by_step.is_empty()).then(|| SamplesPerStep {
-        start_ms: span.start_ms,
-        step_ms: span.step_ms.max(1),
-        total_queryable: by_step.iter().map(|(queryable, _)| *queryable).collect(),
-        read: by_step.iter().map(|(_, read)| *read).collect(),
-    });
-    QuerySamples {
-        total_queryable: report.totals.queryable,
-        read: report.totals.read,
-        peak: report.peak_samples,
-        per_step,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Where every result comes from one pair of series, both sides are read row by row and nothing is kept.
 //! Where several series of a side compete for one result, both sides are computed first and each step is
-//! checked: only series that are present at a step can be in each other's way (I2 of `exec::matching`).
+//! checked (I2).
 
 mod contest;
 mod matching;

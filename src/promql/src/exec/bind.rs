@@ -49,21 +49,25 @@ pub(super) fn bind(ctx: &Ctx<'_>, vector: &Vector, grid: &Grid) -> Result<Bound,
                 first_arg_span: *source_span,
                 args: Vec::new(),
             };
-            Ok(bind_absent(ctx, call.bind(ctx, grid)?, labels))
+            Ok(bind_absent(ctx, call.bind(ctx, grid)?, labels, Shape::InPlace))
         }
         VectorKind::Absent { labels, operand } => {
             let labels = SeriesSet::made_unique(vec![absent_labels(labels)]);
-            Ok(bind_absent(ctx, bind(ctx, operand, grid)?, labels))
+            let shape = |account| Shape::Combine(vec![account]);
+            Ok(bind_absent(ctx, bind(ctx, operand, grid)?, labels, shape))
         }
         VectorKind::Map { function, args, operand } => {
             bind_map(ctx, *function, args, operand, grid)
         }
         VectorKind::OfScalar { function, scalar: value } => {
             let mut value = scalar(ctx, value, grid)?;
+            let mut operands = vec![value.account];
             if let Some(part) = function {
                 value.row.map(|seconds| crate::date::date_part(*part, seconds));
+                // The reference asks for no argument here.
+                operands.clear();
             }
-            Ok(of_scalar(ctx, value, grid))
+            Ok(of_scalar(ctx, value.row, operands, grid))
         }
         VectorKind::WithScalar(with) => bind_with_scalar(ctx, with, vector.span, grid),
         VectorKind::Binary(binary) => {
@@ -123,7 +127,11 @@ fn bind_select(
     what: SampleField,
     grid: &Grid,
 ) -> Bound {
-    let account = ctx.ledger.open(Shape::Select, *grid);
+    let shape = match what {
+        SampleField::Value => Shape::Select,
+        SampleField::Timestamp => Shape::SelectTimes,
+    };
+    let account = ctx.ledger.open(shape, *grid);
     let stored = selected(ctx, selector);
     let rows = SelectRows {
         selector,
@@ -240,9 +248,14 @@ impl RangeParts<'_> {
     }
 }
 
-fn bind_absent(ctx: &Ctx<'_>, operand: Bound, series: SeriesSet) -> Bound {
+fn bind_absent(
+    ctx: &Ctx<'_>,
+    operand: Bound,
+    series: SeriesSet,
+    shape: fn(AccountId) -> Shape,
+) -> Bound {
     let grid = operand.grid;
-    let account = ctx.ledger.open(Shape::Combine(vec![operand.account]), grid);
+    let account = ctx.ledger.open(shape(operand.account), grid);
     Bound { series, grid, account, operator: Box::new(Absent { operand, account }) }
 }
 
@@ -365,9 +378,9 @@ impl Rows for OneRow {
     }
 }
 
-fn of_scalar(ctx: &Ctx<'_>, value: ScalarRow, grid: &Grid) -> Bound {
-    let account = ctx.ledger.open(Shape::Combine(vec![value.account]), *grid);
+fn of_scalar(ctx: &Ctx<'_>, row: Row, operands: Vec<AccountId>, grid: &Grid) -> Bound {
+    let account = ctx.ledger.open(Shape::Combine(operands), *grid);
     let series = SeriesSet::made_unique(vec![prom_model::Labels::empty()]);
-    let rows = OneRow { row: value.row, account };
+    let rows = OneRow { row, account };
     Bound { series, grid: *grid, account, operator: Box::new(Ready(rows)) }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Ledger {
 pub(crate) enum Shape {
     /// Reads instant samples.
     Select,
+    /// Reads the times of instant samples.
+    SelectTimes,
     /// Reads windows, of storage or of a subquery.
     Window { args: Vec<AccountId>, inner: Option<AccountId> },
     /// Holds its operands and its result.
@@ -50,10 +52,22 @@ pub(crate) struct Tally {
     pub(crate) queryable: u64,
     /// Samples read.
     pub(crate) read: u64,
-    /// Samples of the largest window.
-    pub(crate) window_max: u64,
+    /// What windows add to what is held, by runs of series.
+    pub(crate) runs: Vec<Run>,
     /// `queryable` and `read` by step, where they are wanted.
     pub(crate) by_step: Vec<(u64, u64)>,
+}
+
+/// Series that follow one another. The reference computes them in order and holds the results of all
+/// before and the window of one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    first: usize,
+    /// Behind the last.
+    next: usize,
+    points: u64,
+    /// The most held since the first series began.
+    peak: u64,
 }
 
 /// Totals of a whole query.
@@ -81,7 +95,8 @@ impl Ledger {
         let mut accounts = self.lock();
         let account = &mut accounts[id].tally;
         account.add(tally);
-        if account.points > samples_count_max || account.window_max > samples_count_max {
+        let peak = tally.runs.iter().map(|run| run.peak).max().unwrap_or_default();
+        if account.points.max(peak) > samples_count_max {
             return Err(QueryError::TooManySamples);
         }
         Ok(())
@@ -108,14 +123,44 @@ impl Tally {
         self.points += other.points;
         self.queryable += other.queryable;
         self.read += other.read;
-        self.window_max = self.window_max.max(other.window_max);
+        self.runs.extend_from_slice(&other.runs);
         add_steps(&mut self.by_step, &other.by_step);
     }
 
+    /// Counts a series whose windows were computed: its largest window and the one that was left.
+    pub(crate) fn add_windows(&mut self, index: usize, points: u64, largest: u64, last: u64) {
+        let run = Run { first: index, next: index + 1, points, peak: largest.max(points + last) };
+        match self.runs.last_mut() {
+            Some(before) if before.next == index => before.append(&run),
+            _ => self.runs.push(run),
+        }
+    }
+
+    /// The most that is held while the series are computed in order.
+    fn windows_peak(&self) -> u64 {
+        let mut runs = self.runs.clone();
+        runs.sort_unstable_by_key(|run| run.first);
+        let whole = runs.into_iter().reduce(|mut whole, run| {
+            whole.append(&run);
+            whole
+        });
+        whole.map_or(0, |whole| whole.peak)
+    }
+
     pub(crate) fn clear(&mut self) {
-        let mut by_step = std::mem::take(&mut self.by_step);
+        let (mut by_step, mut runs) =
+            (std::mem::take(&mut self.by_step), std::mem::take(&mut self.runs));
         by_step.clear();
-        *self = Self { by_step, ..Self::default() };
+        runs.clear();
+        *self = Self { by_step, runs, ..Self::default() };
+    }
+}
+
+impl Run {
+    fn append(&mut self, other: &Self) {
+        self.peak = self.peak.max(self.points + other.peak);
+        self.points += other.points;
+        self.next = other.next;
     }
 }
 
@@ -126,12 +171,16 @@ fn weigh(accounts: &[Account], id: AccountId, base: u64, peak: &mut u64) -> u64 
     let points = account.tally.points;
     let (held, after) = match &account.shape {
         Shape::Select => (points, points),
+        Shape::SelectTimes => (points + points_per_step(accounts, id), points),
         Shape::Window { args, inner } => {
             let inner = inner.map_or(0, |inner| weigh(accounts, inner, base, peak));
             let args = weigh_all(accounts, args, base + inner, peak);
-            (inner + args + points + account.tally.window_max, args + points)
+            (inner + args + account.tally.windows_peak(), args + points)
         }
-        Shape::Combine(operands) => (weigh_all(accounts, operands, base, peak) + points, points),
+        Shape::Combine(operands) => {
+            let gathered: u64 = operands.iter().map(|id| points_per_step(accounts, *id)).sum();
+            (weigh_all(accounts, operands, base, peak) + points + gathered, points)
+        }
         Shape::Fold(operands) => (weigh_all(accounts, operands, base, peak).max(points), points),
         Shape::Once(inner) => (weigh(accounts, *inner, base, peak).max(points), points),
         Shape::InPlace(operand) => {
@@ -143,6 +192,15 @@ fn weigh(accounts: &[Account], id: AccountId, base: u64, peak: &mut u64) -> u64 
     after
 }
 
+/// Samples of a result at one step; the reference copies those of each operand before it combines them.
+fn points_per_step(accounts: &[Account], id: AccountId) -> u64 {
+    let account = &accounts[id];
+    match account.shape {
+        Shape::InPlace(operand) => points_per_step(accounts, operand),
+        _ => account.tally.points.div_ceil(account.grid.count.max(1) as u64),
+    }
+}
+
 fn weigh_all(accounts: &[Account], ids: &[AccountId], base: u64, peak: &mut u64) -> u64 {
     ids.iter().fold(0, |held, id| held + weigh(accounts, *id, base + held, peak))
 }
@@ -152,7 +210,7 @@ fn totals(accounts: &[Account], id: AccountId) -> Totals {
     let own = &account.tally;
     let mut sum = Totals { queryable: own.queryable, read: own.read, by_step: own.by_step.clone() };
     match &account.shape {
-        Shape::Select => {}
+        Shape::Select | Shape::SelectTimes => {}
         Shape::Window { args, inner } => {
             args.iter().for_each(|arg| sum.add(&totals(accounts, *arg)));
             // The windows count the samples of a subquery; what it read itself is all that is added.

@@ -180,7 +180,9 @@ impl RangeRows {
             // What a subquery reads is counted where it reads.
             tally.read -= positions.tally.read;
         }
-        tally.points += row.present().ones() as u64;
+        let points = row.present().ones() as u64;
+        tally.points += points;
+        tally.add_windows(index, points, positions.largest, positions.last());
         scratch.tick(self.spec.grid.count + sample_count)
     }
 }

@@ -116,7 +116,7 @@ impl<'q> Scratch<'q> {
     /// Hands the counts to the ledger.
     pub(crate) fn flush(&mut self) -> Result<(), QueryError> {
         for (account, tally) in self.tallies.iter_mut().enumerate() {
-            if tally.points > 0 || tally.queryable > 0 || tally.window_max > 0 {
+            if tally.points > 0 || tally.queryable > 0 || !tally.runs.is_empty() {
                 self.ctx.ledger.add(account, tally, self.ctx.settings.samples_count_max)?;
                 tally.clear();
             }

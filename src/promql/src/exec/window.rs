@@ -38,6 +38,8 @@ pub(crate) struct Positions {
     extrapolations_are_placed: bool,
     /// What reading these windows counts as.
     pub(crate) tally: Tally,
+    /// Samples of the largest window.
+    pub(crate) largest: u64,
     /// Indices of samples of the present series that are below the one before.
     pub(crate) resets: Vec<u32>,
     /// Values of one window, to be reordered.
@@ -120,6 +122,7 @@ impl Positions {
     /// Samples in all windows, and which of them a step sees first.
     fn count_windows(&mut self, spec: &WindowSpec, per_step: bool) {
         self.tally.clear();
+        self.largest = 0;
         self.pairs.reset(spec.grid.count);
         let is_fixed = spec.shift.at_ms.is_some();
         let mut seen = 0;
@@ -129,7 +132,7 @@ impl Positions {
             seen = if is_fixed { u32::MAX } else { *hi };
             self.tally.queryable += queryable;
             self.tally.read += read;
-            self.tally.window_max = self.tally.window_max.max(queryable);
+            self.largest = self.largest.max(queryable);
             if per_step {
                 self.tally.by_step.push((queryable, read));
             }
@@ -137,6 +140,12 @@ impl Positions {
                 self.pairs.set(step);
             }
         }
+    }
+
+    /// Samples of the last window.
+    pub(crate) fn last(&self) -> u64 {
+        let last = self.lo.last().zip(self.hi.last());
+        last.map_or(0, |(lo, hi)| u64::from(hi - lo))
     }
 
     /// Computes what extrapolation takes from the timestamps.

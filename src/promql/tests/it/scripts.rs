@@ -4,13 +4,10 @@ mod compare;
 mod language;
 mod runner;
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, env, fs, path::Path};
 
 use self::runner::{Tally, run_script};
+use crate::needs::conformance;
 
 /// Runs every script of a folder.
 fn run_folder(folder: &Path) -> BTreeMap<String, Tally> {
@@ -41,13 +38,7 @@ fn own_scripts_hold() {
 #[test]
 fn reference_scripts_do_not_fall_behind() {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let conformance = env::var_os("PROMETHEUS_CONFORMANCE")
-        .map_or_else(|| home.join("../../../shared/conformance"), PathBuf::from);
-    let folder = conformance.join("promqltest");
-    if !folder.is_dir() {
-        println!("skipped: no conformance scripts at {}", folder.display());
-        return;
-    }
+    let Some(folder) = conformance("promqltest") else { return };
     let tallies = run_folder(&folder);
     let ratchet_path = home.join("fixtures/scripts/ratchet.txt");
     let mut list = String::from("# script: passing of all\n");
