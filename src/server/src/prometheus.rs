@@ -24,7 +24,7 @@ use prom_promql::{Engine, EngineOptions, ParseOptions};
 use prom_scrape::{ScrapeManager, ScrapeOptions};
 use prom_telemetry::Registry;
 use prom_tsdb::{Db, OpenError, ReplayProgress, WalCompression};
-use prom_web::{WalReplay, WebOptions, WebParts};
+use prom_web::{WalReplay, WebOptions, WebParts, external_url};
 
 use crate::{
     flags::{Flags, Options},
@@ -107,7 +107,6 @@ impl Prometheus {
         let mut web = WebOptions {
             listen_addresses: self.options.listen_addresses.clone(),
             page_title: self.options.page_title.clone(),
-            is_lifecycle_enabled: self.options.is_lifecycle_enabled,
             connections_max: self.options.connection_count_max,
             read_timeout: milliseconds(self.options.read_timeout_ms),
             drain_timeout: DRAIN_TIMEOUT,
@@ -118,13 +117,8 @@ impl Prometheus {
         if !self.options.route_prefix.is_empty() {
             web.route_prefix = Some(self.options.route_prefix.clone());
         }
-        let external_url = match self.options.external_url.as_str() {
-            "" => own_url(listeners),
-            given => given.to_owned(),
-        };
-        web.external_url = external_url.parse().map_err(|err| {
-            invalid(format!("flag '--web.external-url': {external_url:?}: {err}"))
-        })?;
+        web.external_url = external_url(&self.options.external_url, &own_url(listeners))
+            .map_err(|err| invalid(format!("flag '--web.external-url': {err}")))?;
         Ok(web)
     }
 

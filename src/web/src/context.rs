@@ -14,23 +14,19 @@ use prom_telemetry::{Registry, clock};
 use prom_tsdb::TsdbStats;
 use url::Url;
 
-use crate::{listen::ServeOptions, pool::WorkPool, targets::Targets};
+use crate::{external_url::host_name, listen::ServeOptions, pool::WorkPool, targets::Targets};
 
 /// Settings from the command line. Defaults are Prometheus's.
 #[derive(Clone, Debug)]
 pub struct WebOptions {
     /// `--web.listen-address`, in order.
     pub listen_addresses: Vec<String>,
-    /// `--web.external-url`: how others reach us; its path is the prefix of all links.
+    /// How others reach us, see [`crate::external_url`]; its path is the prefix of all links.
     pub external_url: Url,
     /// `--web.route-prefix`: where routes begin; the path of the external URL if there is none.
     pub route_prefix: Option<String>,
     /// `--web.page-title`.
     pub page_title: String,
-    /// `--web.enable-lifecycle`, for the buttons of the pages; the probes ask the lifecycle itself.
-    pub is_lifecycle_enabled: bool,
-    /// `--web.enable-admin-api`.
-    pub is_admin_api_enabled: bool,
     /// `--web.cors.origin`: origins that may read the API, matched from end to end.
     pub cors_origin: GoRegex,
     /// `--web.max-connections`, over all listeners.
@@ -39,8 +35,6 @@ pub struct WebOptions {
     pub read_timeout: Duration,
     /// How long requests under way may go on once the server stops.
     pub drain_timeout: Duration,
-    /// `--web.user-assets`.
-    pub user_assets: Option<std::path::PathBuf>,
 }
 
 /// How far the log was replayed: segments, as `/api/v1/status/walreplay` says it.
@@ -90,13 +84,10 @@ impl Default for WebOptions {
             external_url: Url::parse("http://localhost:9090/").expect("a constant URL is valid"),
             route_prefix: None,
             page_title: "Prometheus Time Series Collection and Processing Server".to_owned(),
-            is_lifecycle_enabled: false,
-            is_admin_api_enabled: false,
             cors_origin: GoRegex::anchored(".*").expect("a constant expression is valid"),
             connections_max: 512,
             read_timeout: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(30),
-            user_assets: None,
         }
     }
 }
@@ -144,10 +135,4 @@ fn clean_prefix(path: &str) -> String {
         "" => String::new(),
         path => format!("/{path}"),
     }
-}
-
-/// The kernel's own word; empty where it does not tell.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name.trim().to_owned()
 }

@@ -20,6 +20,7 @@
 mod api;
 mod context;
 mod error;
+mod external_url;
 mod json;
 mod listen;
 mod markup;
@@ -35,6 +36,7 @@ mod testing;
 mod tests;
 
 pub use context::{WalReplay, WebOptions, WebParts};
+pub use external_url::external_url;
 pub use listen::{ListenError, ListenErrorKind, ServeOptions, bind, serve};
 pub use router::router;
 pub use targets::{MetadataVisitor, Targets};
