@@ -53,10 +53,7 @@ pub fn router(options: WebOptions, parts: WebParts) -> Router {
         .merge(table.routes(pages::endpoints_of_every_state()))
         .merge(table.routes(own))
         // I4: only what changes something; reading by POST from other origins is CORS's matter.
-        .merge(table.routes(pages::actions()).merge(table.probes(probes)).layer(CsrfLayer::new()))
-        .method_not_allowed_fallback(async || {
-            (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
-        });
+        .merge(table.routes(pages::actions()).merge(table.probes(probes)).layer(CsrfLayer::new()));
     let routes = match table.prefix.as_str() {
         "" => routes,
         prefix => {
@@ -83,7 +80,10 @@ impl Table {
             self.metrics.register(&self.prefix, path);
             routes = routes.route(&format!("{}{path}", self.prefix), endpoint);
         }
-        routes
+        // Before any layer: those of the API answer `OPTIONS` themselves.
+        routes.method_not_allowed_fallback(async || {
+            (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
+        })
     }
 
     fn probes(&mut self, probes: Router) -> Routes {

@@ -42,16 +42,38 @@ pub(crate) struct Site {
 impl Site {
     /// A site that is ready.
     pub(crate) fn new() -> Self {
-        Self::with(WebOptions::default(), State::Ready, ListedTargets::few())
+        Self::with_targets(ListedTargets::few())
     }
 
-    pub(crate) fn with(options: WebOptions, state: State, targets: ListedTargets) -> Self {
+    /// A site that is ready and has never stored anything.
+    pub(crate) fn with_empty_store() -> Self {
+        let options = WebOptions::default();
+        Self::build(options, State::Ready, ListedTargets::default(), MemoryStore::default())
+    }
+
+    /// A site that is ready, with these targets.
+    pub(crate) fn with_targets(targets: ListedTargets) -> Self {
+        let external_url = "http://prom.example.org/".parse().unwrap();
+        let options = WebOptions { external_url, ..WebOptions::default() };
+        Self::build(options, State::Ready, targets, store())
+    }
+
+    pub(crate) fn with(options: WebOptions, state: State) -> Self {
+        Self::build(options, state, ListedTargets::few(), store())
+    }
+
+    fn build(
+        options: WebOptions,
+        state: State,
+        targets: ListedTargets,
+        store: MemoryStore,
+    ) -> Self {
         let registry = Registry::default();
         let config = prom_config::load_text(Path::new("prometheus.yml"), b"global: {}\n").unwrap();
         let parts = WebParts {
             engine: Arc::new(Engine::new(EngineOptions::default(), &registry)),
             parse_options: ParseOptions::default(),
-            storage: Arc::new(store()),
+            storage: Arc::new(store),
             tsdb_stats: Arc::new(tsdb_stats),
             wal_replay: Arc::new(|| WalReplay { min: 1, max: 3, current: 3 }),
             targets: Arc::new(targets),

@@ -3,3 +3,4 @@
 mod api;
 mod layers;
 mod pages;
+mod reference;
