@@ -14,7 +14,10 @@ use prom_telemetry::{Registry, clock};
 use prom_tsdb::TsdbStats;
 use url::Url;
 
-use crate::{external_url::host_name, listen::ServeOptions, pool::WorkPool, targets::Targets};
+use crate::{
+    external_url::host_name, listen::ServeOptions, metrics::HandlerMetrics, pool::WorkPool,
+    targets::Targets,
+};
 
 /// Settings from the command line. Defaults are Prometheus's.
 #[derive(Clone, Debug)]
@@ -70,6 +73,7 @@ pub(crate) struct WebContext {
     pub(crate) options: WebOptions,
     pub(crate) parts: WebParts,
     pub(crate) pool: WorkPool,
+    pub(crate) handler_metrics: HandlerMetrics,
     /// Where links begin: empty, or a path with a leading and without a trailing slash.
     pub(crate) link_prefix: String,
     pub(crate) started_ms: i64,
@@ -111,11 +115,13 @@ impl WebOptions {
 impl WebContext {
     pub(crate) fn new(options: WebOptions, parts: WebParts) -> Self {
         let pool = WorkPool::new(&parts.lifecycle, parts.engine.options().concurrency_max);
+        let handler_metrics = HandlerMetrics::new(&parts.registry);
         let link_prefix = clean_prefix(options.external_url.path());
         Self {
             options,
             parts,
             pool,
+            handler_metrics,
             link_prefix,
             started_ms: clock::now_ms(),
             host_name: host_name(),

@@ -12,9 +12,54 @@ use http::{
 };
 use prom_exposition::{negotiate, print};
 
+use prom_telemetry::{CounterVec, Gauge, Registry};
+
 use crate::context::WebContext;
 
+/// What `/metrics` tells of itself. Compat: client_golang `promhttp.InstrumentMetricHandler`.
+#[derive(Debug)]
+pub(crate) struct HandlerMetrics {
+    requests: CounterVec,
+    in_flight: Gauge,
+}
+
+/// Counts down when the request is gone, however that comes.
+struct InFlight(Gauge);
+
+impl HandlerMetrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let requests = registry.counter_vec(
+            "promhttp_metric_handler_requests_total",
+            "Total number of scrapes by HTTP status code.",
+            &["code"],
+        );
+        for code in ["200", "500", "503"] {
+            requests.with(&[code]);
+        }
+        let in_flight = registry.gauge(
+            "promhttp_metric_handler_requests_in_flight",
+            "Current number of scrapes being served.",
+        );
+        Self { requests, in_flight }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 pub(crate) async fn metrics(State(ctx): State<Arc<WebContext>>, headers: HeaderMap) -> Response {
+    let own = &ctx.handler_metrics;
+    own.in_flight.inc();
+    let _in_flight = InFlight(own.in_flight.clone());
+    let response = printed(&ctx, &headers).await;
+    own.requests.with(&[response.status().as_str()]).inc();
+    response
+}
+
+async fn printed(ctx: &WebContext, headers: &HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = negotiate(accept);
     let registry = ctx.parts.registry.clone();
