@@ -16,3 +16,6 @@ pub use db::{
     Db, HeadStats, Options, ReplayProgress, RetentionOptions, StatEntry, TsdbStats, WalCompression,
 };
 pub use error::OpenError;
+
+#[doc(hidden)]
+pub mod internals;

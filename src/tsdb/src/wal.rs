@@ -19,9 +19,10 @@ mod tests;
 
 pub(crate) use self::{
     compress::{Compressor, EncodedRecord},
+    frame::frame_record,
     record::{Decoded, RefSample, RefSeries, SampleBatch, encode_samples, encode_series},
     repair::{Damage, remove_leftovers, repair},
-    replay::{FileReport, LogReader},
+    replay::{FileReport, LogReader, decode_record},
     segment::{LogFiles, SegmentFile, list_log},
     writer::{Wal, WalMetrics},
 };

@@ -1,6 +1,6 @@
 //! Records to fragments within pages, and a page's bytes back to fragments. Pure.
 
-use super::compress::Compression;
+use super::compress::{Compression, EncodedRecord};
 
 pub(super) const PAGE_SIZE_BYTES: usize = 32 * 1024;
 /// Type, size, checksum.
@@ -75,6 +75,11 @@ pub(super) fn push_record(
             return;
         }
     }
+}
+
+/// [`push_record`] at the beginning of a page.
+pub(crate) fn frame_record(out: &mut Vec<u8>, record: EncodedRecord<'_>) {
+    push_record(out, &mut 0, record.compression, record.payload);
 }
 
 /// Fills the rest of a page that has no room for a header.

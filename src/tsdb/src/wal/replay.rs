@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::disk::Disk;
 
 use super::{
-    LogFiles, SegmentFile,
+    EncodedRecord, LogFiles, SegmentFile,
     compress::{Compression, decompress},
     reader::{Item, SegmentReader},
     record::{Decoded, decode},
@@ -91,8 +91,8 @@ impl<'a> LogReader<'a> {
             .par_iter()
             .with_min_len(TASK_RECORDS_COUNT)
             .map_init(Vec::new, |buffer, record| {
-                let stored = &window.bytes[record.range.clone()];
-                decode_stored(record.compression, stored, buffer)
+                let payload = &window.bytes[record.range.clone()];
+                decode_record(EncodedRecord { compression: record.compression, payload }, buffer)
             })
             .collect();
         let mut good = Vec::with_capacity(decoded.len());
@@ -180,11 +180,11 @@ impl FileReport {
     }
 }
 
-pub(super) fn decode_stored(
-    compression: Compression,
-    stored: &[u8],
+/// Decompresses and decodes a record; `buffer` is for the plain bytes.
+pub(crate) fn decode_record(
+    record: EncodedRecord<'_>,
     buffer: &mut Vec<u8>,
 ) -> Result<Decoded, String> {
-    decompress(compression, stored, buffer).map_err(|err| err.to_string())?;
+    decompress(record.compression, record.payload, buffer).map_err(|err| err.to_string())?;
     decode(buffer).map_err(|err| err.to_string())
 }

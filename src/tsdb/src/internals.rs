@@ -1,0 +1,94 @@
+//! What benchmarks measure below the public door. No other room may use it.
+
+use prom_storage::{Columns, StorageError};
+
+use crate::{
+    WalCompression,
+    chunk::{XorState, for_each_sample},
+    wal::{
+        Compressor, Decoded, EncodedRecord, RefSample, decode_record, encode_samples, frame_record,
+    },
+};
+
+/// An XOR chunk of the samples, at most 65 535.
+pub fn encode_chunk(samples: &[(i64, f64)], chunk: &mut Vec<u8>) {
+    chunk.clear();
+    chunk.extend_from_slice(&(samples.len() as u16).to_be_bytes());
+    let mut state = XorState::new();
+    let mut last = (0, 0);
+    for (index, (t, v)) in samples.iter().enumerate() {
+        let sample = (*t, v.to_bits());
+        let sink = |word: u32| chunk.extend_from_slice(&word.to_be_bytes());
+        match index {
+            0 => state.write_first(sample.0, sample.1, sink),
+            _ => state.write_next(index as u16, last, sample, sink),
+        }
+        last = sample;
+    }
+    let (size, tail) = state.tail_bytes();
+    chunk.extend_from_slice(&tail[..size]);
+}
+
+/// The samples of an XOR chunk.
+///
+/// # Errors
+/// The bytes are no chunk.
+pub fn decode_chunk(chunk: &[u8], out: &mut Columns) -> Result<(), StorageError> {
+    for_each_sample(chunk, usize::MAX, |t, v| {
+        out.push(t, f64::from_bits(v));
+        true
+    })
+    .map_err(|err| StorageError::InvalidSeries(err.to_string()))
+}
+
+/// Encodes commits as the log does.
+#[derive(Debug, Default)]
+pub struct LogEncoder {
+    compressor: Compressor,
+    record: Vec<u8>,
+    frames: Vec<u8>,
+}
+
+impl LogEncoder {
+    /// The framed record of samples given as ref, time and value.
+    pub fn encode(&mut self, samples: &[(u64, i64, f64)], compression: WalCompression) -> &[u8] {
+        let samples: Vec<RefSample> = samples
+            .iter()
+            .map(|(series_ref, t, v)| RefSample {
+                series_ref: *series_ref,
+                slot: 0,
+                t: *t,
+                v: v.to_bits(),
+            })
+            .collect();
+        self.record.clear();
+        encode_samples(&mut self.record, &samples);
+        let (compression, _) = self.compressor.compress(compression, &mut self.record);
+        self.frames.clear();
+        let record = EncodedRecord { compression, payload: &self.record };
+        frame_record(&mut self.frames, record);
+        &self.frames
+    }
+
+    /// Stored bytes of the record that was encoded last, and how they are stored.
+    pub fn stored(&self) -> &[u8] {
+        &self.record
+    }
+}
+
+/// Decodes a stored record; gives the number of its samples.
+///
+/// # Errors
+/// The bytes are no record.
+pub fn decode_log_record(
+    stored: &[u8],
+    compression: WalCompression,
+    buffer: &mut Vec<u8>,
+) -> Result<usize, StorageError> {
+    let decoded = decode_record(EncodedRecord { compression, payload: stored }, buffer);
+    match decoded.map_err(StorageError::InvalidSeries)? {
+        Decoded::Samples(samples) => Ok(samples.len()),
+        Decoded::Series(series) => Ok(series.len()),
+        Decoded::Skipped(_) => Ok(0),
+    }
+}
