@@ -1,5 +1,8 @@
 //! The pure parts: XOR chunks, log records.
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+#[allow(dead_code, reason = "labels are for the benchmarks of the head")]
 mod workload;
 
 use std::hint::black_box;

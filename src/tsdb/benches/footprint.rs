@@ -1,6 +1,8 @@
 //! Memory of the head for each series, and time of a replay: 100 000 series, 100 samples in each open
 //! chunk. Prints figures; it is no criterion benchmark, because memory has one value.
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 mod workload;
 
 use std::{env, fs, ops::ControlFlow, path::Path, process::Command, time::Duration};

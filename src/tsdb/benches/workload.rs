@@ -72,7 +72,9 @@ pub(crate) fn step(series: usize, value: f64, noise: &mut Noise) -> f64 {
         0..20 => value,
         20..49 => value + (random % 40) as f64,
         49..66 => 42.0,
-        66..78 => (random % 4096 * 4096) as f64,
+        66..78 => {
+            (value / 4096.0).floor().max(0.0) * 4096.0 + (random % 33) as f64 * 4096.0 - 65_536.0
+        }
         78..88 => value + (random % 100) as f64 / 100.0,
         88..96 => value + (random % 1_000_000_000) as f64 / 1e9,
         _ => f64::from_bits(random >> 2),

@@ -85,7 +85,8 @@ pub fn decode_log_record(
     compression: WalCompression,
     buffer: &mut Vec<u8>,
 ) -> Result<usize, StorageError> {
-    let decoded = decode_record(EncodedRecord { compression, payload: stored }, buffer);
+    let record = EncodedRecord { compression, payload: stored };
+    let decoded = decode_record(record, buffer, Vec::new);
     match decoded.map_err(StorageError::InvalidSeries)? {
         Decoded::Samples(samples) => Ok(samples.len()),
         Decoded::Series(series) => Ok(series.len()),

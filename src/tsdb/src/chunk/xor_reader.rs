@@ -3,6 +3,9 @@
 
 use super::CHUNK_HEADER_SIZE_BYTES;
 
+/// Bits that one look shows, wherever in a byte it begins.
+const PEEK_BITS: u32 = 57;
+
 /// Why a chunk cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ChunkError {
@@ -39,14 +42,15 @@ pub(crate) fn for_each_sample(
     let mut t_delta = reader.varint()?;
     let mut window = Window { leading: 0, trailing: 0 };
     t = t.wrapping_add(t_delta as i64);
-    v ^= reader.value_delta(&mut window)?;
+    v ^= reader.value_delta(reader.peek(), 0, &mut window)?;
     if !each(t, v) {
         return Ok(());
     }
     for _ in 2..count {
-        t_delta = t_delta.wrapping_add(reader.dod()? as u64);
+        let (dod, delta) = reader.sample(&mut window)?;
+        t_delta = t_delta.wrapping_add(dod as u64);
         t = t.wrapping_add(t_delta as i64);
-        v ^= reader.value_delta(&mut window)?;
+        v ^= delta;
         if !each(t, v) {
             return Ok(());
         }
@@ -68,7 +72,7 @@ struct BitReader<'a> {
 }
 
 impl BitReader<'_> {
-    /// The next bits, left-aligned; at least 57 of them, zeros behind the end.
+    /// The next bits, left-aligned; at least [`PEEK_BITS`] of them, zeros behind the end.
     #[inline]
     fn peek(&self) -> u64 {
         let at = self.bit >> 3;
@@ -124,13 +128,12 @@ impl BitReader<'_> {
         Err(ChunkError::InvalidVarint)
     }
 
-    /// Reads a delta of delta.
+    /// Reads delta of delta and value delta of one sample, from one look at the bits where they allow.
     #[inline]
-    fn dod(&mut self) -> Result<i64, ChunkError> {
+    fn sample(&mut self, window: &mut Window) -> Result<(i64, u64), ChunkError> {
         let bits = self.peek();
         if bits >> 63 == 0 {
-            self.skip(1)?;
-            return Ok(0);
+            return Ok((0, self.value_delta(bits << 1, 1, window)?));
         }
         let (prefix, width) = match bits.leading_ones() {
             1 => (2, 14),
@@ -138,31 +141,37 @@ impl BitReader<'_> {
             3 => (4, 20),
             _ => {
                 self.skip(4)?;
-                return Ok(self.take(64)? as i64);
+                let dod = self.take(64)? as i64;
+                return Ok((dod, self.value_delta(self.peek(), 0, window)?));
             }
         };
         let payload = (bits << prefix >> (64 - width)) as i64;
-        self.skip((prefix + width) as usize)?;
         // Not two's complement: the middle value is positive.
-        Ok(if payload > 1 << (width - 1) { payload - (1 << width) } else { payload })
+        let dod = if payload > 1 << (width - 1) { payload - (1 << width) } else { payload };
+        let used = prefix + width;
+        Ok((dod, self.value_delta(bits << used, used, window)?))
     }
 
-    /// Reads what the next value differs in.
+    /// Reads what the next value differs in. `bits` are those that follow, `used` of the bits that were
+    /// looked at are before them: at most 24, so at least 33 are there.
     #[inline]
-    fn value_delta(&mut self, window: &mut Window) -> Result<u64, ChunkError> {
-        let bits = self.peek();
+    fn value_delta(
+        &mut self,
+        bits: u64,
+        used: u32,
+        window: &mut Window,
+    ) -> Result<u64, ChunkError> {
         if bits >> 63 == 0 {
-            self.skip(1)?;
+            self.skip(used as usize + 1)?;
             return Ok(0);
         }
         if bits >> 62 == 0b10 {
             let size = 64 - window.leading - window.trailing;
-            if size <= 55 {
-                // Prefix and payload are within the peeked bits.
-                self.skip(2 + size as usize)?;
+            if used + 2 + size <= PEEK_BITS {
+                self.skip((used + 2 + size) as usize)?;
                 return Ok((bits << 2 >> (64 - size)) << window.trailing);
             }
-            self.skip(2)?;
+            self.skip(used as usize + 2)?;
             return Ok(self.take(size)? << window.trailing);
         }
         let leading = (bits << 2 >> 59) as u32;
@@ -172,7 +181,11 @@ impl BitReader<'_> {
         };
         let trailing = (64 - leading).checked_sub(size).ok_or(ChunkError::InvalidWindow)?;
         *window = Window { leading, trailing };
-        self.skip(13)?;
+        if used + 13 + size <= PEEK_BITS {
+            self.skip((used + 13 + size) as usize)?;
+            return Ok((bits << 13 >> (64 - size)) << trailing);
+        }
+        self.skip(used as usize + 13)?;
         Ok(self.take(size)? << trailing)
     }
 }

@@ -98,7 +98,7 @@ fn replay(
     let mut next = reader.next_decoded().map_err(ReplayError::Io)?;
     while let Some((window, records)) = next {
         let (read, applied) = rayon::join(|| reader.next_decoded(), || replay.apply(records));
-        applied.map_err(|_| ReplayError::TooManySeries)?;
+        reader.recycle(applied.map_err(|_| ReplayError::TooManySeries)?);
         next = read.map_err(ReplayError::Io)?;
         let step = progress(ReplayProgress {
             segment_first,

@@ -21,6 +21,8 @@ const RECORD_SAMPLES_COUNT_MAX: usize = 100_000;
 const RECORD_SERIES_COUNT_MAX: usize = 10_000;
 /// Samples of a batch buffer that is kept; larger ones are given back to the allocator.
 const KEPT_SAMPLES_COUNT_MAX: usize = 50_000;
+/// Likewise for the buffers of records: room for a scrape of 20 000 samples.
+const KEPT_BUFFER_SIZE_BYTES: usize = 256 << 10;
 
 /// What the commit lock guards.
 #[derive(Debug, Default)]
@@ -101,6 +103,8 @@ impl Batch {
         self.unlogged.clear();
         self.last_index.clear();
         self.clear_records();
+        self.spare_buffers.retain(|buffer| buffer.capacity() <= KEPT_BUFFER_SIZE_BYTES);
+        self.compressor.shrink(KEPT_BUFFER_SIZE_BYTES);
     }
 
     fn clear_records(&mut self) {

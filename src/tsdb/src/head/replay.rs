@@ -50,11 +50,14 @@ impl<'a> HeadReplay<'a> {
         }
     }
 
-    /// Applies records, in order.
+    /// Applies records, in order; gives the buffers back.
     ///
     /// # Errors
     /// There are more series than the head can number.
-    pub(crate) fn apply(&mut self, records: Vec<Decoded>) -> Result<(), DictionaryFull> {
+    pub(crate) fn apply(
+        &mut self,
+        records: Vec<Decoded>,
+    ) -> Result<Vec<SampleBatch>, DictionaryFull> {
         let mut batches = Vec::with_capacity(records.len());
         for record in records {
             match record {
@@ -70,7 +73,7 @@ impl<'a> HeadReplay<'a> {
             }
         }
         self.apply_samples(&mut batches);
-        Ok(())
+        Ok(batches)
     }
 
     pub(crate) fn finish(mut self) -> ReplayCounts {
@@ -97,12 +100,13 @@ impl<'a> HeadReplay<'a> {
         if known != NO_SLOT && known != slot {
             // A ref that changes its owner: nobody writes that, but what came before is the old one's.
             self.apply_samples(batches);
+            batches.clear();
         }
         self.refs.set(series.series_ref, slot);
         Ok(())
     }
 
-    fn apply_samples(&mut self, batches: &mut Vec<SampleBatch>) {
+    fn apply_samples(&mut self, batches: &mut [SampleBatch]) {
         let refs = &self.refs;
         batches.par_iter_mut().for_each(|batch| refs.resolve(batch));
         let shards = rayon::current_num_threads() as u32;
@@ -112,7 +116,7 @@ impl<'a> HeadReplay<'a> {
             .reduce(Counts::default, Counts::merge);
         self.head.add_counts(&counts);
         self.counts.samples_count += counts.stored;
-        for batch in batches.drain(..) {
+        for batch in batches {
             for sample in batch.iter().filter(|sample| sample.slot == NO_SLOT) {
                 self.counts.unknown_samples_count += 1;
                 self.unknown_refs.insert(sample.series_ref);

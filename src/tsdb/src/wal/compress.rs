@@ -41,6 +41,13 @@ impl std::fmt::Debug for Compressor {
 }
 
 impl Compressor {
+    /// Gives a buffer larger than this back.
+    pub(crate) fn shrink(&mut self, size_bytes_max: usize) {
+        if self.buffer.capacity() > size_bytes_max {
+            self.buffer = Vec::new();
+        }
+    }
+
     /// Replaces the record in `record` by its compressed form, unless that is no smaller.
     /// Says how it is stored, and how many bytes that saved.
     pub(crate) fn compress(

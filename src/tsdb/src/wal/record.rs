@@ -72,13 +72,16 @@ pub(crate) fn encode_samples(out: &mut Vec<u8>, samples: &[RefSample]) {
     }
 }
 
-/// Reads a record.
-pub(crate) fn decode(record: &[u8]) -> Result<Decoded, DecodeError> {
+/// Reads a record. Samples go into the batch that `empty_batch` gives.
+pub(crate) fn decode(
+    record: &[u8],
+    empty_batch: impl FnOnce() -> SampleBatch,
+) -> Result<Decoded, DecodeError> {
     let mut cursor = Cursor(record);
     Ok(match cursor.byte()? {
         SERIES => Decoded::Series(decode_series(cursor)?),
-        SAMPLES => Decoded::Samples(decode_samples(cursor)?),
-        SAMPLES_WITH_START => Decoded::Samples(decode_samples_with_start(cursor)?),
+        SAMPLES => Decoded::Samples(decode_samples(cursor, empty_batch())?),
+        SAMPLES_WITH_START => Decoded::Samples(decode_samples_with_start(cursor, empty_batch())?),
         3 => Decoded::Skipped("tombstones"),
         4 => Decoded::Skipped("exemplars"),
         5 => Decoded::Skipped("mmapmarkers"),
@@ -125,13 +128,16 @@ fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
     str::from_utf8(bytes).map_err(|_| DecodeError::InvalidText)
 }
 
-fn decode_samples(mut cursor: Cursor<'_>) -> Result<SampleBatch, DecodeError> {
+fn decode_samples(
+    mut cursor: Cursor<'_>,
+    mut samples: SampleBatch,
+) -> Result<SampleBatch, DecodeError> {
     if cursor.is_empty() {
-        return Ok(Vec::new());
+        return Ok(samples);
     }
     let first_ref = cursor.u64()?;
     let first_t = cursor.u64()? as i64;
-    let mut samples = Vec::with_capacity(cursor.0.len() / (1 + 1 + 8));
+    samples.reserve(cursor.0.len() / (1 + 1 + 8));
     while !cursor.is_empty() {
         let series_ref = first_ref.wrapping_add(cursor.varint()? as u64);
         let t = first_t.wrapping_add(cursor.varint()?);
@@ -140,8 +146,11 @@ fn decode_samples(mut cursor: Cursor<'_>) -> Result<SampleBatch, DecodeError> {
     Ok(samples)
 }
 
-fn decode_samples_with_start(mut cursor: Cursor<'_>) -> Result<SampleBatch, DecodeError> {
-    let mut samples: SampleBatch = Vec::with_capacity(cursor.0.len() / (1 + 1 + 1 + 8));
+fn decode_samples_with_start(
+    mut cursor: Cursor<'_>,
+    mut samples: SampleBatch,
+) -> Result<SampleBatch, DecodeError> {
+    samples.reserve(cursor.0.len() / (1 + 1 + 1 + 8));
     while !cursor.is_empty() {
         let (series_ref, t) = match (samples.first(), samples.last()) {
             (Some(first), Some(previous)) => {

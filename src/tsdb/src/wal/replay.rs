@@ -1,23 +1,29 @@
 //! The whole log as a row of windows: bytes are read in order, records of one window are decoded on all
 //! cores. Memory is bounded by the window, whatever the size of the log.
 
-use std::{collections::BTreeSet, io, ops::Range, path::Path};
+use std::{
+    collections::BTreeSet,
+    io,
+    ops::Range,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use rayon::prelude::*;
 
-use crate::disk::Disk;
+use crate::{disk::Disk, lock::lock};
 
 use super::{
     EncodedRecord, LogFiles, SegmentFile,
     compress::{Compression, decompress},
     reader::{Item, SegmentReader},
-    record::{Decoded, decode},
+    record::{Decoded, SampleBatch, decode},
 };
 
 /// Stored bytes of one window; decoded they are about three times as many.
-const WINDOW_SIZE_BYTES: usize = 1 << 20;
-/// Records that one task decodes.
-const TASK_RECORDS_COUNT: usize = 16;
+const WINDOW_SIZE_BYTES: usize = 256 << 10;
+/// Buffers that are kept for the next window.
+const SPARE_BATCHES_COUNT_MAX: usize = 1_000;
 /// Damaged places that are remembered for one file; more are counted only.
 const DAMAGES_COUNT_MAX: usize = 1_000;
 
@@ -30,6 +36,8 @@ pub(crate) struct LogReader<'a> {
     reader: Option<SegmentReader>,
     reports: Vec<FileReport>,
     read_size_bytes: u64,
+    /// Buffers of windows that are done with.
+    spare_batches: Mutex<Vec<SampleBatch>>,
 }
 
 /// What was found wrong with a file.
@@ -77,6 +85,16 @@ impl<'a> LogReader<'a> {
             reader: None,
             reports: Vec::with_capacity(log.files.len()),
             read_size_bytes: 0,
+            spare_batches: Mutex::default(),
+        }
+    }
+
+    /// Takes buffers back.
+    pub(crate) fn recycle(&mut self, batches: Vec<SampleBatch>) {
+        let spare = self.spare_batches.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for mut batch in batches.into_iter().take(SPARE_BATCHES_COUNT_MAX - spare.len()) {
+            batch.clear();
+            spare.push(batch);
         }
     }
 
@@ -86,13 +104,15 @@ impl<'a> LogReader<'a> {
     /// A file cannot be opened.
     pub(crate) fn next_decoded(&mut self) -> io::Result<Option<(Window, Vec<Decoded>)>> {
         let Some(window) = self.next_window()? else { return Ok(None) };
+        let spare = &self.spare_batches;
+        let empty_batch = || lock(spare).pop().unwrap_or_default();
         let decoded: Vec<_> = window
             .records
             .par_iter()
-            .with_min_len(TASK_RECORDS_COUNT)
             .map_init(Vec::new, |buffer, record| {
                 let payload = &window.bytes[record.range.clone()];
-                decode_record(EncodedRecord { compression: record.compression, payload }, buffer)
+                let record = EncodedRecord { compression: record.compression, payload };
+                decode_record(record, buffer, empty_batch)
             })
             .collect();
         let mut good = Vec::with_capacity(decoded.len());
@@ -184,7 +204,8 @@ impl FileReport {
 pub(crate) fn decode_record(
     record: EncodedRecord<'_>,
     buffer: &mut Vec<u8>,
+    empty_batch: impl FnOnce() -> SampleBatch,
 ) -> Result<Decoded, String> {
     decompress(record.compression, record.payload, buffer).map_err(|err| err.to_string())?;
-    decode(buffer).map_err(|err| err.to_string())
+    decode(buffer, empty_batch).map_err(|err| err.to_string())
 }

@@ -68,7 +68,7 @@ fn sample(series_ref: u64, t: i64, v: f64) -> RefSample {
 fn records_are_those_of_the_format_page() {
     let check = |bytes: &[u8], expected: &str, decoded: Decoded| {
         assert_eq!(hex(bytes), expected);
-        assert_eq!(decode(bytes).unwrap(), decoded);
+        assert_eq!(decode(bytes, Vec::new).unwrap(), decoded);
     };
     let mut bytes = Vec::new();
     let labels = Labels::from_pairs([("__name__", "up"), ("job", "x")]);
@@ -102,7 +102,7 @@ fn records_are_those_of_the_format_page() {
     .concat();
     let samples =
         vec![sample(5, 10, 0.0), sample(6, 11, 0.0), sample(7, 12, 0.0), sample(6, 13, 0.0)];
-    assert_eq!(decode(with_start).unwrap(), Decoded::Samples(samples));
+    assert_eq!(decode(with_start, Vec::new).unwrap(), Decoded::Samples(samples));
     for (kind, name) in [
         (3, "tombstones"),
         (4, "exemplars"),
@@ -110,7 +110,7 @@ fn records_are_those_of_the_format_page() {
         (13, "float_histogram_samples_v2"),
         (99, "unknown"),
     ] {
-        assert_eq!(decode(&[kind, 1, 2, 3]).unwrap(), Decoded::Skipped(name));
+        assert_eq!(decode(&[kind, 1, 2, 3], Vec::new).unwrap(), Decoded::Skipped(name));
     }
 }
 
@@ -127,13 +127,13 @@ fn records_that_are_cut_short_are_refused() {
     };
     for record in [series, samples] {
         for size in 0..record.len() {
-            assert_eq!(decode(&record[..size]).is_ok(), whole(&record, size), "{size}");
+            assert_eq!(decode(&record[..size], Vec::new).is_ok(), whole(&record, size), "{size}");
         }
     }
     for bad in
         [&[1, 0, 0, 0, 0, 0, 0, 0, 1, 0][..], &[1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0xff, 1, b'x']]
     {
-        assert!(decode(bad).is_err());
+        assert!(decode(bad, Vec::new).is_err());
     }
 }
 
@@ -142,7 +142,7 @@ fn labels_of_foreign_records_are_put_in_order() {
     let record = [1, 0, 0, 0, 0, 0, 0, 0, 9, 3, 1, b'b', 1, b'2', 1, b'c', 0, 1, b'a', 1, b'1'];
     let labels = Labels::from_pairs([("a", "1"), ("b", "2")]);
     let expected = Decoded::Series(vec![RefSeries { series_ref: 9, labels }]);
-    assert_eq!(decode(&record).unwrap(), expected);
+    assert_eq!(decode(&record, Vec::new).unwrap(), expected);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn the_log_of_a_real_prometheus_is_framed_alike() {
         decompress(compression, &stored, &mut plain).unwrap();
         // What is read is written alike, byte for byte.
         let mut again = Vec::new();
-        match decode(&plain).unwrap() {
+        match decode(&plain, Vec::new).unwrap() {
             Decoded::Series(series) => {
                 encode_series(&mut again, series.iter().map(|one| (one.series_ref, &one.labels)));
             }
@@ -344,7 +344,7 @@ proptest! {
         }
         let mut record = vec![kind];
         record.extend(&bytes);
-        match decode(&record) {
+        match decode(&record, Vec::new) {
             Ok(Decoded::Samples(samples)) => prop_assert!(samples.len() <= bytes.len()),
             Ok(Decoded::Series(series)) => prop_assert!(series.len() <= bytes.len()),
             Ok(Decoded::Skipped(_)) | Err(_) => {}

@@ -32,6 +32,9 @@ use super::{
 /// Segments waiting to be made durable; one more is synced by the commit that closes it.
 const SYNC_QUEUE_COUNT_MAX: usize = 8;
 
+/// A buffer that is kept from commit to commit; larger ones are given back.
+const KEPT_BUFFER_SIZE_BYTES: usize = 256 << 10;
+
 /// Appends commits to the log.
 #[derive(Debug)]
 pub(crate) struct Wal {
@@ -175,6 +178,9 @@ impl Wal {
             source,
         })?;
         self.metrics.count_write(begin, &self.frames, records);
+        if self.frames.capacity() > KEPT_BUFFER_SIZE_BYTES {
+            self.frames = Vec::new();
+        }
         Ok(())
     }
 
