@@ -1,7 +1,31 @@
 //! The time series database: Prometheus's data directory, written and read.
 //!
 //! Neighbours: `storage` holds the traits through which everybody else appends and reads; `telemetry`
-//! takes the metrics and is asked for the time; `server` opens a [`Db`] and closes it.
+//! takes the metrics and is asked for the time; `server` opens a [`Db`] and closes it; `web` shows its
+//! statistics. Formats stand in `docs/format/`, one page for each.
+//!
+//! Invariants:
+//! I1. Samples are applied in the order of the log, by the same rule as at a replay: a directory that is
+//!     opened again holds what the head held.
+//! I2. An appended sample touches one cache line of its series, one block of its chunk, one bit of its
+//!     group; it allocates nothing.
+//! I3. A reader sees whole commits, those published when it came, however long it reads.
+//! I4. The samples of a series ascend in time; the first to come at a time stays.
+//! I5. What was acknowledged is on the log. A write that failed is taken back before the next one; until
+//!     that works, commits fail by name, and nothing of them is seen.
+//! I6. A series has one record on the log, before its first sample.
+//! I7. Damaged files are kept under `quarantine/`; their good records are used. Nothing is deleted but
+//!     the rest of a write that had not ended.
+//!
+//! Concurrency: all of [`Db`] may be called from any thread, none of it is async. One commit at a time
+//! writes the log and applies its batch; records are made outside of that lock. Readers share a lock with
+//! the commit for 1 024 series at a time. Opening uses the global rayon pool; finished segments are made
+//! durable by a thread of the log's own.
+//!
+//! Limits: the head keeps all samples in memory until it is closed, because blocks and head chunks are
+//! not written yet; blocks, out-of-order logs and head chunks of a Prometheus are left alone and named in
+//! the log. Histograms, exemplars, metadata and tombstones on the log are counted and passed over.
+//! Queues, buffers and windows have named constants beside their use.
 
 mod chunk;
 mod db;

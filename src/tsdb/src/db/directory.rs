@@ -118,3 +118,54 @@ fn is_block_name(name: &str) -> bool {
 fn file_name(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: &str = "01M81GJ1GT6HZ39998JRFTZ1C6";
+
+    #[test]
+    fn a_directory_is_made_and_a_file_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("a/b");
+        prepare(&dir).unwrap();
+        prepare(&dir).unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        for path in ["file", "file/below"] {
+            let err = prepare(&root.path().join(path)).unwrap_err();
+            assert!(err.is_not_a_directory(), "{err}");
+            assert!(err.errno().is_some());
+        }
+    }
+
+    #[test]
+    fn only_half_made_blocks_and_snapshots_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = [
+            format!("{BLOCK}.tmp-for-creation"),
+            format!("{BLOCK}.tmp-for-deletion"),
+            format!("{BLOCK}.tmp"),
+            "chunk_snapshot.000003.0000001234.tmp".to_owned(),
+        ];
+        let kept = [BLOCK, "wal", "chunks_head", "notes.tmp", "quarantine", "snapshots"];
+        for name in gone.iter().map(String::as_str).chain(kept) {
+            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join("x"), "123").unwrap();
+        }
+        fs::write(dir.path().join(format!("{BLOCK}.tmp.file")), "").unwrap();
+        clean(dir.path()).unwrap();
+        let mut names: Vec<_> = entries(dir.path())
+            .unwrap()
+            .iter()
+            .filter_map(|p| file_name(p).map(str::to_owned))
+            .collect();
+        names.sort();
+        let file = format!("{BLOCK}.tmp.file");
+        let mut expected: Vec<&str> = kept.into_iter().chain([file.as_str()]).collect();
+        expected.sort_unstable();
+        assert_eq!(names, expected);
+        assert_eq!(size_bytes(dir.path()), 6 * 3);
+        assert!(is_block(&dir.path().join(BLOCK)));
+    }
+}

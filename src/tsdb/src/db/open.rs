@@ -144,7 +144,7 @@ impl ReplayMetrics {
         match damage {
             // The usual end of a process that was killed.
             Damage::TornTail { .. } => {}
-            Damage::Quarantined { .. } | Damage::Unreadable => self.corruptions.inc(),
+            Damage::Quarantined { .. } | Damage::LeftAlone => self.corruptions.inc(),
         }
     }
 

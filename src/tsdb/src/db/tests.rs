@@ -1,8 +1,9 @@
 //! A whole database on a disk that fails: nothing that was acknowledged is lost, nothing else is claimed.
 
 mod crash;
-mod golden;
+
 mod model;
+mod opening;
 
 use std::{
     collections::BTreeMap,

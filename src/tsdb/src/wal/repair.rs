@@ -28,14 +28,14 @@ pub(crate) enum Damage {
     TornTail { cut_size_bytes: u64 },
     /// Records are lost; the file as it was is kept.
     Quarantined { kept: PathBuf },
-    /// The disk cannot read the file; it is left alone.
-    Unreadable,
+    /// The disk cannot read the file, or has no room for a repaired one; it is left alone.
+    LeftAlone,
 }
 
 /// Repairs a file that has something wrong with it.
 ///
 /// # Errors
-/// The disk refused; the file is as it was.
+/// A torn tail could not be cut off; writing on behind it would put good records at risk.
 pub(crate) fn repair(
     disk: &dyn Disk,
     data_dir: &Path,
@@ -45,7 +45,7 @@ pub(crate) fn repair(
     let Some((first_offset, reason)) = report.damages.first() else { return Ok(None) };
     if report.is_unreadable {
         tracing::error!(segment = %path.display(), reason = %reason, "A log segment cannot be read");
-        return Ok(Some(Damage::Unreadable));
+        return Ok(Some(Damage::LeftAlone));
     }
     let is_torn_tail = report.is_last
         && report.is_damaged_to_the_end
@@ -62,7 +62,16 @@ pub(crate) fn repair(
         );
         return Ok(Some(Damage::TornTail { cut_size_bytes }));
     }
-    let kept = salvage(disk, data_dir, report)?;
+    let kept = match salvage(disk, data_dir, report) {
+        Ok(kept) => kept,
+        Err(err) => {
+            tracing::error!(
+                segment = %path.display(), offset = first_offset, reason = %reason, err = %err,
+                "A log segment is damaged and could not be repaired; its good records are used, but Prometheus would drop what follows"
+            );
+            return Ok(Some(Damage::LeftAlone));
+        }
+    };
     tracing::error!(
         segment = %path.display(), offset = first_offset, places = report.damages.len(), reason = %reason,
         kept = %kept.display(), "A log segment is damaged; its good records are used, the file is kept"

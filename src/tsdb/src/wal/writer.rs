@@ -94,7 +94,8 @@ impl Wal {
         Self {
             disk,
             dir: dir.to_owned(),
-            segment_size_bytes: u64::from(options.wal_segment_size_bytes),
+            segment_size_bytes: u64::from(options.wal_segment_size_bytes)
+                .max(PAGE_SIZE_BYTES as u64),
             segment: None,
             next_index,
             frames: Vec::new(),

@@ -232,6 +232,49 @@ fn damage_in_the_middle_costs_what_it_hit_and_is_kept() {
 /// A disk after the workload, and its samples.
 static WRITTEN: OnceLock<(FaultyDisk, Content)> = OnceLock::new();
 
+#[test]
+fn damage_on_a_full_disk_keeps_nobody_from_starting() {
+    let disk = FaultyDisk::default();
+    let outcome = run(&open(&disk), 30);
+    let path = Path::new("/data/wal/00000000");
+    disk.edit(path, |bytes| bytes[20_000] ^= 4).unwrap();
+    let before = disk.content(path).unwrap();
+    disk.set_space_left(Some(0));
+    let db = open(&disk);
+    let found = content(&db);
+    assert!(!found.is_empty() && is_within(&found, &outcome.acknowledged));
+    assert_eq!(disk.content(path).unwrap(), before);
+    assert!(commit(&db, &[(1, 1_800_000_000_000, 1.0)]).unwrap_err().is_disk_full());
+    // With space, the next start repairs.
+    disk.set_space_left(None);
+    assert_eq!(content(&open(&disk.live_image())), found);
+}
+
+#[test]
+fn a_checkpoint_is_read_before_the_segments_behind_it() {
+    let disk = FaultyDisk::default();
+    let outcome = run(&open(&disk), 40);
+    let wal = Path::new("/data/wal");
+    let first = wal.join("00000000");
+    let checkpoint = wal.join("checkpoint.00000000");
+    disk.create_dir_all(&checkpoint).unwrap();
+    disk.hard_link(&first, &checkpoint.join("00000000")).unwrap();
+    // Whether the segment it stands for is still there or not.
+    assert_eq!(content(&open(&disk.live_image())), outcome.acknowledged);
+    disk.remove_file(&first).unwrap();
+    assert_eq!(content(&open(&disk.live_image())), outcome.acknowledged);
+    // All segments may be gone: the next one is behind the checkpoint.
+    for name in disk.list(wal).unwrap() {
+        if !name.starts_with("checkpoint") {
+            disk.remove_file(&wal.join(name)).unwrap();
+        }
+    }
+    let db = open(&disk);
+    assert!(is_within(&content(&db), &outcome.acknowledged));
+    commit(&db, &[(1, 1_800_000_000_000, 1.0)]).unwrap();
+    assert!(disk.content(&wal.join("00000001")).is_ok());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
