@@ -1,7 +1,8 @@
 //! The XOR codec against itself, against bytes that Prometheus wrote, and against damage.
 
-use std::{env, fs, path::PathBuf};
+use std::fs;
 
+use prom_testkit::conformance;
 use proptest::prelude::*;
 
 use super::{
@@ -210,15 +211,8 @@ fn chunks_of_file(file: &[u8]) -> Vec<(u8, Vec<u8>)> {
 
 #[test]
 fn chunks_of_a_real_prometheus_are_read_and_written_alike() {
-    let root = env::var_os("PROMETHEUS_CONFORMANCE").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
-        PathBuf::from,
-    );
-    let golden = root.join("golden_block");
-    let Ok(dump) = fs::read_to_string(golden.join("dump.txt")) else {
-        println!("skipped: no conformance data at {}", root.display());
-        return;
-    };
+    let Some(golden) = conformance("golden_block") else { return };
+    let dump = fs::read_to_string(golden.join("dump.txt")).unwrap();
     let block = fs::read_dir(golden.join("block")).unwrap().next().unwrap().unwrap().path();
     let file = fs::read(block.join("chunks/000001")).unwrap();
     let mut samples_count = 0;

@@ -1,14 +1,10 @@
 //! The log's format against bytes that Prometheus wrote, against itself, and against damage.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::Path, sync::Arc};
 
 use prom_model::Labels;
 use prom_telemetry::Registry;
-use prom_testkit::FaultyDisk;
+use prom_testkit::{FaultyDisk, conformance};
 use proptest::prelude::*;
 
 use crate::{Options, WalCompression, disk::Disk};
@@ -196,14 +192,8 @@ fn all_last_size() -> usize {
 
 #[test]
 fn the_log_of_a_real_prometheus_is_framed_alike() {
-    let root = env::var_os("PROMETHEUS_CONFORMANCE").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
-        PathBuf::from,
-    );
-    let Ok(golden) = fs::read(root.join("golden_block/wal/00000000")) else {
-        println!("skipped: no conformance data at {}", root.display());
-        return;
-    };
+    let Some(golden) = conformance("golden_block") else { return };
+    let golden = fs::read(golden.join("wal/00000000")).unwrap();
     let (mut framed, mut page_offset, mut plain) = (Vec::new(), 0, Vec::new());
     let mut compressor = Compressor::default();
     let mut samples_count = 0;

@@ -2,15 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     ops::ControlFlow,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
 use prom_model::format_float;
 use prom_telemetry::Registry;
-use prom_testkit::FaultyDisk;
+use prom_testkit::{FaultyDisk, conformance};
 
 use crate::{Db, Options, ReplayProgress};
 
@@ -18,15 +18,8 @@ use super::content;
 
 #[test]
 fn the_log_of_a_real_prometheus_gives_its_samples() {
-    let root = env::var_os("PROMETHEUS_CONFORMANCE").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
-        PathBuf::from,
-    );
-    let golden = root.join("golden_block");
-    let Ok(dump) = fs::read_to_string(golden.join("dump.txt")) else {
-        println!("skipped: no conformance data at {}", root.display());
-        return;
-    };
+    let Some(golden) = conformance("golden_block") else { return };
+    let dump = fs::read_to_string(golden.join("dump.txt")).unwrap();
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("wal")).unwrap();
     fs::copy(golden.join("wal/00000000"), dir.path().join("wal/00000000")).unwrap();
