@@ -1,11 +1,22 @@
 //! Environment variables in external labels: `$NAME`, `${NAME}`, `$$`. It reads no environment itself.
 
+/// Longest answer, in bytes; a text multiplies the variables it refers to.
+const EXPANDED_SIZE_BYTES_MAX: usize = 1 << 20;
+
 /// Replaces references to variables; `lookup` gives the value of one. Compat: Go `os.Expand`.
-pub(crate) fn expand(text: &str, lookup: &dyn Fn(&str) -> String) -> String {
+///
+/// # Errors
+/// The answer is too long.
+pub(crate) fn expand(text: &str, lookup: &dyn Fn(&str) -> String) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
         out.push_str(before);
+        if out.len() > EXPANDED_SIZE_BYTES_MAX {
+            return Err(format!(
+                "value has more than {EXPANDED_SIZE_BYTES_MAX} bytes when expanded"
+            ));
+        }
         if after.is_empty() {
             out.push('$');
         }
@@ -19,7 +30,7 @@ pub(crate) fn expand(text: &str, lookup: &dyn Fn(&str) -> String) -> String {
         rest = &after[size..];
     }
     out.push_str(rest);
-    out
+    Ok(out)
 }
 
 /// The name that begins a text, and how many bytes it takes. An empty name with a size is bad syntax, which
@@ -72,7 +83,9 @@ mod tests {
             ("\u{e4}$A\u{e4}", "\u{e4}x\u{e4}"),
         ];
         for (text, expected) in cases {
-            assert_eq!(expand(text, &lookup), expected, "{text}");
+            assert_eq!(expand(text, &lookup).as_deref(), Ok(expected), "{text}");
         }
+        let lookup = |_: &str| "x".repeat(1000);
+        assert!(expand(&"$A".repeat(100_000), &lookup).is_err());
     }
 }

@@ -14,7 +14,7 @@ use crate::{METRIC_NAME, NameValidation, quote_go};
 /// Longest string one length byte can tell; longer ones take `0xff` and three bytes, little-endian.
 const SHORT_LEN_MAX: usize = 254;
 /// Longest name or value the encoding holds, in bytes.
-const STRING_SIZE_MAX: usize = 0x00ff_ffff;
+pub(crate) const STRING_SIZE_MAX: usize = 0x00ff_ffff;
 
 /// A sorted label set (I1). Cloning shares the bytes.
 ///
@@ -218,6 +218,11 @@ impl<'a> Iterator for BytesIter<'a> {
 }
 
 const OWN_BYTES: &str = "label bytes are written by this module only";
+
+/// Cuts a computed text to what a label may hold.
+pub(crate) fn cut_to_label(text: &mut String) {
+    text.truncate(text.floor_char_boundary(STRING_SIZE_MAX));
+}
 
 fn push_string(data: &mut Vec<u8>, text: &[u8]) {
     let size = text.len();

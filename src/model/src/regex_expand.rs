@@ -5,7 +5,10 @@ use std::ops::Range;
 use regex_automata::Input;
 use smallvec::{SmallVec, smallvec};
 
-use crate::GoRegex;
+use crate::{
+    GoRegex,
+    labels::{STRING_SIZE_MAX, cut_to_label},
+};
 
 /// Groups of most expressions, the whole match among them.
 const GROUPS_INLINE: usize = 4;
@@ -68,10 +71,12 @@ impl GoRegex {
 impl GoCaptures<'_, '_> {
     /// Fills a template: `$name` takes the longest name of letters, digits and underscores, `${name}` the
     /// one in braces, `$$` is a dollar sign. Unknown groups are empty; a malformed reference stays as it is.
+    /// What is longer than a label may be is cut there.
     /// Compat: `Regexp.ExpandString` of Go.
     pub fn expand(&self, template: &str) -> String {
         let mut out = String::with_capacity(template.len());
         self.expand_into(template, &mut out);
+        cut_to_label(&mut out);
         out
     }
 
@@ -80,6 +85,10 @@ impl GoCaptures<'_, '_> {
         while let Some((before, after)) = rest.split_once('$') {
             out.push_str(before);
             rest = after;
+            // A template multiplies what it refers to.
+            if out.len() > STRING_SIZE_MAX {
+                return;
+            }
             if let Some(after) = rest.strip_prefix('$') {
                 out.push('$');
                 rest = after;

@@ -4,7 +4,7 @@
 
 use md5::{Digest, Md5};
 
-use crate::{GoRegex, LabelsBuilder, NameValidation, RegexError};
+use crate::{GoRegex, LabelsBuilder, NameValidation, RegexError, labels::cut_to_label, quote_go};
 
 /// The expression of a rule that gives none.
 const DEFAULT_REGEX: &str = "(.*)";
@@ -102,7 +102,7 @@ pub enum RelabelError {
     NoModulus,
     #[error("relabel configuration for {0} action requires 'target_label' value")]
     NoTargetLabel(&'static str),
-    #[error("{value:?} is invalid '{key}' for {action} action")]
+    #[error("{} is invalid '{key}' for {action} action", quote_go(value))]
     InvalidName { value: String, key: &'static str, action: &'static str },
     #[error("'replacement' can not be set for {0} action")]
     ReplacementGiven(&'static str),
@@ -166,14 +166,8 @@ impl RelabelRule {
             RelabelAction::DropEqual => return labels.get(target) != self.source(labels),
             RelabelAction::KeepEqual => return labels.get(target) == self.source(labels),
             RelabelAction::Replace => self.replace(labels),
-            RelabelAction::Lowercase => {
-                let value: String = self.source(labels).chars().map(simple_lowercase).collect();
-                labels.set(target, &value);
-            }
-            RelabelAction::Uppercase => {
-                let value: String = self.source(labels).chars().map(simple_uppercase).collect();
-                labels.set(target, &value);
-            }
+            RelabelAction::Lowercase => self.map_value(labels, simple_lowercase),
+            RelabelAction::Uppercase => self.map_value(labels, simple_uppercase),
             RelabelAction::HashMod => {
                 let value = hash(&self.source(labels)) % self.spec.modulus;
                 labels.set(target, &value.to_string());
@@ -207,6 +201,12 @@ impl RelabelRule {
         if self.validation.is_valid_label_name(&target) {
             labels.set(&target, &captures.expand(&self.spec.replacement));
         }
+    }
+
+    fn map_value(&self, labels: &mut LabelsBuilder, map: fn(char) -> char) {
+        let mut value: String = self.source(labels).chars().map(map).collect();
+        cut_to_label(&mut value);
+        labels.set(&self.spec.target_label, &value);
     }
 
     fn map_names(&self, labels: &mut LabelsBuilder) {

@@ -86,16 +86,20 @@ impl Checker<'_> {
             let message = format!("{} is not a valid label name", quote_go(name));
             self.report(&at.key(name), message);
         }
-        Labels::from_pairs(raw.iter().map(|(name, value)| (name, self.expand_env(name, value))))
+        Labels::from_pairs(raw.iter().map(|(name, value)| (name, self.expand_env(name, value, at))))
     }
 
-    fn expand_env(&self, label: &str, value: &str) -> String {
-        expand(value, &|variable| {
+    fn expand_env(&mut self, label: &str, value: &str, at: &KeyPath<'_>) -> String {
+        let expanded = expand(value, &|variable| {
             let value = (self.surroundings.env)(variable);
             if value.is_empty() {
                 tracing::warn!(name = variable, label, "Empty environment variable");
             }
             value
+        });
+        expanded.unwrap_or_else(|message| {
+            self.report(&at.key(label), message);
+            String::new()
         })
     }
 }

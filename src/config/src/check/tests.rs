@@ -412,3 +412,30 @@ fn secrets_show_in_no_error() {
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 }
+
+#[test]
+fn labels_that_are_too_long_are_refused() {
+    // The path is some hundred bytes long.
+    let text = format!("global: {{external_labels: {{a: '{}'}}}}", "$PATH".repeat(200_000));
+    let errors = load(&text).unwrap_err();
+    assert_eq!(errors.errors[0].key_path, "global.external_labels.a");
+    assert_eq!(errors.errors[0].message, "value has more than 1048576 bytes when expanded");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_edit_of_a_file_makes_it_panic(
+        edits in proptest::collection::vec((0usize..4000, proptest::prelude::any::<u8>()), 1..8),
+        end in 0usize..4000,
+    ) {
+        let mut bytes = include_bytes!("../../fixtures/status/all_keys.yml").to_vec();
+        for (at, byte) in edits {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        bytes.truncate(end.max(100));
+        if let Err(errors) = load_text(Path::new("x.yml"), &bytes) {
+            proptest::prop_assert!(!errors.errors.is_empty() && !errors.summary().is_empty());
+        }
+    }
+}

@@ -12,6 +12,8 @@ use crate::key_path::{KeyPath, Step};
 const DEPTH_MAX: usize = 10_000;
 /// Most nodes in a document; each takes about 80 bytes.
 const NODE_COUNT_MAX: usize = 2_000_000;
+/// Longest key or value: labels, certificates and queries are far shorter.
+const SCALAR_SIZE_BYTES_MAX: usize = 1 << 20;
 /// Longest chain of aliases to aliases and merges into merges that a search by key path follows.
 const INDIRECTION_MAX: usize = 32;
 
@@ -236,6 +238,9 @@ impl<'t> Builder<'t> {
         let nodes = &mut self.document.nodes;
         if nodes.len() == NODE_COUNT_MAX {
             return Err(at(start, format!("document has more than {NODE_COUNT_MAX} nodes")));
+        }
+        if matches!(&kind, Kind::Scalar { text, .. } if text.len() > SCALAR_SIZE_BYTES_MAX) {
+            return Err(at(start, format!("value has more than {SCALAR_SIZE_BYTES_MAX} bytes")));
         }
         let id = NodeId(nodes.len() as u32);
         let tag = tag.map(|tag| format!("{}{}", tag.handle, tag.suffix).into_boxed_str());

@@ -336,9 +336,11 @@ fn aliases_that_explode_are_refused_in_little_memory() {
 }
 
 #[test]
-fn depth_is_limited_everywhere() {
+fn depth_and_length_are_limited_everywhere() {
     let blocks = "- ".repeat(20_000);
     assert_eq!(Document::parse(&blocks).unwrap_err().message, "exceeded max depth of 10000");
+    let long = format!("a: {}", "x".repeat(2 << 20));
+    assert_eq!(Document::parse(&long).unwrap_err().message, "value has more than 1048576 bytes");
     let flow = format!("a: {}", "[".repeat(1000));
     assert!(Document::parse(&flow).unwrap_err().message.starts_with("exceeded max depth of 255"));
     let chain: String = (1..200).map(|i| format!("- &a{i} {{<<: *a{}}}\n", i - 1)).collect();

@@ -230,6 +230,16 @@ fn rules_are_checked() {
 }
 
 #[test]
+fn what_grows_beyond_a_label_is_cut() {
+    let rule = replace("a", "(?:.*)", "b", &"$0".repeat(1000));
+    let rule = RelabelRule::new(rule, NameValidation::Utf8).unwrap();
+    let mut labels = LabelsBuilder::default();
+    labels.set("a", &"\u{e4}".repeat(1_000_000));
+    assert!(relabel(&[rule], &mut labels));
+    assert_eq!(labels.build().get("b").map(str::len), Some((1 << 24) - 2));
+}
+
+#[test]
 fn actions_are_named_in_any_case() {
     assert_eq!(RelabelAction::from_name("LabelMap"), Some(RelabelAction::LabelMap));
     assert_eq!(RelabelAction::from_name("label_map"), None);
