@@ -6,12 +6,15 @@
 
 mod codec;
 mod compress;
+mod fault;
 mod frame;
+mod metrics;
 mod reader;
 mod record;
 mod repair;
 mod replay;
 mod segment;
+mod syncer;
 mod writer;
 
 #[cfg(test)]
@@ -20,9 +23,10 @@ mod tests;
 pub(crate) use self::{
     compress::{Compressor, EncodedRecord},
     frame::frame_record,
+    metrics::WalMetrics,
     record::{Decoded, RefSample, RefSeries, SampleBatch, encode_samples, encode_series},
     repair::{Damage, remove_leftovers, repair},
     replay::{FileReport, LogReader, decode_record},
     segment::{LogFiles, SegmentFile, list_log},
-    writer::{Wal, WalMetrics},
+    writer::Wal,
 };

@@ -67,7 +67,7 @@ pub(super) fn open_log(
     // A torn tail may have been cut off since the log was listed.
     let last = list_log(&*disk, &wal_dir).map_err(io("list WAL"))?.last_segment();
     let mut wal = Wal::new(disk, &wal_dir, options, last, head.wal_metrics().clone());
-    if let Err(StorageError::Io { path, action, source }) = wal.ensure_segment() {
+    if let Err(StorageError::Io { path, action, source }) = wal.begin() {
         let err = OpenError::io(&path, action, source);
         // A full disk may have room again before the first sample comes; commits say so if not.
         if !err.is_disk_full() {

@@ -267,8 +267,8 @@ fn commits_stay_within_a_segment() {
         assert!(name == "00000003" || bytes.len() % PAGE_SIZE_BYTES == 0);
     }
     // A new life begins a new segment, unless the last one is empty.
-    open_wal(&disk, 1 << 20).ensure_segment().unwrap();
-    open_wal(&disk, 1 << 20).ensure_segment().unwrap();
+    open_wal(&disk, 1 << 20).begin().unwrap();
+    open_wal(&disk, 1 << 20).begin().unwrap();
     assert_eq!(segments(&disk).len(), 5);
 }
 

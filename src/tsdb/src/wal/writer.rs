@@ -6,31 +6,22 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    },
-    thread::{self, JoinHandle},
+    sync::Arc,
 };
 
 use prom_storage::StorageError;
-use prom_telemetry::{Counter, CounterVec, Gauge, Registry, Summary, clock};
 
 use crate::{
     Options,
     disk::{AppendFile, Disk, write_all},
-    lock::lock,
 };
 
 use super::{
-    EncodedRecord,
-    compress::Compression,
+    EncodedRecord, WalMetrics,
     frame::{FRAGMENT_HEADER_SIZE_BYTES, PAGE_SIZE_BYTES, push_record},
     segment::segment_path,
+    syncer::{Syncer, sync, sync_finished},
 };
-
-/// Segments waiting to be made durable; one more is synced by the commit that closes it.
-const SYNC_QUEUE_COUNT_MAX: usize = 8;
 
 /// A buffer that is kept from commit to commit; larger ones are given back.
 const KEPT_BUFFER_SIZE_BYTES: usize = 256 << 10;
@@ -50,32 +41,14 @@ pub(crate) struct Wal {
 
 /// The segment that is written to.
 #[derive(Debug)]
-struct Segment {
-    path: PathBuf,
-    file: Box<dyn AppendFile>,
+pub(super) struct Segment {
+    pub(super) path: PathBuf,
+    pub(super) file: Box<dyn AppendFile>,
     /// Size of what has been written whole; bytes behind it have failed.
     good_size_bytes: u64,
     /// There may be bytes behind the good ones.
     is_dirty: bool,
 }
-
-/// Metrics of the log, named as Prometheus's.
-#[derive(Clone, Debug)]
-pub(crate) struct WalMetrics {
-    fsync_duration: Summary,
-    page_flushes: Counter,
-    completed_pages: Counter,
-    segment_current: Gauge,
-    writes_failed: Counter,
-    record_parts: Counter,
-    record_parts_bytes: Counter,
-    record_bytes_saved: CounterVec,
-    fault: WriteFault,
-}
-
-/// Why the latest write of the log failed; nothing while writes succeed. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct WriteFault(Arc<Mutex<Option<String>>>);
 
 impl Wal {
     /// Continues a log. `last_segment` is the last one there is, and its size; an empty one is used again.
@@ -117,11 +90,17 @@ impl Wal {
         result
     }
 
-    /// Makes the current segment, if there is none. Called at opening so that it fails early.
+    /// Makes the first segment, so that a disk that refuses is known before the first commit.
     ///
     /// # Errors
-    /// The disk refused.
-    pub(crate) fn ensure_segment(&mut self) -> Result<(), StorageError> {
+    /// The disk refused; the next commit tries again.
+    pub(crate) fn begin(&mut self) -> Result<(), StorageError> {
+        let result = self.ensure_segment();
+        self.metrics.fault.note(result.as_ref().err());
+        result
+    }
+
+    fn ensure_segment(&mut self) -> Result<(), StorageError> {
         while self.segment.is_none() {
             let path = segment_path(&self.dir, self.next_index);
             let io_error = |source| StorageError::Io {
@@ -252,145 +231,11 @@ impl Segment {
     }
 }
 
-/// An upper bound, exact but for the padding of full pages.
+/// An upper bound: for each page that a record touches a header, and padding where none fits.
 fn framed_size_bytes_max(records: &[EncodedRecord<'_>]) -> u64 {
     let framed = |record: &EncodedRecord<'_>| {
         let pages = record.payload.len() / (PAGE_SIZE_BYTES - FRAGMENT_HEADER_SIZE_BYTES) + 2;
-        (record.payload.len() + pages * FRAGMENT_HEADER_SIZE_BYTES) as u64
+        (record.payload.len() + pages * (2 * FRAGMENT_HEADER_SIZE_BYTES - 1)) as u64
     };
     records.iter().map(framed).sum()
-}
-
-fn sync(file: &mut dyn AppendFile, metrics: &WalMetrics) -> io::Result<()> {
-    let begin = clock::monotonic();
-    let result = file.sync();
-    metrics.fsync_duration.observe(begin.elapsed().as_secs_f64());
-    result
-}
-
-fn sync_finished(mut segment: Segment, metrics: &WalMetrics) {
-    if let Err(err) = sync(&mut *segment.file, metrics) {
-        metrics.writes_failed.inc();
-        tracing::error!(segment = %segment.path.display(), err = %err, "Syncing a finished WAL segment failed");
-    }
-}
-
-/// The thread that makes finished segments durable.
-#[derive(Debug)]
-struct Syncer {
-    queue: Option<SyncSender<Segment>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Syncer {
-    /// `None` if the system gives no thread: the caller syncs by itself then.
-    fn start(disk: Arc<dyn Disk>, dir: PathBuf, metrics: WalMetrics) -> Option<Self> {
-        let (queue, waiting): (_, Receiver<Segment>) = sync_channel(SYNC_QUEUE_COUNT_MAX);
-        let run = move || {
-            for segment in waiting {
-                sync_finished(segment, &metrics);
-                if let Err(err) = disk.sync_dir(&dir) {
-                    tracing::error!(dir = %dir.display(), err = %err, "Syncing the WAL directory failed");
-                }
-            }
-        };
-        let thread = thread::Builder::new().name("wal-sync".to_owned()).spawn(run).ok()?;
-        Some(Self { queue: Some(queue), thread: Some(thread) })
-    }
-
-    fn enqueue(&self, segment: Segment, metrics: &WalMetrics) {
-        let Some(queue) = &self.queue else { return sync_finished(segment, metrics) };
-        match queue.try_send(segment) {
-            Ok(()) => {}
-            Err(TrySendError::Full(segment) | TrySendError::Disconnected(segment)) => {
-                sync_finished(segment, metrics);
-            }
-        }
-    }
-}
-
-impl Drop for Syncer {
-    fn drop(&mut self) {
-        drop(self.queue.take());
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("The thread that syncs WAL segments panicked");
-        }
-    }
-}
-
-impl WriteFault {
-    /// The reason, while it holds.
-    pub(crate) fn reason(&self) -> Option<String> {
-        lock(&self.0).clone()
-    }
-
-    fn note(&self, err: Option<&StorageError>) {
-        let mut fault = lock(&self.0);
-        if err.is_some() || fault.is_some() {
-            *fault = err.map(ToString::to_string);
-        }
-    }
-}
-
-impl WalMetrics {
-    pub(crate) fn fault(&self) -> &WriteFault {
-        &self.fault
-    }
-
-    pub(crate) fn register(registry: &Registry) -> Self {
-        let name = |suffix: &str| format!("prometheus_tsdb_wal_{suffix}");
-        let counter = |suffix, help| registry.counter(&name(suffix), help);
-        // Issue 4 truncates the log; the counters are there for dashboards.
-        counter("truncations_total", "Total number of write log truncations attempted.");
-        counter("truncations_failed_total", "Total number of write log truncations that failed.");
-        Self {
-            fsync_duration: registry.summary(
-                &name("fsync_duration_seconds"),
-                "Duration of write log fsync.",
-                &[0.5, 0.9, 0.99],
-            ),
-            page_flushes: counter("page_flushes_total", "Total number of page flushes."),
-            completed_pages: counter("completed_pages_total", "Total number of completed pages."),
-            segment_current: registry.gauge(
-                &name("segment_current"),
-                "Write log segment index that TSDB is currently writing to.",
-            ),
-            writes_failed: counter(
-                "writes_failed_total",
-                "Total number of write log writes that failed.",
-            ),
-            record_parts: counter(
-                "record_part_writes_total",
-                "Total number of record parts written before flushing.",
-            ),
-            record_parts_bytes: counter(
-                "record_parts_bytes_written_total",
-                "Total number of record part bytes written before flushing, including CRC and compression headers.",
-            ),
-            record_bytes_saved: registry.counter_vec(
-                &name("record_bytes_saved_total"),
-                "Total number of bytes saved by the optional record compression. Use this metric to learn about the effectiveness compression.",
-                &["compression"],
-            ),
-            fault: WriteFault::default(),
-        }
-    }
-
-    /// Counts bytes that compression saved.
-    pub(crate) fn count_saved(&self, compression: Compression, size_bytes: usize) {
-        let name = match compression {
-            Compression::None => return,
-            Compression::Snappy => "snappy",
-            Compression::Zstd => "zstd",
-        };
-        self.record_bytes_saved.with(&[name]).inc_by(size_bytes as u64);
-    }
-
-    fn count_write(&self, begin: usize, frames: &[u8], records: &[EncodedRecord<'_>]) {
-        let pages = ((begin + frames.len()) / PAGE_SIZE_BYTES) as u64;
-        self.page_flushes.inc_by(pages + 1);
-        self.completed_pages.inc_by(pages);
-        self.record_parts.inc_by(records.len() as u64 + pages);
-        self.record_parts_bytes.inc_by(frames.len() as u64);
-    }
 }

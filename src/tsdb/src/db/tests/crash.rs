@@ -100,13 +100,17 @@ fn a_full_disk_refuses_and_heals() {
         let late = [(2, 1_700_001_000_000, 5.0), (77, 1_700_001_000_000, 6.0)];
         match commit(&db, &late) {
             Ok(()) => insert(&mut outcome.acknowledged, &late),
-            Err(err) => assert!(err.is_disk_full(), "{err}"),
+            Err(err) => {
+                assert!(err.is_disk_full(), "{err}");
+                assert_eq!(db.write_fault(), Some(err.to_string()));
+            }
         }
         refused_count += usize::from(outcome.acknowledged != outcome.tried);
         // Space again: the next commit is taken, without a restart.
         disk.set_space_left(None);
         let later = [(2, 1_700_001_015_000, 5.0), (78, 1_700_001_015_000, 6.0)];
         commit(&db, &later).unwrap();
+        assert_eq!(db.write_fault(), None);
         insert(&mut outcome.acknowledged, &later);
         assert_eq!(content(&db), outcome.acknowledged);
         assert_eq!(content(&open(&disk.live_image())), outcome.acknowledged, "space {space}");

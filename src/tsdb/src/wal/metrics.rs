@@ -1,0 +1,82 @@
+//! Metrics of the log, named as Prometheus's.
+
+use prom_telemetry::{Counter, CounterVec, Gauge, Registry, Summary};
+
+use super::{EncodedRecord, compress::Compression, fault::WriteFault, frame::PAGE_SIZE_BYTES};
+
+/// Instruments that the log moves.
+#[derive(Clone, Debug)]
+pub(crate) struct WalMetrics {
+    pub(super) fsync_duration: Summary,
+    page_flushes: Counter,
+    completed_pages: Counter,
+    pub(super) segment_current: Gauge,
+    pub(super) writes_failed: Counter,
+    record_parts: Counter,
+    record_parts_bytes: Counter,
+    record_bytes_saved: CounterVec,
+    pub(super) fault: WriteFault,
+}
+
+impl WalMetrics {
+    pub(crate) fn fault(&self) -> &WriteFault {
+        &self.fault
+    }
+
+    pub(crate) fn register(registry: &Registry) -> Self {
+        let name = |suffix: &str| format!("prometheus_tsdb_wal_{suffix}");
+        let counter = |suffix, help| registry.counter(&name(suffix), help);
+        // The log is not truncated yet; dashboards want the counters all the same.
+        counter("truncations_total", "Total number of write log truncations attempted.");
+        counter("truncations_failed_total", "Total number of write log truncations that failed.");
+        Self {
+            fsync_duration: registry.summary(
+                &name("fsync_duration_seconds"),
+                "Duration of write log fsync.",
+                &[0.5, 0.9, 0.99],
+            ),
+            page_flushes: counter("page_flushes_total", "Total number of page flushes."),
+            completed_pages: counter("completed_pages_total", "Total number of completed pages."),
+            segment_current: registry.gauge(
+                &name("segment_current"),
+                "Write log segment index that TSDB is currently writing to.",
+            ),
+            writes_failed: counter(
+                "writes_failed_total",
+                "Total number of write log writes that failed.",
+            ),
+            record_parts: counter(
+                "record_part_writes_total",
+                "Total number of record parts written before flushing.",
+            ),
+            record_parts_bytes: counter(
+                "record_parts_bytes_written_total",
+                "Total number of record part bytes written before flushing, including CRC and compression headers.",
+            ),
+            record_bytes_saved: registry.counter_vec(
+                &name("record_bytes_saved_total"),
+                "Total number of bytes saved by the optional record compression. Use this metric to learn about the effectiveness compression.",
+                &["compression"],
+            ),
+            fault: WriteFault::default(),
+        }
+    }
+
+    /// Counts bytes that compression saved.
+    pub(crate) fn count_saved(&self, compression: Compression, size_bytes: usize) {
+        let name = match compression {
+            Compression::None => return,
+            Compression::Snappy => "snappy",
+            Compression::Zstd => "zstd",
+        };
+        self.record_bytes_saved.with(&[name]).inc_by(size_bytes as u64);
+    }
+
+    pub(super) fn count_write(&self, begin: usize, frames: &[u8], records: &[EncodedRecord<'_>]) {
+        let pages = ((begin + frames.len()) / PAGE_SIZE_BYTES) as u64;
+        self.page_flushes.inc_by(pages + 1);
+        self.completed_pages.inc_by(pages);
+        self.record_parts.inc_by(records.len() as u64 + pages);
+        self.record_parts_bytes.inc_by(frames.len() as u64);
+    }
+}
