@@ -20,6 +20,7 @@
 mod api;
 mod context;
 mod error;
+mod evaluate;
 mod external_url;
 mod json;
 mod listen;

@@ -260,3 +260,6 @@ fn set_socket_options(stream: &TcpStream) {
         tracing::debug!(err = %error, "Setting options of a connection failed");
     }
 }
+
+#[cfg(test)]
+mod tests;

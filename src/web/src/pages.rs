@@ -12,6 +12,7 @@ mod query;
 mod scale;
 mod series_text;
 mod server_info;
+mod stream;
 mod targets;
 mod times;
 
@@ -74,18 +75,34 @@ pub(crate) fn actions() -> Vec<(&'static str, Endpoint)> {
     ]
 }
 
+/// Whether a browser asks, and not a client of the API.
+pub(crate) fn is_for_people(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html"))
+}
+
 /// Nothing is at this address. People get a page, clients the words of Prometheus.
-pub(crate) async fn not_found(State(ctx): State<Arc<WebContext>>, headers: HeaderMap) -> Response {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !accept.contains("text/html") {
+pub(crate) fn not_found(ctx: &WebContext, headers: &HeaderMap) -> Response {
+    if !is_for_people(headers) {
         return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
     }
     let page = MessagePage {
-        page: Page::new(&ctx, "Not found", ""),
+        page: Page::new(ctx, "Not found", ""),
         heading: "There is no such page".to_owned(),
         text: "The links above lead to all pages that this server has.".to_owned(),
     };
     html_with_status(StatusCode::NOT_FOUND, &page)
+}
+
+/// The server starts or stops; its status line says how far it is.
+pub(crate) fn not_ready(ctx: &WebContext) -> Response {
+    let page = Page::new(ctx, "Not ready", "");
+    let text = match page.status.as_str() {
+        "" => "The lifecycle page says what it is doing.".to_owned(),
+        status => format!("It says: {status}. The lifecycle page knows more."),
+    };
+    let heading = format!("The server is not ready: {}", page.state);
+    html_with_status(StatusCode::SERVICE_UNAVAILABLE, &MessagePage { page, heading, text })
 }
 
 async fn home(State(ctx): State<Arc<WebContext>>) -> Response {

@@ -127,7 +127,7 @@ async fn fallback(
     if is_api && *request.method() == Method::OPTIONS {
         return preflight(&state, request.headers());
     }
-    pages::not_found(state, request.headers().clone()).await
+    pages::not_found(&state, request.headers())
 }
 
 /// A compressor keeps the first pieces back until it has enough: what is sent in pieces stays plain.

@@ -190,7 +190,8 @@ impl ListedTargets {
     /// Many targets in ten pools, every seventh of them down.
     pub(crate) fn many(count: usize) -> Self {
         let one = |index: usize| {
-            let health = if index % 7 == 0 { TargetHealth::Down } else { TargetHealth::Up };
+            let health =
+                if index.is_multiple_of(7) { TargetHealth::Down } else { TargetHealth::Up };
             let address = format!("host-{index:05}:9100");
             target(&format!("pool-{}", index * 10 / count), &address, health, "")
         };

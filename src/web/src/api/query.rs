@@ -15,7 +15,7 @@ use super::{
     request::{limit, time_or},
     success,
 };
-use crate::{context::WebContext, error::ApiError, json};
+use crate::{context::WebContext, error::ApiError, evaluate::evaluate, json};
 
 /// Points of one series in the answer of a range query.
 pub(crate) const RANGE_POINTS_MAX: i64 = 11_000;
@@ -82,7 +82,13 @@ async fn run_instant(
 ) -> Result<QueryAnswer, ApiError> {
     let (query, shared) = (query.to_owned(), Arc::clone(ctx));
     let cancel = params.query.cancel.clone();
-    let run = move || shared.parts.engine.instant(&*shared.parts.storage, &query, params);
+    let asked = clock::monotonic();
+    let run = move || {
+        let (engine, store) = (&shared.parts.engine, &*shared.parts.storage);
+        evaluate(engine, asked, params.query.clone(), |shortened| {
+            engine.instant(store, &query, InstantParams { query: shortened, ..params })
+        })
+    };
     Ok(ctx.pool.run(cancel, run).await??)
 }
 
@@ -94,7 +100,13 @@ async fn run_range(
 ) -> Result<QueryAnswer, ApiError> {
     let (query, shared) = (query.to_owned(), Arc::clone(ctx));
     let cancel = params.query.cancel.clone();
-    let run = move || shared.parts.engine.range(&*shared.parts.storage, &query, params);
+    let asked = clock::monotonic();
+    let run = move || {
+        let (engine, store) = (&shared.parts.engine, &*shared.parts.storage);
+        evaluate(engine, asked, params.query.clone(), |shortened| {
+            engine.range(store, &query, RangeParams { query: shortened, ..params })
+        })
+    };
     Ok(ctx.pool.run(cancel, run).await??)
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn series(
         Ok(found.into_iter().collect::<Vec<Labels>>())
     })
     .await?;
-    Ok(list(found, limit, |out, labels| json::push_labels(out, labels)))
+    Ok(list(found, limit, json::push_labels))
 }
 
 pub(super) async fn labels(

@@ -1,4 +1,4 @@
-//! Nothing but probes, metrics and the lifecycle page answers before the server is ready or while it stops.
+//! Only probes, metrics and the lifecycle page answer before the server is ready and while it stops.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use axum::{
 use http::{HeaderName, StatusCode};
 use prom_lifecycle::{Machine, Probe};
 
-use crate::context::WebContext;
+use crate::{context::WebContext, pages};
 
 /// Tells whether waiting helps (`false`) or the server is going away (`true`).
 const STOPPING_HEADER: HeaderName = HeaderName::from_static("x-prometheus-stopping");
@@ -27,5 +27,8 @@ pub(crate) async fn only_when_ready(
         Probe::Stopping => "true",
     };
     let headers = [(STOPPING_HEADER, is_stopping)];
+    if pages::is_for_people(request.headers()) {
+        return (headers, pages::not_ready(&ctx)).into_response();
+    }
     (StatusCode::SERVICE_UNAVAILABLE, headers, "Service Unavailable").into_response()
 }

@@ -1,13 +1,10 @@
 //! The answer below a panel: its query's value as a table or a graph, or what went wrong and where.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use askama::Template;
 use prom_model::{Labels, Sample, format_duration, format_float};
-use prom_promql::{
-    CancelToken, InstantParams, QueryAnswer, QueryClass, QueryParams, RangeParams, Series, Value,
-    parse,
-};
+use prom_promql::{InstantParams, QueryAnswer, QueryParams, RangeParams, Series, Value, parse};
 
 use super::{
     graph::{self, Line, Plot, line_class},
@@ -15,7 +12,7 @@ use super::{
     scale::utc_text,
     series_text::{common_labels, series_html, without_common},
 };
-use crate::{context::WebContext, error::ApiError};
+use crate::{context::WebContext, error::ApiError, evaluate::evaluate};
 
 /// Rows of a table.
 const TABLE_ROWS_MAX: usize = 1_000;
@@ -25,7 +22,7 @@ const TABLE_POINTS_MAX: usize = 100;
 const GRAPH_LINES_MAX: usize = 200;
 /// Columns and rows of the table under a graph.
 const DATA_COLUMNS_MAX: usize = 16;
-const DATA_ROWS_MAX: usize = 400;
+const DATA_ROWS_MAX: usize = 120;
 /// Characters shown on each side of a mistake in a long line.
 const CARET_CONTEXT: usize = 60;
 
@@ -87,27 +84,30 @@ pub(super) struct Question {
     pub(super) panels: Vec<PanelState>,
     pub(super) index: usize,
     pub(super) now_ms: i64,
+    pub(super) asked: Instant,
     /// Where addresses begin.
     pub(super) prefix: String,
 }
 
 /// Asks the engine and writes the answer. Blocks.
-pub(super) fn answer(ctx: &WebContext, question: &Question, cancel: CancelToken) -> String {
+pub(super) fn answer(ctx: &WebContext, question: &Question, query: QueryParams) -> String {
     let panel = &question.panels[question.index];
     if panel.expr.trim().is_empty() {
         return String::new();
     }
-    let query = QueryParams { class: QueryClass::Pages, cancel, ..QueryParams::default() };
     let (engine, store) = (&ctx.parts.engine, &*ctx.parts.storage);
     let end_ms = panel.end_ms.unwrap_or(question.now_ms);
     let start_ms = end_ms.saturating_sub(panel.range_ms);
-    let result = if panel.is_graph {
-        let step_ms = panel.effective_step_ms();
-        engine.range(store, &panel.expr, RangeParams { start_ms, end_ms, step_ms, query })
-    } else {
-        let time_ms = panel.moment_ms.unwrap_or(question.now_ms);
-        engine.instant(store, &panel.expr, InstantParams { time_ms, query })
-    };
+    let result = evaluate(engine, question.asked, query, |query| match panel.is_graph {
+        true => {
+            let step_ms = panel.effective_step_ms();
+            engine.range(store, &panel.expr, RangeParams { start_ms, end_ms, step_ms, query })
+        }
+        false => {
+            let time_ms = panel.moment_ms.unwrap_or(question.now_ms);
+            engine.instant(store, &panel.expr, InstantParams { time_ms, query })
+        }
+    });
     match result {
         Ok(answer) if panel.is_graph => graph_html(question, answer, start_ms, end_ms),
         Ok(answer) => table_html(question, answer),
@@ -272,7 +272,7 @@ fn legend_row((index, (one, own)): (usize, (&Series, &Labels))) -> LegendRow {
 
 type DataTable = (Vec<String>, Vec<(String, Vec<String>)>, bool);
 
-/// Times down, series across. Long ranges are thinned evenly.
+/// Times down, series across. Long ranges are thinned evenly; the last time stays.
 fn data_table(shown: &[Series], own: &[Labels]) -> DataTable {
     let columns = &shown[..shown.len().min(DATA_COLUMNS_MAX)];
     let mut times: Vec<i64> =
@@ -282,13 +282,14 @@ fn data_table(shown: &[Series], own: &[Labels]) -> DataTable {
     let every = times.len().div_ceil(DATA_ROWS_MAX).max(1);
     let left_out = every > 1 || columns.len() < shown.len();
     let mut rows = Vec::with_capacity(times.len().min(DATA_ROWS_MAX));
-    for time_ms in times.iter().step_by(every) {
+    for time_ms in times.iter().rev().step_by(every) {
         let cell = |one: &Series| {
             let found = one.points.binary_search_by_key(time_ms, |point| point.timestamp_ms);
             found.map(|at| short_number(one.points[at].value)).unwrap_or_default()
         };
         rows.push((utc_text(*time_ms, "%Y-%m-%d %H:%M:%S"), columns.iter().map(cell).collect()));
     }
+    rows.reverse();
     (own.iter().take(columns.len()).map(series_html).collect(), rows, left_out)
 }
 

@@ -163,9 +163,7 @@ fn push_line(svg: &mut String, frame: &Frame, line: &Line<'_>, index: usize, ste
         pen.to(svg, frame.x(at_ms), frame.y(value));
     }
     pen.lift(svg);
-    svg.push_str("\"><title>");
-    push_escaped(svg, line.name);
-    svg.push_str("</title></path>\n");
+    svg.push_str("\"/>\n");
 }
 
 /// Writes path commands, at most four points for each unit of width: first, lowest, highest and last.

@@ -1,23 +1,25 @@
 //! The query page, sent piece by piece: the form at once, then each panel's answer as it comes.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{sync::Arc, time::Instant};
 
 use askama::Template;
-use axum::{body::Body, extract::State, response::Response};
+use axum::{extract::State, response::Response};
 use futures_util::{StreamExt, stream};
-use prom_promql::CancelToken;
+use http::HeaderMap;
+use prom_promql::{CancelToken, QueryClass, QueryParams};
 use prom_storage::{LabelHints, StorageError, TimeRange};
 use prom_telemetry::clock;
 
 use super::{
     answer::{Question, answer, error_html},
-    layout::{Page, html_stream},
+    layout::Page,
     panel::{PANELS_MAX, PanelState, RANGES, read_panels, write_panels},
+    stream::{Piece, respond},
 };
 use crate::{api::form::Form, context::WebContext};
 
-/// Panels answered at the same time.
-const PANELS_AT_ONCE: usize = 4;
+/// Parts made at the same time: three or four answers.
+const PARTS_AT_ONCE: usize = 8;
 /// Metric names offered for completion: enough for a server of one team, small enough for any page.
 const COMPLETIONS_MAX: usize = 2_000;
 /// Completion offers metrics of the last hour.
@@ -65,49 +67,53 @@ struct Bottom {
     metrics: Vec<String>,
 }
 
-/// A piece of the page, in order.
+/// A part of the page, in order.
 #[derive(Clone, Copy, Debug)]
-enum Piece {
+enum Part {
     Top,
     Answer(usize),
     Panel(usize),
     Bottom,
 }
 
-/// What all pieces of one page know.
+/// What all parts of one page know.
 struct Visit {
     ctx: Arc<WebContext>,
     panels: Vec<PanelState>,
     now_ms: i64,
+    asked: Instant,
 }
 
-pub(super) async fn page(State(ctx): State<Arc<WebContext>>, form: Form) -> Response {
+pub(super) async fn page(
+    State(ctx): State<Arc<WebContext>>,
+    headers: HeaderMap,
+    form: Form,
+) -> Response {
     let panels = read_panels(&form);
-    let mut pieces = vec![Piece::Top];
+    let mut parts = vec![Part::Top];
     for index in 0..panels.len() {
-        pieces.extend([Piece::Panel(index), Piece::Answer(index)]);
+        parts.extend([Part::Panel(index), Part::Answer(index)]);
     }
-    pieces.push(Piece::Bottom);
-    let visit = Arc::new(Visit { ctx, panels, now_ms: clock::now_ms() });
-    let body = stream::iter(pieces)
-        .map(move |piece| {
-            let visit = Arc::clone(&visit);
-            async move { Ok::<_, Infallible>(visit.piece(piece).await) }
-        })
-        .buffered(PANELS_AT_ONCE);
-    html_stream(Body::from_stream(body))
+    parts.push(Part::Bottom);
+    let (now_ms, asked) = (clock::now_ms(), clock::monotonic());
+    let visit = Arc::new(Visit { ctx, panels, now_ms, asked });
+    let make = move |part| {
+        let visit = Arc::clone(&visit);
+        async move { Piece { text: visit.part(part).await, is_last: matches!(part, Part::Bottom) } }
+    };
+    respond(&headers, stream::iter(parts).map(make).buffered(PARTS_AT_ONCE))
 }
 
 impl Visit {
-    async fn piece(self: Arc<Self>, piece: Piece) -> String {
-        let rendered = match piece {
-            Piece::Top => Top { page: self.page() }.render(),
-            Piece::Panel(index) => self.panel(index).render(),
-            Piece::Answer(index) => {
+    async fn part(self: Arc<Self>, part: Part) -> String {
+        let rendered = match part {
+            Part::Top => Top { page: self.page() }.render(),
+            Part::Panel(index) => self.panel(index).render(),
+            Part::Answer(index) => {
                 let html = self.answer(index).await;
                 PanelEnd.render().map(|end| html + &end)
             }
-            Piece::Bottom => self.bottom().await.render(),
+            Part::Bottom => self.bottom().await.render(),
         };
         rendered.expect("templates of this room have no filters that fail")
     }
@@ -154,11 +160,13 @@ impl Visit {
             panels: self.panels.clone(),
             index,
             now_ms: self.now_ms,
+            asked: self.asked,
             prefix: self.ctx.link_prefix.clone(),
         };
-        let (ctx, cancel) = (Arc::clone(&self.ctx), CancelToken::default());
-        let token = cancel.clone();
-        let work = move || answer(&ctx, &question, token);
+        let ctx = Arc::clone(&self.ctx);
+        let query = QueryParams { class: QueryClass::Pages, ..QueryParams::default() };
+        let cancel = query.cancel.clone();
+        let work = move || answer(&ctx, &question, query);
         match self.ctx.pool.run(cancel, work).await {
             Ok(html) => html,
             Err(error) => error_html(&self.ctx, &self.panels[index].expr, &error),

@@ -70,9 +70,7 @@ async fn stored_series_are_found() {
     check(
         &site,
         "/api/v1/series?match%5B%5D=up&limit=1",
-        &format!(
-            r#"{{"status":"success","data":[{{"__name__":"up","instance":"a:1","job":"api"}}],"warnings":["results truncated due to limit"]}}"#
-        ),
+        r#"{"status":"success","data":[{"__name__":"up","instance":"a:1","job":"api"}],"warnings":["results truncated due to limit"]}"#,
     )
     .await;
     check(&site, "/api/v1/labels", r#"{"status":"success","data":["__name__","instance","job"]}"#)
