@@ -6,10 +6,11 @@ use prom_model::format_duration;
 
 use super::scale::utc_text;
 
+const SECOND_MS: u64 = 1_000;
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 86_400_000;
 
-/// How long ago, coarser the longer it is: `3.2s`, `4m 10s`, `2d 3h`.
+/// How long ago, coarser the longer it is: `250ms`, `3.2s`, `4m 10s`, `2d 3h`.
 pub(super) fn ago_text(at_ms: i64, now_ms: i64) -> String {
     let text = lasted_text(now_ms.saturating_sub(at_ms).unsigned_abs());
     if at_ms > now_ms { format!("in {text}") } else { format!("{text} ago") }
@@ -18,7 +19,8 @@ pub(super) fn ago_text(at_ms: i64, now_ms: i64) -> String {
 /// A length of time, in its two largest units.
 pub(super) fn lasted_text(ms: u64) -> String {
     match ms {
-        0..MINUTE_MS => format!("{:.1}s", ms as f64 / 1e3),
+        0..SECOND_MS => format!("{ms}ms"),
+        SECOND_MS..MINUTE_MS => format!("{:.1}s", ms as f64 / 1e3),
         MINUTE_MS..DAY_MS => {
             let seconds = ms / 1000;
             match seconds / 3600 {
@@ -60,7 +62,7 @@ mod tests {
     #[test]
     fn spans_are_readable() {
         for (ms, expected) in [
-            (0, "0.0s"),
+            (0, "0ms"),
             (3_249, "3.2s"),
             (59_999, "60.0s"),
             (61_000, "1m 1s"),
