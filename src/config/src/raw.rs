@@ -33,13 +33,8 @@ pub(crate) struct RawGlobal {
     pub(crate) evaluation_interval: Option<String>,
     pub(crate) rule_query_offset: Option<String>,
     pub(crate) external_labels: BTreeMap<String, String>,
-    pub(crate) body_size_limit: Option<String>,
-    pub(crate) sample_limit: u64,
-    pub(crate) target_limit: u64,
-    pub(crate) label_limit: u64,
-    pub(crate) label_name_length_limit: u64,
-    pub(crate) label_value_length_limit: u64,
-    pub(crate) keep_dropped_targets: u64,
+    #[serde(rename = "#limits")]
+    pub(crate) limits: RawLimits,
     pub(crate) metric_name_validation_scheme: Option<String>,
     pub(crate) metric_name_escaping_scheme: Option<String>,
     pub(crate) scrape_native_histograms: Option<bool>,
@@ -70,15 +65,10 @@ pub(crate) struct RawScrape {
     pub(crate) metrics_path: String,
     pub(crate) scheme: String,
     pub(crate) enable_compression: bool,
-    pub(crate) body_size_limit: Option<String>,
-    pub(crate) sample_limit: u64,
-    pub(crate) target_limit: u64,
-    pub(crate) label_limit: u64,
-    pub(crate) label_name_length_limit: u64,
-    pub(crate) label_value_length_limit: u64,
+    #[serde(rename = "#limits")]
+    pub(crate) limits: RawLimits,
     pub(crate) native_histogram_bucket_limit: u64,
     pub(crate) native_histogram_min_bucket_factor: f64,
-    pub(crate) keep_dropped_targets: u64,
     pub(crate) metric_name_validation_scheme: Option<String>,
     pub(crate) metric_name_escaping_scheme: Option<String>,
     pub(crate) extra_scrape_metrics: Option<bool>,
@@ -106,15 +96,9 @@ impl Default for RawScrape {
             metrics_path: String::from("/metrics"),
             scheme: String::from("http"),
             enable_compression: true,
-            body_size_limit: None,
-            sample_limit: 0,
-            target_limit: 0,
-            label_limit: 0,
-            label_name_length_limit: 0,
-            label_value_length_limit: 0,
+            limits: RawLimits::default(),
             native_histogram_bucket_limit: 0,
             native_histogram_min_bucket_factor: 0.0,
-            keep_dropped_targets: 0,
             metric_name_validation_scheme: None,
             metric_name_escaping_scheme: None,
             extra_scrape_metrics: None,
@@ -124,6 +108,19 @@ impl Default for RawScrape {
             metric_relabel_configs: Vec::new(),
         }
     }
+}
+
+/// The limits that stand in `global` and may be others in a job.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename = "#limits", default)]
+pub(crate) struct RawLimits {
+    pub(crate) body_size_limit: Option<String>,
+    pub(crate) sample_limit: u64,
+    pub(crate) target_limit: u64,
+    pub(crate) label_limit: u64,
+    pub(crate) label_name_length_limit: u64,
+    pub(crate) label_value_length_limit: u64,
+    pub(crate) keep_dropped_targets: u64,
 }
 
 #[derive(Debug, Deserialize)]

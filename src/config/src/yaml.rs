@@ -8,10 +8,12 @@ mod decode;
 mod document;
 mod fields;
 mod scalar;
+mod scope;
 mod text;
 
-pub(crate) use decode::{Decoded, ERROR_COUNT_MAX, KnownKey, Schema, decode};
+pub(crate) use decode::{Decoded, KnownKey, Schema, decode};
 pub(crate) use document::{Document, Fault};
+pub(crate) use scope::ERROR_COUNT_MAX;
 pub(crate) use text::to_text;
 
 #[cfg(test)]

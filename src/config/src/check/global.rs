@@ -5,7 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use prom_model::{Labels, NameEscaping, NameValidation, quote_go};
 
 use super::Checker;
-use crate::{GlobalConfig, ScrapeLimits, expand::expand, key_path::KeyPath, raw::RawGlobal};
+use crate::{
+    GlobalConfig, ScrapeLimits,
+    expand::expand,
+    key_path::KeyPath,
+    raw::{RawGlobal, RawLimits},
+};
 
 const DEFAULT_SCRAPE_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,22 +62,36 @@ impl Checker<'_> {
                 metric_name_validation_scheme.unwrap_or(NameValidation::Utf8),
                 &at.key("external_labels"),
             ),
-            limits: ScrapeLimits {
-                body_size_bytes: self
-                    .size_bytes(raw.body_size_limit.as_deref(), &at.key("body_size_limit")),
-                sample_count: raw.sample_limit,
-                target_count: raw.target_limit,
-                label_count: raw.label_limit,
-                label_name_size_bytes: raw.label_name_length_limit,
-                label_value_size_bytes: raw.label_value_length_limit,
-                dropped_target_count: raw.keep_dropped_targets,
-                native_histogram_bucket_count: 0,
-            },
+            limits: self.limits(&raw.limits, &ScrapeLimits::default(), at),
             metric_name_validation_scheme,
             metric_name_escaping_scheme,
             scrape_native_histograms: raw.scrape_native_histograms.unwrap_or(false),
             always_scrape_classic_histograms: raw.always_scrape_classic_histograms,
             extra_scrape_metrics: raw.extra_scrape_metrics.unwrap_or(false),
+        }
+    }
+
+    /// Limits of a section; what it does not say is inherited.
+    pub(super) fn limits(
+        &mut self,
+        raw: &RawLimits,
+        inherited: &ScrapeLimits,
+        at: &KeyPath<'_>,
+    ) -> ScrapeLimits {
+        let or = |own: u64, inherited: u64| if own == 0 { inherited } else { own };
+        let size = self.size_bytes(raw.body_size_limit.as_deref(), &at.key("body_size_limit"));
+        ScrapeLimits {
+            body_size_bytes: or(size, inherited.body_size_bytes),
+            sample_count: or(raw.sample_limit, inherited.sample_count),
+            target_count: or(raw.target_limit, inherited.target_count),
+            label_count: or(raw.label_limit, inherited.label_count),
+            label_name_size_bytes: or(raw.label_name_length_limit, inherited.label_name_size_bytes),
+            label_value_size_bytes: or(
+                raw.label_value_length_limit,
+                inherited.label_value_size_bytes,
+            ),
+            dropped_target_count: or(raw.keep_dropped_targets, inherited.dropped_target_count),
+            native_histogram_bucket_count: 0,
         }
     }
 

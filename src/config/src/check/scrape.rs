@@ -62,7 +62,10 @@ impl Checker<'_> {
         if raw.scheme == "https" {
             self.report_unsupported(&at.key("scheme"), "scheme https");
         }
-        let limits = self.limits(&raw, &global.limits, at);
+        let limits = ScrapeLimits {
+            native_histogram_bucket_count: raw.native_histogram_bucket_limit,
+            ..self.limits(&raw.limits, &global.limits, at)
+        };
         let (validation, escaping) = self.name_schemes(&raw, global, at);
         let scrape_protocols = self.scrape_protocols(&raw, global, &whose, at);
         let fallback_at = at.key("fallback_scrape_protocol");
@@ -112,21 +115,6 @@ impl Checker<'_> {
                 &at.key("metric_relabel_configs"),
             ),
             job_name: raw.job_name,
-        }
-    }
-
-    fn limits(&mut self, raw: &RawScrape, global: &ScrapeLimits, at: &KeyPath<'_>) -> ScrapeLimits {
-        let or = |own: u64, global: u64| if own == 0 { global } else { own };
-        let size = self.size_bytes(raw.body_size_limit.as_deref(), &at.key("body_size_limit"));
-        ScrapeLimits {
-            body_size_bytes: or(size, global.body_size_bytes),
-            sample_count: or(raw.sample_limit, global.sample_count),
-            target_count: or(raw.target_limit, global.target_count),
-            label_count: or(raw.label_limit, global.label_count),
-            label_name_size_bytes: or(raw.label_name_length_limit, global.label_name_size_bytes),
-            label_value_size_bytes: or(raw.label_value_length_limit, global.label_value_size_bytes),
-            dropped_target_count: or(raw.keep_dropped_targets, global.dropped_target_count),
-            native_histogram_bucket_count: raw.native_histogram_bucket_limit,
         }
     }
 

@@ -144,6 +144,15 @@ fn is_secret(type_name: &str) -> bool {
 
 fn inline_fields(inline: &str) -> &'static [&'static str] {
     match inline {
+        "#limits" => &[
+            "body_size_limit",
+            "sample_limit",
+            "target_limit",
+            "label_limit",
+            "label_name_length_limit",
+            "label_value_length_limit",
+            "keep_dropped_targets",
+        ],
         "#http" => &[
             "basic_auth",
             "authorization",

@@ -1,19 +1,17 @@
 //! Documents into raw types through serde. A value of the wrong type becomes the zero value and an error,
 //! so that one pass finds all mistakes; only what makes the rest meaningless stops it.
 
-use std::{borrow::Cow, cell::RefCell, fmt};
+use std::borrow::Cow;
 
 use prom_model::quote_go_bytes;
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, Visitor},
-};
+use serde::{Deserialize, Deserializer, de::Visitor};
 
 use super::{
     base64,
     document::{Document, Kind, NodeId},
     fields::{Elements, Entries},
     scalar::{self, BINARY_TAG, Meaning, STR_TAG, short_tag},
+    scope::{AliasGuard, Scope, Stop},
 };
 use crate::{
     error::{ConfigError, ErrorKind},
@@ -21,8 +19,6 @@ use crate::{
     secret::SECRET_MASK,
 };
 
-/// Most mistakes that are listed.
-pub(crate) const ERROR_COUNT_MAX: usize = 500;
 /// Longest value that a message shows whole, in bytes. Compat: go-yaml.
 const SHOWN_VALUE_SIZE_MAX: usize = 10;
 
@@ -72,129 +68,16 @@ pub(crate) fn decode<T>(document: &Document<'_>, schema: &Schema) -> Decoded<T>
 where
     T: for<'de> Deserialize<'de> + Default,
 {
-    let scope = Scope { document, schema, state: RefCell::default() };
+    let scope = Scope::new(document, schema);
     let value = match document.root() {
         None => Ok(T::default()),
         Some(node) => T::deserialize(Decoder::new(&scope, node, &KeyPath::TOP, None)),
     };
-    let mut errors = scope.state.into_inner().errors;
     match value {
-        Ok(value) => Decoded { value, errors, is_partial: false },
+        Ok(value) => Decoded { value, errors: scope.into_errors(None), is_partial: false },
         Err(stop) => {
-            errors.insert(0, stop.0);
+            let errors = scope.into_errors(Some(stop));
             Decoded { value: T::default(), errors, is_partial: true }
-        }
-    }
-}
-
-/// What all decoders of one document share.
-pub(super) struct Scope<'s> {
-    pub(super) document: &'s Document<'s>,
-    pub(super) schema: &'s Schema,
-    state: RefCell<State>,
-}
-
-#[derive(Default)]
-struct State {
-    errors: Vec<ConfigError>,
-    decode_count: u64,
-    alias_count: u64,
-    /// Aliases that are being followed.
-    aliases: Vec<NodeId>,
-}
-
-impl Scope<'_> {
-    /// Notes a mistake at a node.
-    pub(super) fn report(
-        &self,
-        kind: ErrorKind,
-        node: NodeId,
-        path: &KeyPath<'_>,
-        message: String,
-        hint: Option<String>,
-    ) {
-        let mut state = self.state.borrow_mut();
-        if state.errors.len() < ERROR_COUNT_MAX {
-            state.errors.push(self.error(kind, node, path, message, hint));
-        }
-    }
-
-    /// Whether further mistakes would not be listed anyway.
-    pub(super) fn is_full(&self) -> bool {
-        self.state.borrow().errors.len() >= ERROR_COUNT_MAX
-    }
-
-    /// The mistake that ends reading.
-    pub(super) fn stop(&self, node: NodeId, path: &KeyPath<'_>, message: String) -> Stop {
-        Stop(self.error(ErrorKind::Syntax { shown_line: 0 }, node, path, message, None))
-    }
-
-    fn error(
-        &self,
-        kind: ErrorKind,
-        node: NodeId,
-        path: &KeyPath<'_>,
-        message: String,
-        hint: Option<String>,
-    ) -> ConfigError {
-        let node = self.document.node(node);
-        ConfigError {
-            line: node.line as usize,
-            column: node.column as usize,
-            key_path: path.to_string(),
-            message,
-            hint,
-            kind,
-        }
-    }
-
-    /// Counts a node and refuses documents that are mostly aliases. Compat: go-yaml's ratio.
-    fn count(&self) -> bool {
-        const SMALL: u64 = 400_000;
-        const LARGE: u64 = 4_000_000;
-        let mut state = self.state.borrow_mut();
-        state.decode_count += 1;
-        state.alias_count += u64::from(!state.aliases.is_empty());
-        let allowed = match state.decode_count {
-            ..=SMALL => 0.99,
-            LARGE.. => 0.10,
-            count => 0.99 - 0.89 * ((count - SMALL) as f64 / (LARGE - SMALL) as f64),
-        };
-        state.alias_count <= 100
-            || state.decode_count <= 1000
-            || state.alias_count as f64 / state.decode_count as f64 <= allowed
-    }
-
-    /// Follows an alias until the guard is dropped.
-    pub(super) fn follow(
-        &self,
-        node: NodeId,
-        path: &KeyPath<'_>,
-    ) -> Result<(NodeId, AliasGuard<'_>), Stop> {
-        if !self.count() {
-            return Err(self.stop(node, path, "document contains excessive aliasing".to_owned()));
-        }
-        let target = self.document.resolve(node);
-        if target == node {
-            return Ok((node, AliasGuard(None)));
-        }
-        let mut state = self.state.borrow_mut();
-        if state.aliases.contains(&node) {
-            let name = self.document.anchor_name(node);
-            return Err(self.stop(node, path, format!("anchor '{name}' value contains itself")));
-        }
-        state.aliases.push(node);
-        Ok((target, AliasGuard(Some(&self.state))))
-    }
-}
-
-/// Ends the use of an alias.
-pub(super) struct AliasGuard<'s>(Option<&'s RefCell<State>>);
-
-impl Drop for AliasGuard<'_> {
-    fn drop(&mut self) {
-        if let Some(state) = self.0 {
-            state.borrow_mut().aliases.pop();
         }
     }
 }
@@ -496,31 +379,4 @@ impl<'de> Deserializer<'de> for Decoder<'_, '_> {
 /// The part of a struct's name that messages show.
 pub(super) fn go_name(name: &'static str) -> &'static str {
     name.split('#').next().unwrap_or(name)
-}
-
-/// The mistake that made reading the rest pointless.
-#[derive(Debug)]
-pub(super) struct Stop(ConfigError);
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl std::error::Error for Stop {}
-
-impl de::Error for Stop {
-    /// Raw types have no rules of their own, so that serde has nothing to complain about; should it, the
-    /// user still gets its words.
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(ConfigError {
-            line: 0,
-            column: 0,
-            key_path: String::new(),
-            message: message.to_string(),
-            hint: None,
-            kind: ErrorKind::Syntax { shown_line: 0 },
-        })
-    }
 }

@@ -9,9 +9,10 @@ use serde::{
 };
 
 use super::{
-    decode::{Decoder, KnownKey, LABEL_NAME, Schema, Stop, go_name},
+    decode::{Decoder, KnownKey, LABEL_NAME, Schema, go_name},
     document::{Kind, NodeId},
     scalar::Meaning,
+    scope::Stop,
 };
 use crate::{error::ErrorKind, near_miss::near_miss};
 

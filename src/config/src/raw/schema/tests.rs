@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, de::Visitor};
 use super::*;
 use crate::raw::{
     RawAlerting, RawAlertmanager, RawAuthorization, RawBasicAuth, RawConfig, RawGlobal, RawHeader,
-    RawHttpClient, RawRelabel, RawRuntime, RawScrape, RawTargetGroup,
+    RawHttpClient, RawLimits, RawRelabel, RawRuntime, RawScrape, RawTargetGroup,
 };
 
 type Shape = (&'static str, &'static [&'static str]);
@@ -56,12 +56,13 @@ fn shape<T: for<'de> Deserialize<'de> + std::fmt::Debug>() -> Shape {
     T::deserialize(Probe).unwrap_err().0
 }
 
-fn all() -> [Shape; 12] {
+fn all() -> [Shape; 13] {
     [
         shape::<RawConfig>(),
         shape::<RawGlobal>(),
         shape::<RawRuntime>(),
         shape::<RawScrape>(),
+        shape::<RawLimits>(),
         shape::<RawHttpClient>(),
         shape::<RawBasicAuth>(),
         shape::<RawAuthorization>(),
