@@ -2,6 +2,7 @@
 
 mod directory;
 mod lock;
+mod metrics;
 mod open;
 mod options;
 mod stats;
@@ -63,6 +64,7 @@ impl Db {
         directory::clean(dir)?;
         directory::warn_of_unread(dir);
         directory::register_size(dir, registry);
+        metrics::register(&options, registry);
         Self::open_on(Arc::new(RealDisk), dir, &options, registry, progress, lock)
     }
 

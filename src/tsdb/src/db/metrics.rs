@@ -1,0 +1,59 @@
+//! Metrics of the database as a whole. Compaction, blocks and checkpoints do not exist yet: what
+//! Prometheus's dashboards and alerts read of them is there, and says zero.
+
+use prom_telemetry::Registry;
+
+use crate::Options;
+
+const COUNTERS: [(&str, &str); 12] = [
+    ("reloads_total", "Number of times the database reloaded block data from disk."),
+    (
+        "reloads_failures_total",
+        "Number of times the database failed to reloadBlocks block data from disk.",
+    ),
+    ("compactions_total", "Total number of compactions that were executed for the partition."),
+    ("compactions_triggered_total", "Total number of triggered compactions for the partition."),
+    ("compactions_failed_total", "Total number of compactions that failed for the partition."),
+    (
+        "time_retentions_total",
+        "The number of times that blocks were deleted because the maximum time limit was exceeded.",
+    ),
+    (
+        "size_retentions_total",
+        "The number of times that blocks were deleted because the maximum number of bytes was exceeded.",
+    ),
+    ("head_truncations_total", "Total number of head truncations attempted."),
+    ("head_truncations_failed_total", "Total number of head truncations that failed."),
+    ("checkpoint_creations_total", "Total number of checkpoint creations attempted."),
+    ("checkpoint_creations_failed_total", "Total number of checkpoint creations that failed."),
+    ("mmap_chunk_corruptions_total", "Total number of memory-mapped chunk corruptions."),
+];
+
+pub(super) fn register(options: &Options, registry: &Registry) {
+    let name = |suffix: &str| format!("prometheus_tsdb_{suffix}");
+    for (suffix, help) in COUNTERS {
+        registry.counter(&name(suffix), help);
+    }
+    let gauge = |suffix, help, value| registry.gauge(&name(suffix), help).set(value);
+    gauge("blocks_loaded", "Number of currently loaded data blocks", 0.0);
+    gauge(
+        "storage_blocks_bytes",
+        "The number of bytes that are currently used for local storage by all blocks.",
+        0.0,
+    );
+    gauge(
+        "retention_limit_seconds",
+        "How long to retain samples in storage.",
+        (options.retention.duration_ms / 1000) as f64,
+    );
+    gauge(
+        "retention_limit_bytes",
+        "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled",
+        options.retention.size_bytes as f64,
+    );
+    gauge(
+        "retention_limit_percentage",
+        "Max percentage of total storage space to be retained in the tsdb blocks, configured 0 means disabled",
+        options.retention.percentage,
+    );
+}
