@@ -22,6 +22,12 @@
 //! the commit for 1 024 series at a time. Opening uses the global rayon pool; finished segments are made
 //! durable by a thread of the log's own.
 //!
+//! Where it left the plan: open chunks are chains of 32-byte blocks, not slabs of size classes, because the
+//! series of a target grow in step and would leave each class empty behind them; chains take what closed
+//! chunks give back and are never copied. Commits are applied one at a time, so I1 holds by construction
+//! and a snapshot is one number. Selections are sorted by ranks of the pairs they hold, not of all symbols,
+//! so nothing is rebuilt when series come.
+//!
 //! Limits: the head keeps all samples in memory until it is closed, because blocks and head chunks are
 //! not written yet; blocks, out-of-order logs and head chunks of a Prometheus are left alone and named in
 //! the log. Histograms, exemplars, metadata and tombstones on the log are counted and passed over.
