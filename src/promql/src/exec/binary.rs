@@ -11,8 +11,8 @@ mod set;
 pub(super) use set::bind_set;
 
 use self::{
-    contest::check_contests,
-    matching::{MatchTable, Side},
+    contest::Computed,
+    matching::{FILLED, MatchTable, Side},
 };
 use super::{
     Bound, Ctx, Operator, Rows, Scratch,
@@ -49,11 +49,22 @@ struct Work {
     account: AccountId,
 }
 
-struct BinaryRows {
+/// Each result comes from one pair.
+struct PairRows {
     many: Box<dyn Rows>,
     one: Box<dyn Rows>,
     table: MatchTable,
     work: Work,
+}
+
+/// Results come from several pairs, or from one side and a fill value.
+struct ContestedRows {
+    sides: Computed,
+    table: MatchTable,
+    work: Work,
+    /// What stands in for the "many" side and for the "one" side.
+    fills: (Option<f64>, Option<f64>),
+    count: usize,
 }
 
 /// Finds out which series of both sides meet.
@@ -89,48 +100,72 @@ impl Operator for BinaryOperation {
         // What meets nothing is still read: it counts, and it may be worth a remark.
         touch(ctx, &*many.rows, &table.unmatched(Side::Many, many_len), count)?;
         touch(ctx, &*one.rows, &table.unmatched(Side::One, one_len), count)?;
-        let (mut many_rows, mut one_rows) = (many.rows, one.rows);
-        if table.is_contested() {
-            let many_stored = store(ctx, &*many_rows, many_len, count)?;
-            let one_stored = store(ctx, &*one_rows, one_len, count)?;
-            let sides = [(&many.series, &many_stored), (&one.series, &one_stored)];
-            check_contests(&table, sides, &matching, count)?;
-            (many_rows, one_rows) = (Box::new(many_stored), Box::new(one_stored));
-        } else if table.reuses_one() {
+        let (many_rows, mut one_rows) = (many.rows, one.rows);
+        let fills = (matching.fill_left, matching.fill_right);
+        if table.is_contested() || fills != (None, None) {
+            let many_rows = store(ctx, &*many_rows, many_len, count)?;
+            let one_rows = store(ctx, &*one_rows, one_len, count)?;
+            let sides = Computed::new(&table, many_rows, one_rows, count);
+            sides.check(&table, &one.series, &matching)?;
+            return Ok(Box::new(ContestedRows { sides, table, work, fills, count }));
+        }
+        if table.reuses_one() {
             one_rows = Box::new(store(ctx, &*one_rows, one_len, count)?);
         }
-        Ok(Box::new(BinaryRows { many: many_rows, one: one_rows, table, work }))
+        Ok(Box::new(PairRows { many: many_rows, one: one_rows, table, work }))
     }
 }
 
-impl Rows for BinaryRows {
+impl Rows for PairRows {
     fn read(
         &self,
         index: usize,
         row: &mut Row,
         scratch: &mut Scratch<'_>,
     ) -> Result<(), QueryError> {
-        let mut pairs = self.table.pairs(index).iter();
+        let [(many, one)] = self.table.pairs(index) else {
+            return Err(QueryError::Evaluation("unexpected error: a contested match".to_owned()));
+        };
         let mut other = scratch.take_row();
-        if let Some((many, one)) = pairs.next() {
-            self.many.read(*many as usize, row, scratch)?;
-            self.one.read(*one as usize, &mut other, scratch)?;
-            self.work.combine(row, &other, scratch);
-        }
-        for (many, one) in pairs {
-            let mut next = scratch.take_row();
-            self.many.read(*many as usize, &mut next, scratch)?;
-            self.one.read(*one as usize, &mut other, scratch)?;
-            self.work.combine(&mut next, &other, scratch);
-            if row.present().first_common(next.present()).is_some() {
-                return Err(QueryError::same_labelset());
-            }
-            next.for_each(|step, value| row.set(step, value));
-            scratch.put_row(next);
-        }
+        self.many.read(*many as usize, row, scratch)?;
+        self.one.read(*one as usize, &mut other, scratch)?;
+        self.work.combine(row, &other, scratch);
         scratch.put_row(other);
         scratch.tally(self.work.account).points += row.present().ones() as u64;
         scratch.tick(row.count())
+    }
+}
+
+impl Rows for ContestedRows {
+    fn read(
+        &self,
+        index: usize,
+        row: &mut Row,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), QueryError> {
+        row.reset(self.count);
+        let (mut left, mut right) = (scratch.take_row(), scratch.take_row());
+        for pair in self.table.pairs(index) {
+            let (many, one) = *pair;
+            match self.fills.0 {
+                Some(fill) if many == FILLED => left.fill(self.count, fill),
+                _ => self.sides.many.load(many as usize, &mut left),
+            }
+            match self.fills.1 {
+                Some(fill) if one == FILLED => right.fill(self.count, fill),
+                _ => self.sides.one.load(one as usize, &mut right),
+            }
+            left.present_mut().intersect(&self.sides.steps_of_pair(&self.table, *pair));
+            self.work.combine(&mut left, &right, scratch);
+            if row.present().first_common(left.present()).is_some() {
+                return Err(QueryError::same_labelset());
+            }
+            left.for_each(|step, value| row.set(step, value));
+        }
+        scratch.put_row(left);
+        scratch.put_row(right);
+        scratch.tally(self.work.account).points += row.present().ones() as u64;
+        scratch.tick(row.count() * self.table.pairs(index).len())
     }
 }
 

@@ -91,10 +91,6 @@ impl Stored {
         Self { arenas: vec![arena], places, count }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.places.len()
-    }
-
     /// Copies a row.
     pub(crate) fn load(&self, index: usize, row: &mut Row) {
         row.reset(self.count);

@@ -179,9 +179,6 @@ impl Lowerer<'_> {
                 let matching = binary.matching.clone().ok_or_else(|| {
                     QueryError::Evaluation("binary operation without matching".to_owned())
                 })?;
-                if matching.fill_left.is_some() || matching.fill_right.is_some() {
-                    return Err(self.unsupported("fill modifier", binary.op_span));
-                }
                 let binary = Binary { op, lhs, rhs, returns_bool, matching };
                 vector(VectorKind::Binary(Box::new(binary)), span)
             }

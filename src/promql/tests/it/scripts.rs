@@ -2,6 +2,7 @@
 
 mod compare;
 mod language;
+mod pinned;
 mod runner;
 
 use std::{collections::BTreeMap, env, fs, path::Path};

@@ -2,45 +2,119 @@
 
 use prom_model::METRIC_NAME;
 
-use super::matching::MatchTable;
+use super::matching::{FILLED, MatchTable};
 use crate::{
     QueryError,
     exec::{row::Bitmap, series::SeriesSet, stored::Stored},
     syntax::{MatchCardinality, VectorMatching},
 };
 
-/// Finds the error that the reference would meet first: by step, then duplicates of the "one" side.
-/// `sides` are the "many" side and the "one" side.
-pub(super) fn check_contests(
-    table: &MatchTable,
-    sides: [(&SeriesSet, &Stored); 2],
-    matching: &VectorMatching,
+/// Both sides of an operation, computed, and the steps at which each match group is there.
+pub(super) struct Computed {
+    pub(super) many: Stored,
+    pub(super) one: Stored,
+    many_steps: Vec<Bitmap>,
+    one_steps: Vec<Bitmap>,
     step_count: usize,
-) -> Result<(), QueryError> {
-    let [(_, many), (one_series, one)] = sides;
-    // A side that is empty at a step meets nothing there, whatever the other side holds.
-    let mut alive = Bitmap::empty(step_count);
-    (0..many.len()).for_each(|index| many.mark(index, &mut alive));
-    let mut alive_one = Bitmap::empty(step_count);
-    (0..one.len()).for_each(|index| one.mark(index, &mut alive_one));
-    alive.intersect(&alive_one);
+}
 
-    let duplicate = first_duplicate(&table.one_groups, one, &alive);
-    let match_error = first_competing_match(table, many, one, step_count);
-    match (duplicate, match_error) {
-        (Some(duplicate), step) if step.is_none_or(|step| duplicate.step <= step) => {
-            Err(duplicate_error(one_series, &duplicate, matching))
-        }
-        (_, Some(_)) => {
-            let text = if table.is_one_to_one() {
-                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
-            } else {
-                "multiple matches for labels: grouping labels must ensure unique matches"
-            };
-            Err(QueryError::Evaluation(text.to_owned()))
-        }
-        _ => Ok(()),
+impl Computed {
+    pub(super) fn new(table: &MatchTable, many: Stored, one: Stored, step_count: usize) -> Self {
+        let steps_of = |rows: &Stored, groups: &[u32]| {
+            let mut steps = vec![Bitmap::empty(step_count); table.group_count()];
+            for (index, group) in groups.iter().enumerate() {
+                rows.mark(index, &mut steps[*group as usize]);
+            }
+            steps
+        };
+        let many_steps = steps_of(&many, &table.many_groups);
+        let one_steps = steps_of(&one, &table.one_groups);
+        Self { many, one, many_steps, one_steps, step_count }
     }
+
+    /// Steps at which a pair gives a result: both are there, or one is and nothing of its group is on the
+    /// other side, which is filled then.
+    pub(super) fn steps_of_pair(&self, table: &MatchTable, (many, one): (u32, u32)) -> Bitmap {
+        let mut steps = Bitmap::empty(self.step_count);
+        if many == FILLED {
+            self.one.mark(one as usize, &mut steps);
+            steps.subtract(&self.many_steps[table.one_groups[one as usize] as usize]);
+        } else {
+            self.many.mark(many as usize, &mut steps);
+            let group = table.many_groups[many as usize] as usize;
+            if one == FILLED {
+                steps.subtract(&self.one_steps[group]);
+            } else {
+                let mut others = Bitmap::empty(self.step_count);
+                self.one.mark(one as usize, &mut others);
+                steps.intersect(&others);
+            }
+        }
+        steps
+    }
+
+    /// Finds the error that the reference would meet first: by step, then duplicates of the "one" side.
+    pub(super) fn check(
+        &self,
+        table: &MatchTable,
+        one_series: &SeriesSet,
+        matching: &VectorMatching,
+    ) -> Result<(), QueryError> {
+        let mut alive = union(&self.many_steps, self.step_count);
+        let alive_one = union(&self.one_steps, self.step_count);
+        if matching.fill_left.is_none() && matching.fill_right.is_none() {
+            // A side that is empty at a step meets nothing there, whatever the other side holds.
+            alive.intersect(&alive_one);
+        } else {
+            alive.unite(&alive_one);
+        }
+        let duplicate = first_duplicate(&table.one_groups, &self.one, &alive);
+        let match_error = self.first_competing_match(table);
+        match (duplicate, match_error) {
+            (Some(duplicate), step) if step.is_none_or(|step| duplicate.step <= step) => {
+                Err(duplicate_error(one_series, &duplicate, matching))
+            }
+            (_, Some(_)) => {
+                let text = if table.is_one_to_one() {
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+                } else {
+                    "multiple matches for labels: grouping labels must ensure unique matches"
+                };
+                Err(QueryError::Evaluation(text.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The first step at which two pairs claim one result, or in one-to-one matching one group.
+    fn first_competing_match(&self, table: &MatchTable) -> Option<usize> {
+        let slot_count =
+            if table.is_one_to_one() { table.group_count() } else { table.result_count() };
+        let mut taken: Vec<Option<Bitmap>> = vec![None; slot_count];
+        let mut earliest = None;
+        for result in 0..table.result_count() {
+            for pair in table.pairs(result) {
+                let slot = if table.is_one_to_one() { table.group_of(*pair) } else { result };
+                let steps = self.steps_of_pair(table, *pair);
+                match &mut taken[slot] {
+                    Some(taken) => {
+                        let step = taken.first_common(&steps);
+                        earliest = [earliest, step].into_iter().flatten().min();
+                        taken.unite(&steps);
+                    }
+                    none => *none = Some(steps),
+                }
+            }
+        }
+        earliest
+    }
+}
+
+fn union(sets: &[Bitmap], step_count: usize) -> Bitmap {
+    sets.iter().fold(Bitmap::empty(step_count), |mut all, set| {
+        all.unite(set);
+        all
+    })
 }
 
 /// Two series of one match group at one step.
@@ -79,37 +153,6 @@ fn first_duplicate(groups: &[u32], rows: &Stored, alive: &Bitmap) -> Option<Dupl
         }
     }
     None
-}
-
-/// The first step at which two pairs claim one result, or in one-to-one matching one group.
-fn first_competing_match(
-    table: &MatchTable,
-    many: &Stored,
-    one: &Stored,
-    step_count: usize,
-) -> Option<usize> {
-    let slot_count = if table.is_one_to_one() { table.group_count() } else { table.result_count() };
-    let mut taken: Vec<Option<Bitmap>> = vec![None; slot_count];
-    let mut earliest = None;
-    for result in 0..table.result_count() {
-        for (many_index, one_index) in table.pairs(result) {
-            let group = table.many_groups[*many_index as usize] as usize;
-            let slot = if table.is_one_to_one() { group } else { result };
-            let mut steps = Bitmap::empty(step_count);
-            many.mark(*many_index as usize, &mut steps);
-            let mut ones = Bitmap::empty(step_count);
-            one.mark(*one_index as usize, &mut ones);
-            steps.intersect(&ones);
-            match &mut taken[slot] {
-                Some(taken) => {
-                    earliest = [earliest, taken.first_common(&steps)].into_iter().flatten().min();
-                    taken.unite(&steps);
-                }
-                none => *none = Some(steps),
-            }
-        }
-    }
-    earliest
 }
 
 fn duplicate_error(

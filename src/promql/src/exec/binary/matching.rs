@@ -8,6 +8,9 @@ use crate::{
     syntax::{MatchCardinality, VectorMatching},
 };
 
+/// In a pair: a side that is not there and stands in for a fill value.
+pub(super) const FILLED: u32 = u32::MAX;
+
 /// Pairs of series by the result they give.
 #[derive(Debug, Default)]
 pub(super) struct MatchTable {
@@ -70,9 +73,16 @@ impl MatchTable {
         let mut numbers = LabelNumbers::default();
         let mut by_result: Vec<(u32, (u32, u32))> = Vec::new();
         for (index, group) in signatures.left.iter().enumerate() {
-            for one in &ones_of_group[*group as usize] {
-                let labels = namer.name(index, *one as usize, *group as usize);
+            let fill = matching.fill_right.map(|_| &FILLED);
+            for one in ones_of_group[*group as usize].iter().chain(fill) {
+                let labels = namer.name(index as u32, *one, *group as usize);
                 by_result.push((numbers.number(&labels), (index as u32, *one)));
+            }
+        }
+        if matching.fill_left.is_some() {
+            for (index, group) in signatures.right.iter().enumerate() {
+                let labels = namer.name(FILLED, index as u32, *group as usize);
+                by_result.push((numbers.number(&labels), (FILLED, index as u32)));
             }
         }
         by_result.sort_by_key(|(result, _)| *result);
@@ -103,6 +113,15 @@ impl MatchTable {
         self.group_count
     }
 
+    /// The match group of a pair.
+    pub(super) fn group_of(&self, (many, one): (u32, u32)) -> usize {
+        let group = match many {
+            FILLED => self.one_groups[one as usize],
+            many => self.many_groups[many as usize],
+        };
+        group as usize
+    }
+
     pub(super) fn result_count(&self) -> usize {
         self.labels.len()
     }
@@ -121,17 +140,18 @@ impl MatchTable {
 
     /// Whether a series of the "one" side gives several results.
     pub(super) fn reuses_one(&self) -> bool {
-        has_twice(
-            &self.pairs.iter().map(|(_, one)| *one).collect::<Vec<_>>(),
-            self.one_groups.len(),
-        )
+        let ones: Vec<u32> = self.pairs.iter().map(|(_, one)| *one).collect();
+        has_twice(&ones, self.one_groups.len())
     }
 
     /// Series of a side that meet none of the other.
     pub(super) fn unmatched(&self, side: Side, count: usize) -> Vec<u32> {
         let mut is_matched = vec![false; count];
         for (many, one) in &self.pairs {
-            is_matched[if side == Side::Many { *many } else { *one } as usize] = true;
+            let index = if side == Side::Many { *many } else { *one };
+            if index != FILLED {
+                is_matched[index as usize] = true;
+            }
         }
         (0..count as u32).filter(|index| !is_matched[*index as usize]).collect()
     }
@@ -154,14 +174,18 @@ struct Namer<'a> {
 }
 
 impl Namer<'_> {
-    fn name(&self, many: usize, one: usize, group: usize) -> Labels {
+    fn name(&self, many: u32, one: u32, group: usize) -> Labels {
         let VectorMatching { cardinality, labels: names, is_on, include, .. } = self.matching;
         let is_one_to_one = *cardinality == MatchCardinality::OneToOne;
+        // A side that is filled has the labels that are compared and no others.
         let compared = &self.signatures.labels[group];
         if is_one_to_one && include.is_empty() && (self.drops_metadata || *is_on) {
             return if self.drops_metadata { without_metadata(compared) } else { compared.clone() };
         }
-        let mut builder = LabelsBuilder::from_labels(&self.many.labels(many));
+        let side = |series: &SeriesSet, index: u32| {
+            if index == FILLED { compared.clone() } else { series.labels(index as usize) }
+        };
+        let mut builder = LabelsBuilder::from_labels(&side(self.many, many));
         if self.drops_metadata {
             for name in METADATA_LABELS {
                 builder.remove(name);
@@ -174,7 +198,7 @@ impl Namer<'_> {
             builder = LabelsBuilder::from_labels(&kept);
         }
         if !include.is_empty() {
-            let one = self.one.labels(one);
+            let one = side(self.one, one);
             for name in include {
                 builder.set(name, one.get(name).unwrap_or_default());
             }

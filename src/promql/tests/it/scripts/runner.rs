@@ -11,6 +11,7 @@ use prom_testkit::MemoryStore;
 use super::{
     compare::{almost_equal, check_matrix, check_vector, vector_of},
     language::{Command, CommandKind, Eval, parse_script},
+    pinned::{other_times, pinned},
 };
 
 /// How a script went.
@@ -68,8 +69,17 @@ fn check(engine: &Engine, store: &MemoryStore, eval: &Eval) -> Result<(), String
     let Some(answer) = check_failure(answer, eval)? else { return Ok(()) };
     check_annotations(&answer, eval)?;
     check_value(&answer.value, eval)?;
-    if eval.step_ms.is_none() {
-        check_as_range(engine, store, eval)?;
+    if eval.step_ms.is_some() {
+        return Ok(());
+    }
+    check_as_range(engine, store, eval, &eval.query, eval.start_ms)?;
+    let Some(query) = pinned(&eval.query, eval.start_ms) else { return Ok(()) };
+    for time_ms in other_times(eval.start_ms) {
+        let wrong = |reason: String| format!("as {query} at {time_ms}: {reason}");
+        let answer =
+            instant(engine, store, &query, time_ms).map_err(|err| wrong(err.to_string()))?;
+        check_value(&answer.value, eval).map_err(wrong)?;
+        check_as_range(engine, store, eval, &query, time_ms).map_err(wrong)?;
     }
     Ok(())
 }
@@ -133,14 +143,19 @@ fn check_value(value: &Value, eval: &Eval) -> Result<(), String> {
 }
 
 /// The instant as the middle step of a range query.
-fn check_as_range(engine: &Engine, store: &MemoryStore, eval: &Eval) -> Result<(), String> {
+fn check_as_range(
+    engine: &Engine,
+    store: &MemoryStore,
+    eval: &Eval,
+    query: &str,
+    time_ms: i64,
+) -> Result<(), String> {
     let names_the_query =
         ["start()", "end()", "range()", "step()"].iter().any(|name| eval.query.contains(name));
     if eval.is_ordered || eval.text.is_some() || eval.range.is_some() || names_the_query {
         return Ok(());
     }
-    let time_ms = eval.start_ms;
-    let answer = range(engine, store, &eval.query, (time_ms - 60_000, time_ms + 60_000, 60_000));
+    let answer = range(engine, store, query, (time_ms - 60_000, time_ms + 60_000, 60_000));
     let answer = answer.map_err(|err| format!("as a range query: {err}"))?;
     let Value::Matrix(found) = &answer.value else {
         return Err("as a range query: no matrix".to_owned());
