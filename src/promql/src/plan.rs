@@ -17,7 +17,7 @@ pub(crate) use lower::{LowerSettings, lower};
 use prom_model::Matcher;
 use prom_storage::TimeRange;
 
-use crate::syntax::{AggregateOp, BinaryOp, Span, VectorMatching};
+use crate::syntax::{AggregateOp, BinaryOp, RangeExtension, Span, VectorMatching};
 
 /// A query ready to be bound to a store.
 #[derive(Debug)]
@@ -119,6 +119,8 @@ pub(crate) enum VectorKind {
 pub(crate) enum SampleField {
     Value,
     Timestamp,
+    /// The value on the line between the samples around the instant.
+    Smoothed,
 }
 
 /// From the instant of evaluation to the instant that is looked at.
@@ -143,7 +145,7 @@ pub(crate) struct RangeCall {
 /// Where the samples of a window come from.
 #[derive(Debug)]
 pub(crate) enum RangeSource {
-    Select { selector: usize, shift: Shift, range_ms: i64 },
+    Select { selector: usize, shift: Shift, range_ms: i64, extension: Option<RangeExtension> },
     Subquery(Box<Subquery>),
 }
 
@@ -225,6 +227,18 @@ pub(crate) enum RelabelRule {
 pub(crate) enum SortOrder {
     Value { is_descending: bool },
     Labels { names: Vec<String>, is_descending: bool },
+}
+
+/// How far samples beside a range are looked at, before and behind it.
+pub(crate) fn extension_ms(
+    extension: Option<RangeExtension>,
+    lookback_delta_ms: i64,
+) -> (i64, i64) {
+    match extension {
+        None => (0, 0),
+        Some(RangeExtension::Anchored) => (lookback_delta_ms, 0),
+        Some(RangeExtension::Smoothed) => (lookback_delta_ms, lookback_delta_ms),
+    }
 }
 
 impl Shift {

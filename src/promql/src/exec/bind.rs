@@ -27,7 +27,7 @@ use crate::{
     annotation::Annotation,
     plan::{
         Grid, HistogramCall, HistogramFunction, MapFunction, RangeCall, RangeFunction, RangeSource,
-        SampleField, Scalar, Shift, SortOrder, Vector, VectorKind, WithScalar,
+        SampleField, Scalar, Shift, SortOrder, Vector, VectorKind, WithScalar, extension_ms,
     },
     syntax::{BinaryOp, Span},
 };
@@ -128,7 +128,7 @@ fn bind_select(
     grid: &Grid,
 ) -> Bound {
     let shape = match what {
-        SampleField::Value => Shape::Select,
+        SampleField::Value | SampleField::Smoothed => Shape::Select,
         SampleField::Timestamp => Shape::SelectTimes,
     };
     let account = ctx.ledger.open(shape, *grid);
@@ -143,7 +143,7 @@ fn bind_select(
         account,
     };
     let series = match what {
-        SampleField::Value => stored,
+        SampleField::Value | SampleField::Smoothed => stored,
         SampleField::Timestamp => stored.dropped(ctx),
     };
     merged(
@@ -205,16 +205,23 @@ impl RangeParts<'_> {
             is_counter.then(|| CounterCheck::new(series, self.source_span, uses_type)).flatten()
         };
         match self.source {
-            RangeSource::Select { selector, shift, range_ms } => {
+            RangeSource::Select { selector, shift, range_ms, extension } => {
                 let shape = Shape::Window { args: arg_accounts, inner: None };
                 let account = ctx.ledger.open(shape, *grid);
                 let series = selected(ctx, *selector);
                 let selection = Arc::clone(&ctx.selections[*selector]);
                 let source = Source::Select { selector: *selector, selection };
-                let spec = WindowSpec { grid: *grid, shift: *shift, range_ms: *range_ms };
+                let spec = WindowSpec {
+                    grid: *grid,
+                    shift: *shift,
+                    range_ms: *range_ms,
+                    extension_ms: extension_ms(*extension, ctx.settings.lookback_delta_ms),
+                };
+                let extension = *extension;
                 let counter_check = check(&series);
                 let rows = RangeRows {
                     function,
+                    extension,
                     source,
                     spec,
                     args,
@@ -229,11 +236,16 @@ impl RangeParts<'_> {
                 let shape = Shape::Window { args: arg_accounts, inner: Some(operand.account) };
                 let account = ctx.ledger.open(shape, *grid);
                 let series = operand.series.clone();
-                let spec =
-                    WindowSpec { grid: *grid, shift: subquery.shift, range_ms: subquery.range_ms };
+                let spec = WindowSpec {
+                    grid: *grid,
+                    shift: subquery.shift,
+                    range_ms: subquery.range_ms,
+                    extension_ms: (0, 0),
+                };
                 let counter_check = check(&series);
                 let rows = Box::new(move |source| RangeRows {
                     function,
+                    extension: None,
                     source,
                     spec,
                     args,

@@ -1,9 +1,11 @@
 //! Functions of range vectors: one series at a time, all its windows in one pass.
 
+mod extended;
 mod over_time;
 mod rate;
 mod regression;
 
+pub(super) use extended::{interpolated, with_edges};
 pub(super) use over_time::quantile;
 
 use std::sync::{
@@ -24,7 +26,7 @@ use crate::{
     QueryError,
     annotation::Annotation,
     plan::{Grid, RangeFunction},
-    syntax::Span,
+    syntax::{RangeExtension, Span},
 };
 
 /// Where the samples of the windows come from.
@@ -43,6 +45,7 @@ pub(super) enum Source {
 /// Rows of a function of a range vector.
 pub(super) struct RangeRows {
     pub(super) function: RangeFunction,
+    pub(super) extension: Option<RangeExtension>,
     pub(super) source: Source,
     pub(super) spec: WindowSpec,
     /// Scalar arguments, one value a step each.
@@ -91,6 +94,10 @@ impl RangeRows {
         remarks: &mut Vec<Annotation>,
     ) -> Result<(), QueryError> {
         use RangeFunction as F;
+        if let Some(extension) = self.extension {
+            extended::compute(self.function, extension, windows, row);
+            return Ok(());
+        }
         match self.function {
             F::Rate => rate::extrapolated(windows, row, true, true),
             F::Increase => rate::extrapolated(windows, row, true, false),

@@ -28,6 +28,11 @@ pub(super) fn relabeled(operand: &SeriesSet, rule: &RelabelRule) -> Result<Serie
     Ok(SeriesSet::made(labels).with_drops(drops))
 }
 
+/// Any text is a name; bytes that are none have become replacement characters.
+pub(super) fn is_label_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER)
+}
+
 impl<'a> Rewrite<'a> {
     fn new(rule: &'a RelabelRule) -> Result<Self, QueryError> {
         let invalid = |text: String| Err(QueryError::Evaluation(text));
@@ -38,7 +43,7 @@ impl<'a> Rewrite<'a> {
                         "invalid regular expression in label_replace(): {regex}"
                     ));
                 };
-                if target.is_empty() {
+                if !is_label_name(target) {
                     return invalid(format!(
                         "invalid destination label name in label_replace(): {target}"
                     ));
@@ -46,10 +51,10 @@ impl<'a> Rewrite<'a> {
                 Ok(Self::Replace { target, replacement, source, regex: compiled })
             }
             RelabelRule::Join { target, separator, sources } => {
-                if let Some(source) = sources.iter().find(|source| source.is_empty()) {
+                if let Some(source) = sources.iter().find(|source| !is_label_name(source)) {
                     return invalid(format!("invalid source label name in label_join(): {source}"));
                 }
-                if target.is_empty() {
+                if !is_label_name(target) {
                     return invalid(format!(
                         "invalid destination label name in label_join(): {target}"
                     ));

@@ -16,13 +16,15 @@ use super::{
     ledger::{AccountId, Ledger, Shape},
     memory::Held,
     merge::{Collision, merged},
+    range::with_edges,
     row::Row,
     scalar::scalar,
     window::{WindowSpec, copy_without_stale},
 };
 use crate::{
     QueryError, Series, StringSample, Value, VectorSample,
-    plan::{Grid, Node, Plan, RangeSource, Selector, Vector},
+    plan::{Grid, Node, Plan, RangeSource, Selector, Vector, extension_ms},
+    syntax::RangeExtension,
     watch::{IN_EVALUATION, Watch},
 };
 
@@ -161,10 +163,11 @@ fn evaluate(ctx: &Ctx<'_>, run: &Run<'_>) -> Result<(Value, Option<AccountId>), 
             let opened = bound.open(ctx)?;
             Ok((Value::Matrix(read_matrix(ctx, &opened)?), Some(account)))
         }
-        Node::Range(RangeSource::Select { selector, shift, range_ms }) => {
-            let spec = WindowSpec { grid: *grid, shift: *shift, range_ms: *range_ms };
+        Node::Range(RangeSource::Select { selector, shift, range_ms, extension }) => {
+            let extension_ms = extension_ms(*extension, ctx.settings.lookback_delta_ms);
+            let spec = WindowSpec { grid: *grid, shift: *shift, range_ms: *range_ms, extension_ms };
             let account = ctx.ledger.open(Shape::Select, *grid);
-            let series = read_samples(ctx, *selector, spec.range(), account)?;
+            let series = read_samples(ctx, *selector, &spec, *extension, account)?;
             Ok((Value::Matrix(series), Some(account)))
         }
     }
@@ -225,9 +228,11 @@ fn read_vector(ctx: &Ctx<'_>, opened: &Opened) -> Result<Vec<VectorSample>, Quer
 fn read_samples(
     ctx: &Ctx<'_>,
     selector: usize,
-    range: TimeRange,
+    spec: &WindowSpec,
+    extension: Option<RangeExtension>,
     account: AccountId,
 ) -> Result<Vec<Series>, QueryError> {
+    let range = spec.range();
     let series = selected(ctx, selector);
     let selection = &ctx.selections[selector];
     let indices: Vec<u32> = (0..series.len() as u32).collect();
@@ -239,9 +244,12 @@ fn read_samples(
             let stored = scratch.columns(selector, selection, *index as usize, range)?;
             let columns = if copy_without_stale(stored, &mut fresh) { &fresh } else { stored };
             let samples = columns.timestamps_ms.iter().zip(&columns.values);
-            let points: Vec<Sample> = samples
+            let mut points: Vec<Sample> = samples
                 .map(|(timestamp_ms, value)| Sample { timestamp_ms: *timestamp_ms, value: *value })
                 .collect();
+            if let Some(extension) = extension {
+                points = with_edges(&points, spec.start_ms(0), spec.end_ms(0), extension);
+            }
             let count = points.len();
             held.grow((count * size_of::<Sample>()) as u64)?;
             let tally = scratch.tally(account);

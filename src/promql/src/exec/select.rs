@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prom_model::is_stale;
 use prom_storage::{Columns, Selection, TimeRange};
 
-use super::{Rows, Scratch, ledger::AccountId, row::Row};
+use super::{Rows, Scratch, ledger::AccountId, range::interpolated, row::Row};
 use crate::{
     QueryError,
     plan::{Grid, SampleField, Shift},
@@ -27,11 +27,47 @@ impl SelectRows {
         let first_ms = self.shift.apply(self.grid.start_ms);
         TimeRange {
             mint_ms: first_ms.saturating_sub(self.lookback_delta_ms).saturating_add(1),
-            maxt_ms: self.shift.apply(self.grid.last_ms()),
+            maxt_ms: self.shift.apply(self.grid.last_ms()).saturating_add(self.ahead_ms()),
+        }
+    }
+
+    /// How far behind its instants it looks.
+    fn ahead_ms(&self) -> i64 {
+        if self.what == SampleField::Smoothed { self.lookback_delta_ms } else { 0 }
+    }
+
+    /// At each step the value on the line between the samples around it, markers left out.
+    fn fill_smoothed(&self, columns: &Columns, row: &mut Row) {
+        let samples = columns.timestamps_ms.iter().zip(&columns.values);
+        let samples: Vec<(i64, f64)> = samples
+            .filter(|(_, value)| !is_stale(**value))
+            .map(|(timestamp_ms, value)| (*timestamp_ms, *value))
+            .collect();
+        for step in 0..self.grid.count {
+            let time_ms = self.shift.apply(self.grid.time_ms(step));
+            let next = samples.partition_point(|(timestamp_ms, _)| *timestamp_ms < time_ms);
+            let is_near = |sample: &&(i64, f64)| {
+                sample.0 > time_ms.saturating_sub(self.lookback_delta_ms)
+                    && sample.0 <= time_ms.saturating_add(self.lookback_delta_ms)
+            };
+            let before = next.checked_sub(1).map(|before| &samples[before]).filter(is_near);
+            match (before, samples.get(next).filter(is_near)) {
+                (_, Some((timestamp_ms, value))) if *timestamp_ms == time_ms => {
+                    row.set(step, *value);
+                }
+                (Some(before), Some(after)) => {
+                    row.set(step, interpolated(*before, *after, time_ms, false));
+                }
+                (Some((_, value)), None) => row.set(step, *value),
+                (None, _) => {}
+            }
         }
     }
 
     fn fill(&self, columns: &Columns, row: &mut Row) {
+        if self.what == SampleField::Smoothed {
+            return self.fill_smoothed(columns, row);
+        }
         let (timestamps_ms, values) = (&columns.timestamps_ms, &columns.values);
         let mut next = 0;
         for step in 0..self.grid.count {
@@ -47,7 +83,7 @@ impl SelectRows {
             row.set(
                 step,
                 match self.what {
-                    SampleField::Value => value,
+                    SampleField::Value | SampleField::Smoothed => value,
                     SampleField::Timestamp => timestamp_ms as f64 / 1000.0,
                 },
             );

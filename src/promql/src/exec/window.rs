@@ -13,6 +13,8 @@ pub(crate) struct WindowSpec {
     pub(crate) grid: Grid,
     pub(crate) shift: Shift,
     pub(crate) range_ms: i64,
+    /// How far samples before and behind each window count as in it.
+    pub(crate) extension_ms: (i64, i64),
 }
 
 /// What an operator keeps from series to series.
@@ -60,9 +62,13 @@ impl WindowSpec {
     pub(crate) fn range(&self) -> TimeRange {
         let first_ms = self.shift.apply(self.grid.start_ms);
         TimeRange {
-            mint_ms: first_ms.saturating_sub(self.range_ms).saturating_add(1),
-            maxt_ms: self.shift.apply(self.grid.last_ms()),
+            mint_ms: first_ms.saturating_sub(self.reach_ms()).saturating_add(1),
+            maxt_ms: self.shift.apply(self.grid.last_ms()).saturating_add(self.extension_ms.1),
         }
+    }
+
+    fn reach_ms(&self) -> i64 {
+        self.range_ms.saturating_add(self.extension_ms.0)
     }
 
     /// Right end of the window at `step`.
@@ -106,7 +112,8 @@ impl Positions {
         let (mut lo, mut hi) = (0, 0);
         for step in 0..spec.grid.count {
             let end_ms = spec.end_ms(step);
-            let start_ms = end_ms.saturating_sub(spec.range_ms);
+            let start_ms = end_ms.saturating_sub(spec.reach_ms());
+            let end_ms = end_ms.saturating_add(spec.extension_ms.1);
             while hi < count && timestamps_ms[hi] <= end_ms {
                 hi += 1;
             }

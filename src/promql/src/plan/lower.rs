@@ -14,7 +14,10 @@ use crate::{
     engine::SubqueryStep,
     numeric::go_seconds,
     plan::Grid,
-    syntax::{AtModifier, DurationExpr, Expr, ExprKind, Span, UnaryOp, ValueType, VectorSelector},
+    syntax::{
+        AtModifier, DurationExpr, Expr, ExprKind, RangeExtension, Span, UnaryOp, ValueType,
+        VectorSelector,
+    },
 };
 
 /// What lowering has to know besides the tree.
@@ -121,15 +124,20 @@ impl Lowerer<'_> {
             }
             ExprKind::String(text) => lowered(Node::Text(text.text.clone()), true, false),
             ExprKind::Vector(selector) => {
-                let (index, shift) = self.selector(selector, expr.span)?;
-                let kind = VectorKind::Select { selector: index, shift, what: SampleField::Value };
+                let (index, shift) = self.selector(selector)?;
+                let what = match selector.extension {
+                    Some(RangeExtension::Smoothed) => SampleField::Smoothed,
+                    _ => SampleField::Value,
+                };
+                let kind = VectorKind::Select { selector: index, shift, what };
                 let is_invariant = shift.at_ms.is_some();
                 lowered(vector(kind, expr.span), is_invariant, is_invariant)
             }
             ExprKind::Matrix(matrix) => {
                 let range_ms = self.durations.positive_ms(&matrix.range)?;
-                let (selector, shift) = self.selector(&matrix.selector, expr.span)?;
-                let source = RangeSource::Select { selector, shift, range_ms };
+                let (selector, shift) = self.selector(&matrix.selector)?;
+                let extension = matrix.selector.extension;
+                let source = RangeSource::Select { selector, shift, range_ms, extension };
                 lowered(Node::Range(source), shift.at_ms.is_some(), false)
             }
             ExprKind::Subquery(subquery) => {
@@ -200,14 +208,7 @@ impl Lowerer<'_> {
     }
 
     /// Numbers the matchers of a selector and resolves its modifiers.
-    fn selector(
-        &mut self,
-        selector: &VectorSelector,
-        span: Span,
-    ) -> Result<(usize, Shift), QueryError> {
-        if selector.extension.is_some() {
-            return Err(self.unsupported("anchored or smoothed selector", span));
-        }
+    fn selector(&mut self, selector: &VectorSelector) -> Result<(usize, Shift), QueryError> {
         let shift = self.shift(selector.offset.as_ref(), selector.at)?;
         let known = self.selectors.iter().position(|known| known.matchers == selector.matchers);
         let index = known.unwrap_or_else(|| {

@@ -4,7 +4,8 @@
 use prom_storage::TimeRange;
 
 use super::{
-    Grid, HistogramFunction, Node, RangeSource, Scalar, Selector, Shift, Vector, VectorKind,
+    Grid, HistogramFunction, Node, RangeSource, SampleField, Scalar, Selector, Shift, Vector,
+    VectorKind, extension_ms,
 };
 use crate::QueryError;
 
@@ -45,8 +46,10 @@ impl Visitor<'_> {
 
     fn vector(&mut self, vector: &Vector, grid: &Grid) -> Result<(), QueryError> {
         match &vector.kind {
-            VectorKind::Select { selector, shift, .. } => {
-                self.needed(*selector, *shift, self.lookback_delta_ms, grid);
+            VectorKind::Select { selector, shift, what } => {
+                let after_ms =
+                    if *what == SampleField::Smoothed { self.lookback_delta_ms } else { 0 };
+                self.needed(*selector, *shift, (self.lookback_delta_ms, after_ms), grid);
                 Ok(())
             }
             VectorKind::Range(call) => {
@@ -94,8 +97,10 @@ impl Visitor<'_> {
 
     fn source(&mut self, source: &RangeSource, grid: &Grid) -> Result<(), QueryError> {
         match source {
-            RangeSource::Select { selector, shift, range_ms } => {
-                self.needed(*selector, *shift, *range_ms, grid);
+            RangeSource::Select { selector, shift, range_ms, extension } => {
+                let (before_ms, after_ms) = extension_ms(*extension, self.lookback_delta_ms);
+                let reach_ms = (range_ms.saturating_add(before_ms), after_ms);
+                self.needed(*selector, *shift, reach_ms, grid);
                 Ok(())
             }
             RangeSource::Subquery(subquery) => {
@@ -104,13 +109,19 @@ impl Visitor<'_> {
         }
     }
 
-    /// Windows are open at their left end, so the first millisecond of `reach_ms` is not needed.
-    fn needed(&mut self, selector: usize, shift: Shift, reach_ms: i64, grid: &Grid) {
+    /// Windows are open at their left end, so the first millisecond before is not needed.
+    fn needed(
+        &mut self,
+        selector: usize,
+        shift: Shift,
+        (before_ms, after_ms): (i64, i64),
+        grid: &Grid,
+    ) {
         if grid.count == 0 {
             return;
         }
-        let mint_ms = shift.apply(grid.start_ms).saturating_sub(reach_ms).saturating_add(1);
-        let maxt_ms = shift.apply(grid.last_ms());
+        let mint_ms = shift.apply(grid.start_ms).saturating_sub(before_ms).saturating_add(1);
+        let maxt_ms = shift.apply(grid.last_ms()).saturating_add(after_ms);
         let range = &mut self.selectors[selector].range;
         *range = Some(match *range {
             None => TimeRange { mint_ms, maxt_ms },

@@ -11,6 +11,7 @@ use crate::{
         Bound, Ctx, Ready,
         drain::for_each_row,
         ledger::AccountId,
+        relabel::is_label_name,
         row::Row,
         series::SeriesSet,
         stored::{Arena, Stored},
@@ -25,7 +26,7 @@ pub(super) fn bind(
     account: AccountId,
 ) -> Result<Bound, QueryError> {
     let label = aggregate.value_label.as_deref().unwrap_or_default();
-    if label.is_empty() {
+    if !is_label_name(label) {
         return Err(QueryError::Evaluation(format!("invalid label name {}", quote_go(label))));
     }
     // The value label hides one of the same name, whether that is kept or dropped.

@@ -5,10 +5,10 @@ use crate::{
     QueryError,
     numeric::go_seconds,
     plan::{
-        HistogramCall, HistogramFunction, MapFunction, Node, RangeCall, RangeFunction, RelabelRule,
-        SampleField, Scalar, SortOrder, VectorKind, function::FunctionKind,
+        HistogramCall, HistogramFunction, MapFunction, Node, RangeCall, RangeFunction, RangeSource,
+        RelabelRule, SampleField, Scalar, SortOrder, VectorKind, function::FunctionKind,
     },
-    syntax::{Call, Expr, ExprKind, Span},
+    syntax::{Call, Expr, ExprKind, RangeExtension, Span},
 };
 
 /// Arguments that were lowered and not yet taken.
@@ -86,7 +86,7 @@ impl Lowerer<'_> {
 
 fn build(kind: FunctionKind, mut args: Args, call: &Call, span: Span) -> Result<Node, QueryError> {
     let kind = match kind {
-        FunctionKind::Range(function) => range_call(function, args)?,
+        FunctionKind::Range(function) => range_call(function, args, call.function.name)?,
         FunctionKind::Map(function) => {
             let operand = args.vector()?;
             let args = args.list.map(Lowered::into_scalar).collect::<Result<_, _>>()?;
@@ -105,7 +105,9 @@ fn build(kind: FunctionKind, mut args: Args, call: &Call, span: Span) -> Result<
             let labels = unique_matchers(call.args.first());
             let arg = args.next()?;
             let source_span = arg.span;
-            VectorKind::AbsentOverTime { source: arg.into_range()?, labels, source_span }
+            let source = arg.into_range()?;
+            check_extension(&source, RangeFunction::Present, call.function.name)?;
+            VectorKind::AbsentOverTime { source, labels, source_span }
         }
         FunctionKind::Absent => {
             let labels = unique_matchers(call.args.first());
@@ -128,7 +130,7 @@ fn build(kind: FunctionKind, mut args: Args, call: &Call, span: Span) -> Result<
     Ok(vector(kind, span))
 }
 
-fn range_call(function: RangeFunction, args: Args) -> Result<VectorKind, QueryError> {
+fn range_call(function: RangeFunction, args: Args, name: &str) -> Result<VectorKind, QueryError> {
     let (mut source, mut scalars, mut first_arg_span) = (None, Vec::new(), None);
     for arg in args.list {
         first_arg_span.get_or_insert(arg.span);
@@ -141,9 +143,36 @@ fn range_call(function: RangeFunction, args: Args) -> Result<VectorKind, QueryEr
     let Some((source, source_span)) = source else {
         return Err(QueryError::Evaluation("unexpected error: no range argument".to_owned()));
     };
+    check_extension(&source, function, name)?;
     let first_arg_span = first_arg_span.unwrap_or(source_span);
     let call = RangeCall { function, source, source_span, args: scalars, first_arg_span };
     Ok(VectorKind::Range(Box::new(call)))
+}
+
+/// Only some functions know what to do with samples outside of the range.
+/// Compat: Prometheus `promql/functions.go`, `AnchoredSafeFunctions` and `SmoothedSafeFunctions`.
+fn check_extension(
+    source: &RangeSource,
+    function: RangeFunction,
+    name: &str,
+) -> Result<(), QueryError> {
+    use RangeFunction as F;
+    let RangeSource::Select { extension: Some(extension), .. } = source else { return Ok(()) };
+    let is_rate = matches!(function, F::Rate | F::Increase | F::Delta);
+    let (is_safe, modifier, safe) = match extension {
+        RangeExtension::Anchored => (
+            is_rate || matches!(function, F::Resets | F::Changes),
+            "anchored",
+            "changes, delta, increase, rate, resets",
+        ),
+        RangeExtension::Smoothed => (is_rate, "smoothed", "delta, increase, rate"),
+    };
+    if is_safe {
+        return Ok(());
+    }
+    Err(QueryError::Evaluation(format!(
+        "{modifier} modifier can only be used with: {safe} - not with {name}"
+    )))
 }
 
 fn scalar_call(kind: FunctionKind, mut args: Args) -> Result<Scalar, QueryError> {
