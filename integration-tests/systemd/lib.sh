@@ -5,7 +5,7 @@ repository=$1 binaries=$2
 
 install_server() { # the binaries and units, without a package
     install -m 0755 "$binaries/prometheus" "$binaries/promtool" /usr/bin/
-    install -m 0644 "$repository/packaging/prometheus.service" "$repository/packaging/prometheus.socket" /etc/systemd/system/
+    install -m 0644 "$repository/packaging/prometheus.service" "$repository/packaging/optional/prometheus.socket" /etc/systemd/system/
     install -D -m 0644 "$repository/packaging/prometheus.sysusers" /usr/lib/sysusers.d/prometheus.conf
     install -D -m 0644 "$repository/packaging/prometheus.yml" /etc/prometheus/prometheus.yml
     systemd-sysusers prometheus.conf
