@@ -43,8 +43,7 @@ pub(super) async fn series(
     if form.values("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let scope = scope(&form)
-        .map_err(|error| error.unwrap_or_else(|text| ApiError::parameter("match[]", text)))?;
+    let scope = scope(&form, |text| ApiError::parameter("match[]", text))?;
     let limit = scope.limit;
     let found = run(&ctx, scope, |querier, scope| {
         let hints =
@@ -65,7 +64,7 @@ pub(super) async fn labels(
     form: Form,
 ) -> Result<Response, ApiError> {
     check_form(&form)?;
-    let scope = scope(&form).map_err(|error| error.unwrap_or_else(ApiError::bad_data))?;
+    let scope = scope(&form, ApiError::bad_data)?;
     let limit = scope.limit;
     let found = run(&ctx, scope, |querier, scope| {
         scope.union(|matchers, hints| querier.label_names(matchers, hints))
@@ -83,7 +82,7 @@ pub(super) async fn label_values(
         name.map_err(|_| ApiError::bad_data("invalid label name: it is not valid UTF-8"))?;
     let name = unescape_name(&name).unwrap_or(name);
     check_form(&form)?;
-    let scope = scope(&form).map_err(|error| error.unwrap_or_else(ApiError::bad_data))?;
+    let scope = scope(&form, ApiError::bad_data)?;
     let limit = scope.limit;
     let found = run(&ctx, scope, move |querier, scope| {
         scope.union(|matchers, hints| querier.label_values(&name, matchers, hints))
@@ -105,19 +104,20 @@ fn check_form(form: &Form) -> Result<(), ApiError> {
     }
 }
 
-/// Limit, times and selectors; the text of a selector's error is worded by the caller.
-fn scope(form: &Form) -> Result<Scope, Result<ApiError, String>> {
-    let limit = limit(form).map_err(Ok)?;
-    let mint_ms = time_or(form, "start", TIME_MIN_MS).map_err(Ok)?;
-    let maxt_ms = time_or(form, "end", TIME_MAX_MS).map_err(Ok)?;
+/// Limit, times and selectors; what is wrong with a selector is worded by the caller.
+fn scope(form: &Form, refused: impl Fn(String) -> ApiError) -> Result<Scope, ApiError> {
+    let limit = limit(form)?;
+    let mint_ms = time_or(form, "start", TIME_MIN_MS)?;
+    let maxt_ms = time_or(form, "end", TIME_MAX_MS)?;
     let mut selectors = Vec::new();
     for text in form.values("match[]") {
         if selectors.len() == SELECTORS_MAX {
-            return Err(Err(format!("more than {SELECTORS_MAX} selectors")));
+            return Err(refused(format!("more than {SELECTORS_MAX} selectors")));
         }
-        let matchers = parse_metric_selector(text).map_err(|errors| Err(errors.to_string()))?;
+        let matchers = parse_metric_selector(text).map_err(|errors| refused(errors.to_string()))?;
         if !has_nonempty_matcher(&matchers) {
-            return Err(Err("match[] must contain at least one non-empty matcher".to_owned()));
+            let message = "match[] must contain at least one non-empty matcher";
+            return Err(refused(message.to_owned()));
         }
         selectors.push(matchers);
     }
