@@ -1,6 +1,8 @@
 //! Series as an SVG line graph: pure text out of columns, without a script and without a style attribute.
 //! Colours, dashes and fonts stand in the style sheet; here are only classes and coordinates.
 
+use std::collections::HashMap;
+
 use prom_model::{Sample, format_float};
 
 use super::scale::{ValueScale, time_ticks, utc_text};
@@ -41,6 +43,8 @@ pub(crate) struct Plot<'a> {
     pub(crate) step_ms: i64,
     /// Whether the value axis reaches down (or up) to zero.
     pub(crate) from_zero: bool,
+    /// Whether each line stands on the sum of those before it, as an area.
+    pub(crate) is_stacked: bool,
 }
 
 /// The classes that colour and dash the line at `index`, in the graph and in its legend.
@@ -50,7 +54,13 @@ pub(crate) fn line_class(index: usize) -> String {
 
 /// Draws the graph. `zoom` gives the address for a closer look at a span of time.
 pub(crate) fn draw(plot: &Plot<'_>, summary: &str, zoom: &dyn Fn(i64, i64) -> String) -> String {
-    let frame = Frame::new(plot);
+    let sums = if plot.is_stacked { stacked(plot.lines) } else { Vec::new() };
+    let own = plot.lines.iter().map(|line| line.points);
+    let drawn: Vec<&[Sample]> = match plot.is_stacked {
+        true => sums.iter().map(Vec::as_slice).collect(),
+        false => own.collect(),
+    };
+    let frame = Frame::new(plot, &drawn);
     let mut svg = String::with_capacity(16 * 1024);
     svg.push_str(
         "<svg class=\"graph\" viewBox=\"0 0 1000 300\" role=\"img\" aria-label=\"Graph\">\n<desc>",
@@ -59,8 +69,14 @@ pub(crate) fn draw(plot: &Plot<'_>, summary: &str, zoom: &dyn Fn(i64, i64) -> St
     svg.push_str("</desc>\n");
     push_axes(&mut svg, &frame);
     svg.push_str("<g class=\"lines\">\n");
-    for (index, line) in plot.lines.iter().enumerate() {
-        push_line(&mut svg, &frame, line, index, plot.step_ms);
+    if plot.is_stacked {
+        // The largest sums first: each area covers what is below its own sum.
+        for (index, points) in drawn.iter().enumerate().rev() {
+            push_path(&mut svg, &frame, points, &format!("area {}", line_class(index)), true);
+        }
+    }
+    for (index, points) in drawn.iter().enumerate() {
+        push_path(&mut svg, &frame, points, &line_class(index), false);
     }
     svg.push_str("</g>\n<g class=\"bands\">\n");
     push_bands(&mut svg, &frame, plot, zoom);
@@ -74,23 +90,31 @@ struct Frame {
     start_ms: i64,
     end_ms: i64,
     left: f64,
+    /// Points further apart than this are not connected.
+    gap_ms: i64,
 }
 
 impl Frame {
-    fn new(plot: &Plot<'_>) -> Self {
+    fn new(plot: &Plot<'_>, drawn: &[&[Sample]]) -> Self {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for point in plot.lines.iter().flat_map(|line| line.points) {
+        for point in drawn.iter().copied().flatten() {
             if point.value.is_finite() {
                 (low, high) = (low.min(point.value), high.max(point.value));
             }
         }
-        if plot.from_zero && low <= high {
+        if (plot.from_zero || plot.is_stacked) && low <= high {
             (low, high) = (low.min(0.0), high.max(0.0));
         }
         let scale = ValueScale::new(low, high);
         let chars = scale.ticks.iter().map(|tick| tick.text.len()).max().unwrap_or(0);
         let left = 14.0 + CHAR_WIDTH * chars as f64;
-        Self { scale, start_ms: plot.start_ms, end_ms: plot.end_ms.max(plot.start_ms), left }
+        Self {
+            scale,
+            start_ms: plot.start_ms,
+            end_ms: plot.end_ms.max(plot.start_ms),
+            left,
+            gap_ms: plot.step_ms.saturating_add(plot.step_ms / 2),
+        }
     }
 
     fn x(&self, at_ms: i64) -> f64 {
@@ -141,22 +165,34 @@ fn push_text(svg: &mut String, class: &str, x: f64, y: f64, text: &str) {
     svg.push_str("</text>\n");
 }
 
+/// The sums of each line and all before it, at the times where it has a value.
+fn stacked(lines: &[Line<'_>]) -> Vec<Vec<Sample>> {
+    let mut sums: HashMap<i64, f64> = HashMap::new();
+    let mut add = |point: &Sample| {
+        let sum = sums.entry(point.timestamp_ms).or_default();
+        if point.value.is_finite() {
+            *sum += point.value;
+        }
+        Sample { timestamp_ms: point.timestamp_ms, value: *sum }
+    };
+    lines.iter().map(|line| line.points.iter().map(&mut add).collect()).collect()
+}
+
 /// One path; a gap, a NaN or an infinity lifts the pen. A lone point is a stroke of no length, which
-/// the round line cap of the style sheet shows as a dot.
-fn push_line(svg: &mut String, frame: &Frame, line: &Line<'_>, index: usize, step_ms: i64) {
+/// the round line cap of the style sheet shows as a dot. An area is closed along zero.
+fn push_path(svg: &mut String, frame: &Frame, points: &[Sample], class: &str, is_area: bool) {
     svg.push_str("<path class=\"");
-    svg.push_str(&line_class(index));
+    svg.push_str(class);
     svg.push_str("\" d=\"");
-    let gap_ms = step_ms.saturating_add(step_ms / 2);
-    let mut pen = Pen::default();
+    let mut pen = Pen { floor: is_area.then(|| frame.y(0.0)), ..Pen::default() };
     let mut previous_ms: Option<i64> = None;
-    for &Sample { timestamp_ms: at_ms, value } in line.points {
+    for &Sample { timestamp_ms: at_ms, value } in points {
         if !value.is_finite() {
             pen.lift(svg);
             previous_ms = None;
             continue;
         }
-        if previous_ms.is_some_and(|previous| at_ms.saturating_sub(previous) > gap_ms) {
+        if previous_ms.is_some_and(|previous| at_ms.saturating_sub(previous) > frame.gap_ms) {
             pen.lift(svg);
         }
         previous_ms = Some(at_ms);
@@ -169,6 +205,9 @@ fn push_line(svg: &mut String, frame: &Frame, line: &Line<'_>, index: usize, ste
 /// Writes path commands, at most four points for each unit of width: first, lowest, highest and last.
 #[derive(Default)]
 struct Pen {
+    /// Where an area is closed.
+    floor: Option<f64>,
+    start_x: f64,
     is_down: bool,
     drawn: usize,
     column: Vec<(f64, f64)>,
@@ -185,8 +224,14 @@ impl Pen {
 
     fn lift(&mut self, svg: &mut String) {
         self.flush(svg);
-        if self.is_down && self.drawn == 1 {
-            svg.push_str("h0");
+        match self.floor {
+            Some(floor) if self.is_down => {
+                push_coordinate(svg, 'V', floor);
+                push_coordinate(svg, 'H', self.start_x);
+                svg.push('Z');
+            }
+            None if self.is_down && self.drawn == 1 => svg.push_str("h0"),
+            _ => {}
         }
         self.is_down = false;
         self.drawn = 0;
@@ -200,6 +245,9 @@ impl Pen {
         for (index, point) in points.iter().enumerate() {
             let is_edge = index == 0 || index + 1 == points.len();
             if is_edge || Some(*point) == lowest || Some(*point) == highest {
+                if !self.is_down {
+                    self.start_x = point.0;
+                }
                 push_point(svg, if self.is_down { 'L' } else { 'M' }, point.0, point.1);
                 self.is_down = true;
                 self.drawn += 1;

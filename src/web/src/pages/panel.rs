@@ -64,6 +64,8 @@ pub(super) struct PanelState {
     pub(super) density: Density,
     /// The value axis reaches zero.
     pub(super) from_zero: bool,
+    /// Lines stand on each other.
+    pub(super) is_stacked: bool,
 }
 
 impl Default for PanelState {
@@ -77,6 +79,7 @@ impl Default for PanelState {
             step_ms: None,
             density: Density::Medium,
             from_zero: false,
+            is_stacked: false,
         }
     }
 }
@@ -138,6 +141,7 @@ fn read_panel(form: &Form, index: usize) -> PanelState {
         step_ms,
         density,
         from_zero: field("y_axis_min") == "0",
+        is_stacked: field("display_mode") == "stacked" || field("stacked") == "1",
     }
 }
 
@@ -225,6 +229,9 @@ impl PanelState {
         }
         if self.from_zero {
             pairs.push(("y_axis_min", "0".to_owned()));
+        }
+        if self.is_stacked {
+            pairs.push(("display_mode", "stacked".to_owned()));
         }
         pairs
     }
@@ -318,6 +325,10 @@ mod tests {
         check(
             "g0.range_input=junk&g0.end_input=junk&g0.step_input=-1&g0.tab=junk",
             "?g0.expr=&g0.tab=table",
+        );
+        check(
+            "g0.expr=a&g0.stacked=1&g1.expr=b&g1.display_mode=stacked&g1.tab=graph",
+            "?g0.expr=a&g0.tab=table&g0.display_mode=stacked&g1.expr=b&g1.tab=graph&g1.display_mode=stacked",
         );
         check("g0.expr=x&g0.tab=table&g0.tab=graph", "?g0.expr=x&g0.tab=graph");
         check(

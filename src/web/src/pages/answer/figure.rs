@@ -72,7 +72,14 @@ pub(super) fn html(
     let names: Vec<String> = own.iter().map(Labels::to_string).collect();
     let lines: Vec<Line<'_>> =
         shown.iter().zip(&names).map(|(one, name)| Line { name, points: &one.points }).collect();
-    let plot = Plot { lines: &lines, start_ms, end_ms, step_ms, from_zero: panel.from_zero };
+    let plot = Plot {
+        lines: &lines,
+        start_ms,
+        end_ms,
+        step_ms,
+        from_zero: panel.from_zero,
+        is_stacked: panel.is_stacked,
+    };
     let link = |changed: PanelState| question.link(changed);
     let summary =
         format!("Graph of {} series, {what}. The table below has its figures.", all.len());

@@ -12,6 +12,10 @@ fn points(values: &[Option<f64>]) -> Vec<Sample> {
 }
 
 fn drawn(lines: &[(&str, Vec<Sample>)], from_zero: bool) -> String {
+    drawn_as(lines, from_zero, false)
+}
+
+fn drawn_as(lines: &[(&str, Vec<Sample>)], from_zero: bool, is_stacked: bool) -> String {
     let lines: Vec<_> = lines.iter().map(|(name, points)| Line { name, points }).collect();
     let plot = Plot {
         lines: &lines,
@@ -19,6 +23,7 @@ fn drawn(lines: &[(&str, Vec<Sample>)], from_zero: bool) -> String {
         end_ms: 1_700_000_000_000 + 10 * STEP_MS,
         step_ms: STEP_MS,
         from_zero,
+        is_stacked,
     };
     draw(&plot, "summary", &|from_ms, to_ms| format!("?from={from_ms}&to={to_ms}"))
 }
@@ -109,4 +114,25 @@ fn bands_tell_values_and_lead_closer() {
     assert!(svg.contains("<title>2023-11-14 22:13:26 UTC\n1  up{job=&quot;a&quot;}</title>"));
     let none = drawn(&[], false);
     assert!(!none.contains("<a "));
+}
+
+#[test]
+fn stacked_lines_stand_on_each_other() {
+    let lines =
+        [("a", points(&[Some(1.0), Some(1.0)])), ("b", points(&[Some(2.0), Some(f64::NAN), None]))];
+    let svg = drawn_as(&lines, false, true);
+    let paths: Vec<&str> = svg
+        .lines()
+        .filter_map(|line| line.strip_prefix("<path class=\"")?.split_once("\" d=\""))
+        .filter(|(class, _)| class.contains('c'))
+        .map(|(_, path)| path.strip_suffix("\"/>").unwrap())
+        .collect();
+    let [b_area, a_area, a, b] = paths.as_slice() else { panic!("{svg}") };
+    assert!(b_area.ends_with('Z') && a_area.ends_with('Z'));
+    let height = |path: &str| -> f64 {
+        let y = path.split(' ').nth(1).unwrap();
+        y.split(['L', 'V', 'h']).next().unwrap().parse().unwrap()
+    };
+    let (floor, one, three) = (274.0, height(a), height(b));
+    assert!(((floor - three) / (floor - one) - 3.0).abs() < 0.02, "{floor} {one} {three}");
 }
