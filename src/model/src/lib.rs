@@ -6,6 +6,8 @@
 //! I2. The bytes of `Labels` are Prometheus's "stringlabels" encoding, so hashes agree with the reference.
 
 mod duration;
+mod exemplar;
+mod histogram;
 mod labels;
 mod matcher;
 mod metadata;
@@ -20,6 +22,10 @@ mod sample;
 pub use duration::{
     DurationError, GoDurationError, format_duration, format_go_duration, parse_duration,
     parse_duration_allow_negative, parse_go_duration,
+};
+pub use exemplar::{EXEMPLAR_LABELS_CHAR_COUNT_MAX, Exemplar};
+pub use histogram::{
+    CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Histogram, HistogramValue, Span,
 };
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};

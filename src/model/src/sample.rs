@@ -1,5 +1,5 @@
 //! One value at one instant, and the bit pattern that marks the end of a series.
-//! Histograms are not here.
+//! Histograms are in `histogram`.
 
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use prom_model::Labels;
+use prom_model::{Exemplar, HistogramValue, Labels, Metadata};
 
 use crate::StorageError;
 
@@ -32,6 +32,21 @@ pub struct FloatSample {
     pub value: f64,
 }
 
+/// One histogram of one series.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HistogramSample {
+    pub series: SeriesHandle,
+    pub timestamp_ms: i64,
+    pub histogram: HistogramValue,
+}
+
+/// One exemplar of one series.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ExemplarSample {
+    pub series: SeriesHandle,
+    pub exemplar: Exemplar,
+}
+
 /// Why one sample was refused; the others of its batch are not affected.
 /// Display texts follow Prometheus `storage/interface.go`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
@@ -48,6 +63,25 @@ pub enum Rejection {
     /// The handle's series is gone from the head; resolve its labels again.
     #[error("unknown series")]
     UnknownSeries,
+    /// The store keeps floats only.
+    #[error("native histograms are disabled")]
+    HistogramsDisabled,
+    #[error("out of order exemplar")]
+    OutOfOrderExemplar,
+    #[error("duplicate exemplar")]
+    DuplicateExemplar,
+    #[error("label length for exemplar exceeds maximum of 128 UTF-8 characters")]
+    ExemplarLabelLength,
+    /// The store keeps no exemplars.
+    #[error("exemplar storage is disabled or max exemplars is less than or equal to 0")]
+    ExemplarsDisabled,
+}
+
+impl Rejection {
+    /// Refuses all of `count` for one reason.
+    pub fn all(self, count: usize, rejected: &mut Vec<Rejected>) {
+        rejected.extend((0..count).map(|index| Rejected { index, reason: self }));
+    }
 }
 
 /// A refused sample: its index in the batch, and why.
@@ -74,6 +108,16 @@ pub trait Appender: Send {
     /// Adds samples; those that the series' state refuses are pushed to `rejected`.
     /// A sample equal in time and bits to the series' last one is accepted and changes nothing.
     fn append(&mut self, samples: &[FloatSample], rejected: &mut Vec<Rejected>);
+
+    /// Adds histograms, by the same rules as floats; equality is of all fields, floats by their bits.
+    /// They are sound: spans and buckets agree, as do the counts (`prom_model` checks that).
+    fn append_histograms(&mut self, samples: &[HistogramSample], rejected: &mut Vec<Rejected>);
+
+    /// Adds exemplars of series that have a sample. A refused one takes nothing of its series with it.
+    fn append_exemplars(&mut self, exemplars: &[ExemplarSample], rejected: &mut Vec<Rejected>);
+
+    /// Notes what the target says of the series' metric; stored where the store is told to.
+    fn set_metadata(&mut self, series: SeriesHandle, metadata: &Metadata);
 
     /// Logs the batch, then publishes it: a reader sees all of it or nothing.
     ///

@@ -8,9 +8,12 @@ mod append;
 mod error;
 mod query;
 
-pub use append::{Appendable, Appender, FloatSample, Rejected, Rejection, SeriesHandle, SeriesRef};
+pub use append::{
+    Appendable, Appender, ExemplarSample, FloatSample, HistogramSample, Rejected, Rejection,
+    SeriesHandle, SeriesRef,
+};
 pub use error::StorageError;
 pub use query::{
-    Columns, Grouping, Groups, LabelHints, Querier, Queryable, SelectHints, Selection, TimeRange,
-    group_by_labels,
+    Columns, ExemplarSeries, Grouping, Groups, HistogramPoint, LabelHints, Querier, Queryable,
+    SelectHints, Selection, TimeRange, group_by_labels,
 };

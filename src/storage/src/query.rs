@@ -4,7 +4,7 @@ use std::{hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use prom_model::{Labels, Matcher};
+use prom_model::{Exemplar, HistogramValue, Labels, Matcher};
 
 use crate::StorageError;
 
@@ -33,32 +33,56 @@ pub struct LabelHints {
     pub count_max: usize,
 }
 
-/// Samples of one series in time order. Staleness markers are kept.
-/// A second lane for histograms stands beside the float lane once a store has them.
+/// Samples of one series: two lanes, each in time order. Staleness markers are kept.
+/// At one time a series has a float or a histogram, not both.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Columns {
     pub timestamps_ms: Vec<i64>,
     pub values: Vec<f64>,
+    pub histograms: Vec<HistogramPoint>,
+}
+
+/// One histogram and its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistogramPoint {
+    pub timestamp_ms: i64,
+    pub histogram: HistogramValue,
+}
+
+/// Exemplars of one series, in time order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExemplarSeries {
+    pub labels: Labels,
+    pub exemplars: Vec<Exemplar>,
 }
 
 impl Columns {
     pub fn clear(&mut self) {
         self.timestamps_ms.clear();
         self.values.clear();
+        self.histograms.clear();
     }
 
+    /// Adds a float.
     pub fn push(&mut self, timestamp_ms: i64, value: f64) {
         self.timestamps_ms.push(timestamp_ms);
         self.values.push(value);
     }
 
+    /// Adds a histogram.
+    pub fn push_histogram(&mut self, timestamp_ms: i64, histogram: HistogramValue) {
+        self.histograms.push(HistogramPoint { timestamp_ms, histogram });
+    }
+
+    /// How many floats.
     pub fn len(&self) -> usize {
         self.timestamps_ms.len()
     }
 
+    /// Whether there is neither a float nor a histogram.
     pub fn is_empty(&self) -> bool {
-        self.timestamps_ms.is_empty()
+        self.timestamps_ms.is_empty() && self.histograms.is_empty()
     }
 }
 

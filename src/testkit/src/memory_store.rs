@@ -1,11 +1,12 @@
 //! A store in memory: every sample that is pushed is there, nothing is compressed or limited.
-//! It injects no faults and keeps nothing.
+//! It injects no faults and keeps nothing on disk.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use prom_model::{Labels, Matcher};
+use prom_model::{HistogramValue, Labels, Matcher};
 use prom_storage::{
-    Columns, LabelHints, Querier, Queryable, SelectHints, Selection, StorageError, TimeRange,
+    Columns, HistogramPoint, LabelHints, Querier, Queryable, SelectHints, Selection, StorageError,
+    TimeRange,
 };
 
 /// Series in the order in which they were first pushed.
@@ -21,22 +22,40 @@ struct MemorySeries {
 }
 
 impl MemoryStore {
-    /// Adds a sample; one of the same time is replaced.
+    /// Adds a sample; one of the same time and kind is replaced.
     pub fn push(&self, labels: &Labels, timestamp_ms: i64, value: f64) {
+        self.change(labels, |columns| {
+            let at = columns.timestamps_ms.partition_point(|known| *known < timestamp_ms);
+            if columns.timestamps_ms.get(at) == Some(&timestamp_ms) {
+                columns.values[at] = value;
+            } else {
+                columns.timestamps_ms.insert(at, timestamp_ms);
+                columns.values.insert(at, value);
+            }
+        });
+    }
+
+    /// Adds a histogram; one of the same time is replaced.
+    pub fn push_histogram(&self, labels: &Labels, timestamp_ms: i64, histogram: HistogramValue) {
+        self.change(labels, |columns| {
+            let at = columns.histograms.partition_point(|known| known.timestamp_ms < timestamp_ms);
+            let point = HistogramPoint { timestamp_ms, histogram };
+            match columns.histograms.get_mut(at).filter(|known| known.timestamp_ms == timestamp_ms)
+            {
+                Some(known) => *known = point,
+                None => columns.histograms.insert(at, point),
+            }
+        });
+    }
+
+    fn change(&self, labels: &Labels, change: impl FnOnce(&mut Columns)) {
         let mut guard = self.series.write().unwrap_or_else(PoisonError::into_inner);
         let series = Arc::make_mut(&mut guard);
         let at = series.iter().position(|known| known.labels == *labels).unwrap_or_else(|| {
             series.push(MemorySeries { labels: labels.clone(), columns: Columns::default() });
             series.len() - 1
         });
-        let columns = &mut series[at].columns;
-        let at = columns.timestamps_ms.partition_point(|known| *known < timestamp_ms);
-        if columns.timestamps_ms.get(at) == Some(&timestamp_ms) {
-            columns.values[at] = value;
-        } else {
-            columns.timestamps_ms.insert(at, timestamp_ms);
-            columns.values.insert(at, value);
-        }
+        change(&mut series[at].columns);
     }
 
     /// Adds a new series whole; `samples` are in time order.
@@ -141,6 +160,9 @@ impl Selection for Found {
             out.timestamps_ms.extend_from_slice(&columns.timestamps_ms[start..end]);
             out.values.extend_from_slice(&columns.values[start..end]);
         }
+        let within = |time_ms| range.mint_ms <= time_ms && time_ms <= range.maxt_ms;
+        let histograms = columns.histograms.iter().filter(|point| within(point.timestamp_ms));
+        out.histograms.extend(histograms.cloned());
         Ok(())
     }
 }

@@ -9,9 +9,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use prom_model::Labels;
+use prom_model::{Labels, Metadata};
 use prom_storage::{
-    Appendable, Appender, FloatSample, Rejected, Rejection, SeriesHandle, SeriesRef, StorageError,
+    Appendable, Appender, ExemplarSample, FloatSample, HistogramSample, Rejected, Rejection,
+    SeriesHandle, SeriesRef, StorageError,
 };
 
 /// Samples of all series, for tests of those who append.
@@ -148,6 +149,16 @@ impl Appender for Batch<'_> {
             }
         }
     }
+
+    fn append_histograms(&mut self, samples: &[HistogramSample], rejected: &mut Vec<Rejected>) {
+        Rejection::HistogramsDisabled.all(samples.len(), rejected);
+    }
+
+    fn append_exemplars(&mut self, exemplars: &[ExemplarSample], rejected: &mut Vec<Rejected>) {
+        Rejection::ExemplarsDisabled.all(exemplars.len(), rejected);
+    }
+
+    fn set_metadata(&mut self, _series: SeriesHandle, _metadata: &Metadata) {}
 
     fn commit(self: Box<Self>) -> Result<(), StorageError> {
         let mut state = self.store.lock();

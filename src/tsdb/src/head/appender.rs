@@ -3,8 +3,11 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use prom_model::Labels;
-use prom_storage::{Appender, FloatSample, Rejected, Rejection, SeriesHandle, StorageError};
+use prom_model::{Labels, Metadata};
+use prom_storage::{
+    Appender, ExemplarSample, FloatSample, HistogramSample, Rejected, Rejection, SeriesHandle,
+    StorageError,
+};
 
 use crate::{
     lock::{lock, read},
@@ -71,6 +74,16 @@ impl Appender for HeadAppender {
             index += run.len();
         }
     }
+
+    fn append_histograms(&mut self, samples: &[HistogramSample], rejected: &mut Vec<Rejected>) {
+        Rejection::HistogramsDisabled.all(samples.len(), rejected);
+    }
+
+    fn append_exemplars(&mut self, exemplars: &[ExemplarSample], rejected: &mut Vec<Rejected>) {
+        Rejection::ExemplarsDisabled.all(exemplars.len(), rejected);
+    }
+
+    fn set_metadata(&mut self, _series: SeriesHandle, _metadata: &Metadata) {}
 
     fn commit(mut self: Box<Self>) -> Result<(), StorageError> {
         let head = Arc::clone(&self.head);
