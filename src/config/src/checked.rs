@@ -30,7 +30,7 @@ impl Config {
         &self.file
     }
 
-    /// xxh3 of the bytes the configuration was read from: equal hashes mean that nothing was edited.
+    /// xxh3 of all texts the configuration was made of: equal hashes mean that nothing was edited.
     pub fn content_hash(&self) -> u64 {
         self.content_hash
     }

@@ -29,6 +29,7 @@ mod near_miss;
 mod print;
 mod raw;
 mod secret;
+mod sources;
 mod units;
 mod watch;
 mod yaml;
@@ -38,6 +39,7 @@ pub use checked::{
     HttpHeader, RuntimeConfig, ScrapeConfig, ScrapeLimits, ScrapeProtocol, StaticConfig,
 };
 pub use error::{ConfigError, ConfigErrors};
-pub use load::{FILE_SIZE_BYTES_MAX, load_file, load_text};
+pub use load::{load, load_file, load_text};
 pub use secret::{Secret, Source};
+pub use sources::{FILE_SIZE_BYTES_MAX, PatternError, SourceText, Sources};
 pub use watch::{Changed, WatchOptions, Watcher};

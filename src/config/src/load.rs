@@ -1,15 +1,9 @@
 //! From a path to a checked configuration. It keeps nothing and watches nothing.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
-
-use xxhash_rust::xxh3::xxh3_64;
+use std::path::Path;
 
 use crate::{
-    Config, ConfigErrors,
+    Config, ConfigErrors, Sources,
     check::{Checker, Surroundings},
     error::{Cause, ConfigError, ErrorKind},
     go_path::directory_of,
@@ -17,16 +11,12 @@ use crate::{
     yaml::{Decoded, Document, Fault, decode, to_text},
 };
 
-/// Largest configuration file, in bytes. The largest ones known hold some 20 000 targets in 4 MB.
-pub const FILE_SIZE_BYTES_MAX: u64 = 32 << 20;
-
 /// Reads and checks a configuration file.
 ///
 /// # Errors
 /// The file cannot be read, is too large, or is wrong: [`ConfigErrors`] has all that is wrong with it.
 pub fn load_file(path: &Path) -> Result<Config, ConfigErrors> {
-    let bytes = read_bounded(path)?;
-    load_text(path, &bytes)
+    load(path, &mut Sources::of_disk())
 }
 
 /// Checks the text of a configuration file; `path` is what errors name and relative paths start from.
@@ -34,9 +24,18 @@ pub fn load_file(path: &Path) -> Result<Config, ConfigErrors> {
 /// # Errors
 /// The text is wrong: [`ConfigErrors`] has all that is wrong with it.
 pub fn load_text(path: &Path, bytes: &[u8]) -> Result<Config, ConfigErrors> {
+    load(path, &mut Sources::with_text(path, bytes))
+}
+
+/// Checks a configuration whose texts come from `sources`, which then knows what was asked of it.
+///
+/// # Errors
+/// A text is missing or wrong: [`ConfigErrors`] has all that is wrong with it.
+pub fn load(path: &Path, sources: &mut Sources) -> Result<Config, ConfigErrors> {
+    let bytes = sources.read(path)?;
     let fail = |errors| ConfigErrors { file: path.to_owned(), errors, cause: Cause::Invalid };
     let syntax = |fault: Fault| fail(vec![syntax_error(fault)]);
-    let text = to_text(bytes).map_err(syntax)?;
+    let text = to_text(&bytes).map_err(syntax)?;
     let document = Document::parse(&text).map_err(syntax)?;
     let Decoded { value: raw, errors, is_partial } = decode::<RawConfig>(&document, &SCHEMA);
     if is_partial {
@@ -56,7 +55,7 @@ pub fn load_text(path: &Path, bytes: &[u8]) -> Result<Config, ConfigErrors> {
         alerting: sections.alerting,
         scrape_configs: sections.scrape_configs,
         file: path.to_owned(),
-        content_hash: xxh3_64(bytes),
+        content_hash: sources.content_hash(),
     })
 }
 
@@ -69,25 +68,5 @@ fn syntax_error(fault: Fault) -> ConfigError {
         message: message.into_owned(),
         hint,
         kind: ErrorKind::Syntax { shown_line },
-    }
-}
-
-/// Reads a file without ever holding more than the limit.
-fn read_bounded(path: &Path) -> Result<Vec<u8>, ConfigErrors> {
-    let fail = |cause| ConfigErrors { file: path.to_owned(), errors: Vec::new(), cause };
-    let io_error = |err: io::Error| fail(Cause::io(&err));
-    let file = File::open(path).map_err(io_error)?;
-    let size_bytes = file.metadata().map_err(io_error)?.len();
-    let too_large =
-        |size_bytes| fail(Cause::TooLarge { size_bytes, size_bytes_max: FILE_SIZE_BYTES_MAX });
-    if size_bytes > FILE_SIZE_BYTES_MAX {
-        return Err(too_large(size_bytes));
-    }
-    // A pipe or a device has no size, and a file may grow while it is read.
-    let mut bytes = Vec::new();
-    file.take(FILE_SIZE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(io_error)?;
-    match bytes.len() as u64 {
-        read_bytes if read_bytes > FILE_SIZE_BYTES_MAX => Err(too_large(read_bytes)),
-        _ => Ok(bytes),
     }
 }
