@@ -4,6 +4,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -11,12 +12,13 @@ use std::{
 use axum::Router;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
     service::TowerToHyperService,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpStream, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
 
 /// Connections the kernel keeps while we are busy.
 const BACKLOG: i32 = 4096;
@@ -26,6 +28,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const H2_STREAMS_MAX: u32 = 250;
 /// Idle time after which the kernel asks whether the peer still lives.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// How long a connection that has asked for nothing yet is kept once stopping began: its request is
+/// perhaps on the way, and who made it during a restart is to get an answer.
+const FIRST_REQUEST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +92,6 @@ pub async fn serve(
         router,
         options,
         slots: Arc::new(Semaphore::new(options.connections_max.clamp(1, Semaphore::MAX_PERMITS))),
-        graceful: GracefulShutdown::new(),
         stop,
     });
     let mut loops = JoinSet::new();
@@ -104,13 +109,14 @@ pub async fn serve(
             Err(Err(_cancelled)) => {}
         }
     }
-    let drain_timeout = server.options.drain_timeout;
-    if let Some(server) = Arc::into_inner(server)
-        && tokio::time::timeout(drain_timeout, server.graceful.shutdown()).await.is_err()
-    {
+    let drained = async {
+        for of_one_listener in &mut connections {
+            while of_one_listener.join_next().await.is_some() {}
+        }
+    };
+    if tokio::time::timeout(server.options.drain_timeout, drained).await.is_err() {
         tracing::warn!("Some connections did not end in time and were closed");
     }
-    drop(connections);
     Ok(())
 }
 
@@ -118,7 +124,6 @@ struct Server {
     router: Router,
     options: ServeOptions,
     slots: Arc<Semaphore>,
-    graceful: GracefulShutdown,
     stop: CancellationToken,
 }
 
@@ -167,12 +172,33 @@ impl Server {
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEPALIVE)
             .max_concurrent_streams(H2_STREAMS_MAX);
-        let service = TowerToHyperService::new(self.router.clone());
-        let connection =
-            builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-        let watched = self.graceful.watch(connection);
+        let asked = CancellationToken::new();
+        let asks = asked.clone();
+        let service = ServiceBuilder::new()
+            .map_request(move |request: axum::http::Request<hyper::body::Incoming>| {
+                asks.cancel();
+                request
+            })
+            .service(self.router.clone());
+        let connection = builder
+            .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service))
+            .into_owned();
+        let stop = self.stop.clone();
         async move {
-            if let Err(error) = watched.await {
+            let mut connection = pin!(connection);
+            let stops = async {
+                stop.cancelled().await;
+                let _in_time =
+                    tokio::time::timeout(FIRST_REQUEST_PATIENCE, asked.cancelled()).await;
+            };
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = stops => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(err = %error, "Connection ended with an error");
             }
         }

@@ -108,6 +108,20 @@ async fn connections_are_kept_and_closed_when_the_server_stops() {
 }
 
 #[tokio::test]
+async fn a_request_that_comes_while_the_server_stops_is_answered() {
+    let serving = serving(hello(), 8, Duration::from_secs(60));
+    let mut stream = TcpStream::connect(serving.address).await.unwrap();
+    let mut silent = TcpStream::connect(serving.address).await.unwrap();
+    // a third one is answered only after both were accepted
+    ask(&mut TcpStream::connect(serving.address).await.unwrap()).await;
+    serving.stop.cancel();
+    tokio::task::yield_now().await;
+    assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    serving.ended.await.unwrap().unwrap();
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0, "who asks for nothing is not waited for");
+}
+
+#[tokio::test]
 async fn requests_under_way_end_before_the_server_does() {
     let (began, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (began_here, go_on_here) = (Arc::clone(&began), Arc::clone(&go_on));
