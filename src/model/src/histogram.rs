@@ -1,6 +1,25 @@
 //! Native histograms as they are exposed, stored and computed with: plain data.
 //! How they are laid out in chunks, on the log and on the wire is the matter of those who write them.
 
+mod arithmetic;
+mod bounds;
+mod buckets;
+mod check;
+mod custom;
+mod equality;
+mod reset;
+mod side;
+#[cfg(test)]
+mod tests;
+mod text;
+mod trim;
+mod zero;
+
+pub use arithmetic::{Combined, HistogramSum, IncompatibleSchemas};
+pub use buckets::HistogramBucket;
+pub use check::HistogramError;
+pub use trim::TrimPart;
+
 use std::sync::Arc;
 
 use crate::is_stale;
@@ -154,38 +173,4 @@ fn absolute(deltas: &[i64]) -> Vec<f64> {
         count as f64
     };
     deltas.iter().map(add).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn differences_become_counts() {
-        let histogram = Histogram {
-            schema: 1,
-            count: 9,
-            zero_count: 2,
-            sum: 18.4,
-            positive_spans: [Span { offset: -2, length: 2 }, Span { offset: 1, length: 1 }].into(),
-            positive_buckets: vec![1, 2, -3],
-            negative_spans: [Span { offset: 0, length: 1 }].into(),
-            negative_buckets: vec![3],
-            ..Histogram::default()
-        };
-        let float = histogram.to_float();
-        assert_eq!(float.positive_buckets, [1.0, 3.0, 0.0]);
-        assert_eq!(float.negative_buckets, [3.0]);
-        assert_eq!((float.count, float.zero_count, float.sum), (9.0, 2.0, 18.4));
-        assert!(Arc::ptr_eq(&float.positive_spans, &histogram.positive_spans));
-        let value = HistogramValue::Integer(Arc::new(histogram));
-        assert_eq!(*value.to_float(), float);
-    }
-
-    #[test]
-    fn staleness_is_told_by_the_sum() {
-        assert!(Histogram::stale().is_stale() && FloatHistogram::stale().is_stale());
-        assert!(HistogramValue::Integer(Arc::new(Histogram::stale())).to_float().is_stale());
-        assert!(!Histogram { sum: f64::NAN, ..Histogram::default() }.is_stale());
-    }
 }

@@ -8,6 +8,7 @@
 mod duration;
 mod exemplar;
 mod histogram;
+mod kahan;
 mod labels;
 mod matcher;
 mod metadata;
@@ -25,8 +26,10 @@ pub use duration::{
 };
 pub use exemplar::{EXEMPLAR_LABELS_CHAR_COUNT_MAX, Exemplar};
 pub use histogram::{
-    CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Histogram, HistogramValue, Span,
+    CUSTOM_BUCKETS_SCHEMA, Combined, CounterResetHint, FloatHistogram, Histogram, HistogramBucket,
+    HistogramError, HistogramSum, HistogramValue, IncompatibleSchemas, Span, TrimPart,
 };
+pub use kahan::KahanSum;
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};
