@@ -42,4 +42,4 @@ pub use error::{ConfigError, ConfigErrors};
 pub use load::{load, load_file, load_text};
 pub use secret::{Secret, Source};
 pub use sources::{FILE_SIZE_BYTES_MAX, PatternError, SourceText, Sources};
-pub use watch::{Changed, WatchOptions, Watcher};
+pub use watch::{Changed, WatchOptions, WatchSet, Watcher};

@@ -119,6 +119,11 @@ impl Sources {
         }
     }
 
+    /// Whether the texts are what the disk holds.
+    pub(crate) fn is_of_disk(&self) -> bool {
+        !self.is_disk_left_alone
+    }
+
     /// Files that a pattern of `rule_files` or `scrape_config_files` stands for, sorted as Go sorts them.
     ///
     /// # Errors
@@ -130,7 +135,8 @@ impl Sources {
             false => glob(pattern)?,
         };
         for path in self.kept.keys() {
-            if matches(pattern, path)? && !found.contains(path) {
+            let is_new = self.is_disk_left_alone || !found.contains(path);
+            if is_new && matches(pattern, path)? {
                 found.push(path.clone());
             }
         }

@@ -6,7 +6,7 @@ use std::{
     ops::ControlFlow,
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -14,10 +14,9 @@ use std::{
 
 use arc_swap::ArcSwap;
 use prom_cli::build_info;
-use prom_config::{Config, ConfigErrors, WatchOptions, Watcher, load_file};
+use prom_config::{Config, ConfigErrors, Sources};
 use prom_lifecycle::{
-    Event, Failure, Handle, Places, Preparation, ReloadCause, ReloadStep, Service, Sockets, Step,
-    serve_control,
+    Event, Failure, Handle, Places, Preparation, ReloadStep, Service, Sockets, Step, serve_control,
 };
 use prom_model::GoRegex;
 use prom_promql::{Engine, EngineOptions, ParseOptions};
@@ -29,6 +28,7 @@ use prom_web::{WalReplay, WebOptions, WebParts, external_url};
 use crate::{
     flags::{Flags, Options},
     listeners::listen,
+    watch::ConfigWatch,
 };
 
 /// Sent with each scrape.
@@ -46,8 +46,7 @@ pub(crate) struct Prometheus {
     options: Options,
     registry: Registry,
     replay: Arc<Replay>,
-    /// Made before the file is read, so that no edit falls between the two.
-    watcher: Mutex<Option<Watcher>>,
+    watch: ConfigWatch,
 }
 
 /// All components, running.
@@ -79,7 +78,7 @@ impl Prometheus {
             options,
             registry: registry.clone(),
             replay: Arc::default(),
-            watcher: Mutex::new(None),
+            watch: ConfigWatch::new(),
         }
     }
 
@@ -146,23 +145,6 @@ impl Prometheus {
         }
     }
 
-    /// Asks for a reload whenever a watched file has other content.
-    fn watch(&self, handle: &Handle) {
-        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut watcher) = watcher else { return };
-        let (asked, end) = (handle.clone(), handle.cancellation());
-        handle.spawn_vital("configuration watcher", async move {
-            loop {
-                tokio::select! {
-                    () = end.cancelled() => return,
-                    _changed = watcher.changed() => {}
-                }
-                // a refusal is logged and shown by the lifecycle
-                drop(asked.request_reload(ReloadCause::FileChanged).await);
-            }
-        });
-    }
-
     /// Tells the lifecycle when the log cannot be written, and when it can again.
     fn guard_disk(handle: &Handle, db: &Arc<Db>) {
         let (handle, db, end) = (handle.clone(), Arc::clone(db), handle.cancellation());
@@ -183,12 +165,14 @@ impl Prometheus {
         });
     }
 
-    fn load(&self) -> Result<Config, Failure> {
-        let loaded = load_file(&self.options.config_file);
+    /// Reads and checks the files. Refused ones are watched from now on, too.
+    fn load(&self, sources: &mut Sources) -> Result<Config, Failure> {
+        let loaded = prom_config::load(&self.options.config_file, sources);
         for notice in loaded.iter().flat_map(Config::notices) {
             tracing::warn!(file = %self.options.config_file.display(), "{notice}");
         }
         loaded.map_err(|errors| {
+            self.watch.follow_also(sources);
             tracing::error!(
                 file = %self.options.config_file.display(),
                 err = %errors,
@@ -219,9 +203,11 @@ impl Service for Prometheus {
     }
 
     fn load_config(&self, _step: &Step) -> Result<Config, Failure> {
-        let watcher = Watcher::new(&self.options.config_file, &[], WatchOptions::default());
-        *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
-        self.load()
+        self.watch.begin(&self.options.config_file);
+        let mut sources = Sources::of_disk();
+        let config = self.load(&mut sources)?;
+        self.watch.follow(&sources, &config);
+        Ok(config)
     }
 
     fn open_storage(&self, _config: &Config, step: &Step) -> Result<Arc<Db>, Failure> {
@@ -303,7 +289,7 @@ impl Service for Prometheus {
             serve_control(handle, &path).map_err(|err| failed(&err))?;
         }
         scrape.commit(prepared);
-        self.watch(handle);
+        self.watch.spawn(handle);
         Self::guard_disk(handle, db);
         Ok(Running { config, scrape, db: Arc::clone(db) })
     }
@@ -321,7 +307,9 @@ impl Service for Prometheus {
         running: &Running,
         step: &ReloadStep,
     ) -> Result<Preparation<Prepared>, Failure> {
-        let config = self.load()?;
+        let mut sources = Sources::of_disk();
+        let config = self.load(&mut sources)?;
+        self.watch.follow(&sources, &config);
         step.mark_read();
         let running_config = running.config.load();
         if config.content_hash() == running_config.content_hash() {

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 /// Most bytes that are read; what is larger is no configuration, but still noticed by its size.
 const READ_SIZE_BYTES_MAX: u64 = 64 << 20;
@@ -30,6 +30,20 @@ impl Fingerprint {
     pub(super) fn of(path: &Path) -> Self {
         read(path).unwrap_or_else(|err| Self::Unreadable(err.kind()))
     }
+
+    /// Of a regular file that holds these bytes.
+    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
+        Self::Content { hash: xxh3_64(bytes), size_bytes: bytes.len() as u64 }
+    }
+
+    /// There is no file, or nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Content { size_bytes, .. } => *size_bytes == 0,
+            Self::NotAFile => false,
+            Self::Unreadable(kind) => *kind == io::ErrorKind::NotFound,
+        }
+    }
 }
 
 fn read(path: &Path) -> io::Result<Fingerprint> {
@@ -40,6 +54,7 @@ fn read(path: &Path) -> io::Result<Fingerprint> {
     let mut file = File::open(path)?.take(READ_SIZE_BYTES_MAX);
     let mut hasher = Xxh3Default::new();
     let mut buffer = vec![0; BUFFER_SIZE_BYTES];
+    let mut size_bytes = 0;
     loop {
         let size = match file.read(&mut buffer) {
             Ok(0) => break,
@@ -48,8 +63,11 @@ fn read(path: &Path) -> io::Result<Fingerprint> {
             Err(err) => return Err(err),
         };
         hasher.update(&buffer[..size]);
+        size_bytes += size as u64;
     }
-    Ok(Fingerprint::Content { hash: hasher.digest(), size_bytes: metadata.len() })
+    // Of a file that is too large the size alone tells.
+    let size_bytes = if size_bytes < READ_SIZE_BYTES_MAX { size_bytes } else { metadata.len() };
+    Ok(Fingerprint::Content { hash: hasher.digest(), size_bytes })
 }
 
 /// What changes when a file does, without reading it; `None` if there is no file.
@@ -57,6 +75,9 @@ fn read(path: &Path) -> io::Result<Fingerprint> {
 pub(super) struct Metadata(Option<(u64, u64, u64, [i64; 4])>);
 
 impl Metadata {
+    /// Of no file.
+    pub(super) const NONE: Self = Self(None);
+
     pub(super) fn of(path: &Path) -> Self {
         let metadata = fs::metadata(path).ok();
         Self(metadata.map(|it| {
