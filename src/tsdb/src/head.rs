@@ -16,10 +16,12 @@ mod metrics;
 mod replay;
 mod slot;
 mod stats;
+mod truncate;
 mod visibility;
+mod writers;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::{
     Arc, Mutex, RwLock,
@@ -44,9 +46,11 @@ use self::{
     metrics::HeadMetrics,
     slot::{HotSlot, NO_TIME},
     visibility::Readers,
+    writers::Writers,
 };
 pub(crate) use self::{
     dictionary::{Dictionary, NameId, PairId, Pairs},
+    group::ChunkView,
     index::SeriesIndex,
     replay::{HeadReplay, ReplayCounts},
     visibility::ReaderTicket,
@@ -60,6 +64,9 @@ pub(crate) struct Head {
     index: RwLock<SeriesIndex>,
     groups: Groups,
     readers: Arc<Readers>,
+    writers: Arc<Writers>,
+    /// One truncation at a time.
+    truncation: Mutex<()>,
     commit: Mutex<CommitLog>,
     /// Batches that are not in use, with their buffers.
     batches: Mutex<Vec<Batch>>,
@@ -77,6 +84,8 @@ pub(crate) struct Head {
 #[derive(Debug)]
 struct Times {
     min: AtomicI64,
+    /// First of the samples that have come since a truncation began.
+    min_since: AtomicI64,
     max: AtomicI64,
     min_valid: AtomicI64,
 }
@@ -89,10 +98,13 @@ impl Head {
             index: RwLock::default(),
             groups: Groups::new(),
             readers: Arc::default(),
+            writers: Arc::default(),
+            truncation: Mutex::default(),
             commit: Mutex::default(),
             batches: Mutex::default(),
             times: Times {
                 min: AtomicI64::new(i64::MAX),
+                min_since: AtomicI64::new(i64::MAX),
                 max: AtomicI64::new(NO_TIME),
                 min_valid: AtomicI64::new(i64::MIN),
             },
@@ -187,7 +199,23 @@ impl Head {
             return Ok(());
         }
         let hidden_count = data.tails.hidden_count(slot, ticket.snapshot);
-        data.read(slot, range, hidden_count, out)
+        let mint_ms = range.mint_ms.max(ticket.floor_ms);
+        data.read(slot, TimeRange { mint_ms, ..range }, hidden_count, out)
+    }
+
+    /// Shows the chunks of a series that reach into the range, oldest first. A series that is gone has none.
+    pub(crate) fn for_each_chunk(
+        &self,
+        handle: SeriesHandle,
+        range: TimeRange,
+        each: impl FnMut(ChunkView<'_>),
+    ) {
+        let Some(group) = self.groups.get(handle.slot) else { return };
+        let mut data = write(&group.data);
+        let slot = slot_in_group(handle.slot);
+        if data.hot(slot, handle.series_ref.0).is_some() {
+            data.for_each_chunk(slot, range, each);
+        }
     }
 
     /// Finds or creates a series.
@@ -225,18 +253,27 @@ impl Head {
         series_ref: u64,
         flags: u8,
     ) -> Result<u32, dictionary::DictionaryFull> {
-        // Slots of dead series will be taken first once series can die.
-        let slot = u32::try_from(index.count()).map_err(|_| dictionary::DictionaryFull)?;
+        let slot = index.take_slot()?;
         let group = self.groups.get_or_make(slot).ok_or(dictionary::DictionaryFull)?;
         let seq = index.insert(ids, slot)?;
-        write(&group.data).create(series_ref, seq, flags);
+        write(&group.data).create(slot_in_group(slot), series_ref, seq, flags);
         self.metrics.series_created.inc();
         Ok(slot)
     }
 
+    /// The handle of a series that is in the index, which the caller holds still; it stays there for now.
     fn handle(&self, slot: u32) -> SeriesHandle {
         let group = self.groups.get(slot);
-        let series_ref = group.and_then(|group| read(&group.data).series_ref(slot_in_group(slot)));
+        let series_ref = group.and_then(|group| {
+            let data = read(&group.data);
+            let is_doomed = data.is_doomed(slot_in_group(slot));
+            let series_ref = data.series_ref(slot_in_group(slot));
+            drop(data);
+            if is_doomed {
+                write(&group.data).spare(slot_in_group(slot));
+            }
+            series_ref
+        });
         SeriesHandle { series_ref: SeriesRef(series_ref.unwrap_or(0)), slot }
     }
 
@@ -258,6 +295,7 @@ impl Times {
         if min_t <= max_t {
             self.max.fetch_max(max_t, Ordering::AcqRel);
             self.min.fetch_min(min_t, Ordering::AcqRel);
+            self.min_since.fetch_min(min_t, Ordering::AcqRel);
         }
     }
 }

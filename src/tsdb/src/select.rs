@@ -1,6 +1,7 @@
 //! Reading: matchers to series, series to columns, as of the moment the querier was made. It plans over
 //! the head's postings; where samples are kept is the head's matter.
 
+mod export;
 mod plan;
 mod selection;
 
@@ -12,11 +13,12 @@ use std::{collections::BTreeSet, sync::Arc};
 use prom_model::Matcher;
 use prom_storage::{LabelHints, Querier, SelectHints, Selection, StorageError, TimeRange};
 
-use crate::head::{Head, PairId, ReaderTicket};
+use crate::head::{Head, PairId, ReaderTicket, SeriesIndex};
 
-use self::{plan::matching_series, selection::HeadSelection};
+pub(crate) use self::export::HeadExport;
+use self::{plan::with_matching_series, selection::HeadSelection};
 
-/// A snapshot of the head.
+/// A snapshot of the head. A reader that looks at blocks, too, makes this one first.
 #[derive(Debug)]
 pub(crate) struct HeadQuerier {
     head: Arc<Head>,
@@ -26,7 +28,11 @@ pub(crate) struct HeadQuerier {
 
 impl HeadQuerier {
     pub(crate) fn new(head: &Arc<Head>, range: TimeRange) -> Self {
-        Self { head: Arc::clone(head), ticket: Arc::new(head.enter()), range }
+        let ticket = head.enter();
+        // Older samples stand in blocks.
+        let mint_ms = range.mint_ms.max(ticket.floor_ms);
+        let range = TimeRange { mint_ms, ..range };
+        Self { head: Arc::clone(head), ticket: Arc::new(ticket), range }
     }
 
     /// Whether the head has anything in the querier's range.
@@ -43,20 +49,20 @@ impl HeadQuerier {
         is_wanted: impl Fn(&str) -> bool,
         text: for<'a> fn((&'a str, &'a str)) -> &'a str,
     ) -> Vec<String> {
-        let series = matching_series(&self.head, matchers);
-        let index = self.head.index();
-        let pairs = index.dictionary().read();
-        let mut seen = vec![false; pairs.count()];
-        let mut found = BTreeSet::new();
-        for seq in series {
-            for id in index.pair_ids(seq) {
-                let is_new = !std::mem::replace(&mut seen[*id as usize], true);
-                if is_new && is_wanted(pairs.name_text(pairs.name_of(PairId(*id)))) {
-                    found.insert(text(pairs.texts(PairId(*id))));
+        with_matching_series(&self.head, matchers, |index, series| {
+            let pairs = index.dictionary().read();
+            let mut seen = vec![false; pairs.count()];
+            let mut found = BTreeSet::new();
+            for seq in series {
+                for id in index.pair_ids(*seq) {
+                    let is_new = !std::mem::replace(&mut seen[*id as usize], true);
+                    if is_new && is_wanted(pairs.name_text(pairs.name_of(PairId(*id)))) {
+                        found.insert(text(pairs.texts(PairId(*id))));
+                    }
                 }
             }
-        }
-        limited(found.into_iter(), hints)
+            limited(found.into_iter(), hints)
+        })
     }
 }
 
@@ -70,12 +76,14 @@ impl Querier for HeadQuerier {
             mint_ms: self.range.mint_ms.max(hints.range.mint_ms),
             maxt_ms: self.range.maxt_ms.min(hints.range.maxt_ms),
         };
-        let ticket = Arc::clone(&self.ticket);
-        let series = match self.is_empty() || range.mint_ms > range.maxt_ms {
-            true => Vec::new(),
-            false => matching_series(&self.head, matchers),
+        let new = |index: &SeriesIndex, series: &[u32]| {
+            let ticket = Arc::clone(&self.ticket);
+            HeadSelection::new(&self.head, index, ticket, self.range, series, range)
         };
-        let mut selection = HeadSelection::new(&self.head, ticket, self.range, &series, range);
+        let mut selection = match self.is_empty() || range.mint_ms > range.maxt_ms {
+            true => new(&self.head.index(), &[]),
+            false => with_matching_series(&self.head, matchers, new),
+        };
         if hints.is_sorted {
             selection.sort();
         }

@@ -21,6 +21,7 @@ use super::{
     group_of,
     slot::{HotSlot, NO_TIME},
     slot_in_group,
+    writers::{WriterTicket, Writers},
 };
 
 /// Batches that are kept for the next appenders.
@@ -31,6 +32,7 @@ const BATCHES_COUNT_MAX: usize = 32;
 pub(crate) struct HeadAppender {
     head: Arc<Head>,
     batch: Batch,
+    writer: WriterTicket,
     /// Set by the first sample.
     min_valid_t: Option<i64>,
 }
@@ -40,7 +42,8 @@ impl Head {
         self.metrics.active_appenders.inc();
         self.metrics.appenders_created.inc();
         let batch = lock(&self.batches).pop().unwrap_or_default();
-        HeadAppender { head: Arc::clone(self), batch, min_valid_t: None }
+        let writer = Writers::enter(&self.writers);
+        HeadAppender { head: Arc::clone(self), batch, writer, min_valid_t: None }
     }
 }
 
@@ -62,8 +65,9 @@ impl Appender for HeadAppender {
     fn append(&mut self, samples: &[FloatSample], rejected: &mut Vec<Rejected>) {
         let Some(first) = samples.first() else { return };
         let first_t = first.timestamp_ms;
-        let min_valid_t =
-            *self.min_valid_t.get_or_insert_with(|| self.head.min_valid_time(first_t));
+        let min_valid_t = *self
+            .min_valid_t
+            .get_or_insert_with(|| self.writer.set_min_valid(|| self.head.min_valid_time(first_t)));
         let head = Arc::clone(&self.head);
         let is_one_group =
             |a: &FloatSample, b: &FloatSample| group_of(a.series.slot) == group_of(b.series.slot);
@@ -112,6 +116,11 @@ impl HeadAppender {
                 reject(Rejection::UnknownSeries);
                 continue;
             };
+            if hot.has(HotSlot::DOOMED) {
+                // It is about to go; whoever asks for it by its labels keeps it.
+                reject(Rejection::UnknownSeries);
+                continue;
+            }
             if t < min_valid_t || t == NO_TIME {
                 reject(Rejection::OutOfBounds);
                 continue;

@@ -72,6 +72,13 @@ impl BlockPool {
         self.free_count += chain.size_bytes.div_ceil(BLOCK_SIZE_BYTES as u16);
     }
 
+    /// Gives the memory back if no chunk has a block.
+    pub(super) fn shrink(&mut self) {
+        if usize::from(self.free_count) == self.pages.len() * PAGE_BLOCKS {
+            *self = Self::default();
+        }
+    }
+
     fn grow(&mut self, chain: &mut Chain) {
         if self.free_count == 0 {
             self.add_page();

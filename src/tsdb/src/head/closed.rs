@@ -65,6 +65,33 @@ impl ClosedChunks {
         ClosedId(id.expect("four billion chunks of one group do not fit any memory"))
     }
 
+    /// Drops chunks that end before `min_t`, of all series: `lasts` has the newest chunk of each.
+    /// Says how many have gone.
+    pub(super) fn truncate<'a>(
+        &mut self,
+        min_t: i64,
+        lasts: impl Iterator<Item = &'a mut Option<ClosedId>>,
+    ) -> u64 {
+        if self.chunks.iter().all(|chunk| chunk.max_t >= min_t) {
+            return 0;
+        }
+        let mut kept = Self::default();
+        let mut chain = Vec::new();
+        for last in lasts {
+            chain.clear();
+            let ids = std::iter::successors(*last, |id| self.get(*id).previous);
+            chain.extend(ids.take_while(|id| self.get(*id).max_t >= min_t));
+            *last = chain.iter().rev().fold(None, |previous, id| {
+                let chunk = self.get(*id);
+                let times = (chunk.min_t, chunk.max_t);
+                Some(kept.push(previous, times, chunk.samples_count, self.data(chunk)))
+            });
+        }
+        let gone = self.chunks.len() - kept.chunks.len();
+        *self = kept;
+        gone as u64
+    }
+
     pub(super) fn get(&self, id: ClosedId) -> &ClosedChunk {
         &self.chunks[id.0.get() as usize - 1]
     }

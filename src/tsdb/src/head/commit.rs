@@ -30,6 +30,9 @@ pub(super) struct CommitLog {
     /// Absent while the log is replayed, and after the end.
     pub(super) wal: Option<Wal>,
     last_id: u64,
+    /// Refs of series that have gone, and the segment that was written to then: up to there, the log may
+    /// mention them.
+    pub(super) deleted: HashMap<u64, u64, foldhash::fast::RandomState>,
 }
 
 /// The samples of one appender, and buffers.

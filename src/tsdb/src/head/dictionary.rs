@@ -5,7 +5,7 @@
 use std::{hash::BuildHasher, sync::RwLock};
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use prom_model::Labels;
 use smallvec::SmallVec;
 
@@ -73,6 +73,27 @@ impl Dictionary {
     pub(super) fn intern(&self, labels: &Labels) -> Result<PairIds, DictionaryFull> {
         let mut pairs = write(&self.pairs);
         labels.iter().map(|(name, value)| pairs.intern_pair(name, value)).collect()
+    }
+
+    /// The pair ids of a label set of another dictionary, made where they are not known. `known` has what
+    /// was found before, by the other dictionary's ids.
+    pub(super) fn adopt(
+        &self,
+        other: &Pairs,
+        ids: &[u32],
+        known: &mut HashMap<u32, u32, RandomState>,
+    ) -> Result<PairIds, DictionaryFull> {
+        let mut pairs = write(&self.pairs);
+        let adopt_one = |id: &u32| {
+            if let Some(ours) = known.get(id) {
+                return Ok(*ours);
+            }
+            let (name, value) = other.texts(PairId(*id));
+            let ours = pairs.intern_pair(name, value)?;
+            known.insert(*id, ours);
+            Ok(ours)
+        };
+        ids.iter().map(adopt_one).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use prom_model::is_stale;
 use prom_storage::{Columns, Rejection, TimeRange};
 
 use crate::chunk::{
-    CHUNK_HEADER_SIZE_BYTES, ChunkError, for_each_sample, is_new_chunk_due, range_end_ms,
+    CHUNK_HEADER_SIZE_BYTES, ChunkError, Encoding, for_each_sample, is_new_chunk_due, range_end_ms,
 };
 
 use super::{
@@ -46,6 +46,34 @@ pub(super) struct GroupData {
     scratch: Vec<u8>,
 }
 
+/// A chunk as it is shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChunkView<'a> {
+    pub(crate) min_t: i64,
+    pub(crate) max_t: i64,
+    pub(crate) encoding: Encoding,
+    pub(crate) data: &'a [u8],
+}
+
+/// What is left of a group, or of a head, when old chunks have gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Truncated {
+    pub(super) chunks_count: u64,
+    /// Series without samples: they may go.
+    pub(super) doomed_count: u64,
+    /// The oldest sample that is left; `i64::MAX` if there is none.
+    pub(super) min_t: i64,
+}
+
+/// A series that has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Swept {
+    pub(super) series_ref: u64,
+    /// There is a record of it on the log.
+    pub(super) is_logged: bool,
+    pub(super) is_stale: bool,
+}
+
 /// What became of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Appended {
@@ -74,6 +102,12 @@ impl Groups {
             .map(|group| &**group)
     }
 
+    /// All groups there are.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Group> {
+        let pages = self.pages.iter().filter_map(OnceLock::get);
+        pages.flat_map(|page| page.iter()).filter_map(OnceLock::get).map(|group| &**group)
+    }
+
     /// The group of a slot, made if need be; `None` past the last slot there can be.
     pub(super) fn get_or_make(&self, slot: u32) -> Option<&Group> {
         let group = slot as usize / GROUP_SLOTS;
@@ -84,24 +118,51 @@ impl Groups {
 }
 
 impl GroupData {
-    /// Takes the next slot; they are taken in order.
-    pub(super) fn create(&mut self, series_ref: u64, seq: u32, flags: u8) {
+    /// Takes a slot: one that is free again, or the next one.
+    pub(super) fn create(&mut self, slot: usize, series_ref: u64, seq: u32, flags: u8) {
         if self.hot.is_empty() {
             self.hot.reserve_exact(GROUP_SLOTS);
             self.cold.reserve_exact(GROUP_SLOTS);
         }
-        self.hot.push(HotSlot::new(series_ref, flags));
-        self.cold.push(ColdSlot { seq, closed_last: None });
+        let (hot, cold) = (HotSlot::new(series_ref, flags), ColdSlot { seq, closed_last: None });
+        if slot < self.hot.len() {
+            debug_assert_eq!(self.hot[slot].series_ref, HotSlot::NO_REF);
+            (self.hot[slot], self.cold[slot]) = (hot, cold);
+        } else {
+            debug_assert_eq!(self.hot.len(), slot);
+            self.hot.push(hot);
+            self.cold.push(cold);
+        }
     }
 
     /// The slot, if it belongs to the series.
     #[inline]
     pub(super) fn hot(&self, slot: usize, series_ref: u64) -> Option<&HotSlot> {
-        self.hot.get(slot).filter(|hot| hot.series_ref == series_ref)
+        let is_its = |hot: &&HotSlot| hot.series_ref == series_ref && series_ref != HotSlot::NO_REF;
+        self.hot.get(slot).filter(is_its)
     }
 
     pub(super) fn series_ref(&self, slot: usize) -> Option<u64> {
-        Some(self.hot.get(slot)?.series_ref)
+        let series_ref = self.hot.get(slot)?.series_ref;
+        (series_ref != HotSlot::NO_REF).then_some(series_ref)
+    }
+
+    pub(super) fn is_doomed(&self, slot: usize) -> bool {
+        self.hot.get(slot).is_some_and(|hot| hot.has(HotSlot::DOOMED))
+    }
+
+    /// Somebody wants the series: it stays.
+    pub(super) fn spare(&mut self, slot: usize) {
+        if let Some(hot) = self.hot.get_mut(slot) {
+            hot.set(HotSlot::DOOMED, false);
+        }
+    }
+
+    /// The numbers of the series have changed.
+    pub(super) fn set_seq(&mut self, slot: usize, seq: u32) {
+        if let Some(cold) = self.cold.get_mut(slot) {
+            cold.seq = seq;
+        }
     }
 
     pub(super) fn seq(&self, slot: usize) -> Option<u32> {
@@ -144,11 +205,7 @@ impl GroupData {
                 cold.closed_last =
                     Some(closed.push(cold.closed_last, times, hot.samples_count, &self.scratch));
                 self.blocks.free(hot.chain);
-                *hot = HotSlot {
-                    last_t: hot.last_t,
-                    last_v: hot.last_v,
-                    ..HotSlot::new(hot.series_ref, hot.flags)
-                };
+                hot.end_chunk();
             }
         }
         let HotSlot { xor, chain, .. } = hot;
@@ -164,7 +221,49 @@ impl GroupData {
         (hot.last_t, hot.last_v) = (t, v);
         let staleness = i8::from(is_stale(f64::from_bits(v))) - i8::from(hot.has(HotSlot::STALE));
         hot.set(HotSlot::STALE, is_stale(f64::from_bits(v)));
+        hot.set(HotSlot::DOOMED, false);
         Appended::Stored { is_new_chunk, staleness }
+    }
+
+    /// Drops chunks that end before `min_t`, and marks series that have none left.
+    pub(super) fn truncate(&mut self, min_t: i64) -> Truncated {
+        let mut left = Truncated { chunks_count: 0, doomed_count: 0, min_t: i64::MAX };
+        for hot in &mut self.hot {
+            if hot.samples_count > 0 && hot.last_t < min_t {
+                self.blocks.free(hot.chain);
+                hot.end_chunk();
+                left.chunks_count += 1;
+            }
+        }
+        let lasts = self.cold.iter_mut().map(|cold| &mut cold.closed_last);
+        left.chunks_count += self.closed.truncate(min_t, lasts);
+        self.blocks.shrink();
+        for (hot, cold) in self.hot.iter_mut().zip(&self.cold) {
+            if hot.samples_count > 0 {
+                left.min_t = left.min_t.min(hot.chunk_min_t);
+            }
+            let closed =
+                std::iter::successors(cold.closed_last, |id| self.closed.get(*id).previous);
+            if let Some(first) = closed.last() {
+                left.min_t = left.min_t.min(self.closed.get(first).min_t);
+            } else if hot.samples_count == 0 && hot.series_ref != HotSlot::NO_REF {
+                hot.set(HotSlot::DOOMED, true);
+                left.doomed_count += 1;
+            }
+        }
+        left
+    }
+
+    /// Frees the slot if its series is still doomed.
+    pub(super) fn sweep(&mut self, slot: usize) -> Option<Swept> {
+        let hot = self.hot.get_mut(slot).filter(|hot| hot.has(HotSlot::DOOMED))?;
+        let swept = Swept {
+            series_ref: hot.series_ref,
+            is_logged: !hot.has(HotSlot::UNLOGGED),
+            is_stale: hot.has(HotSlot::STALE),
+        };
+        *hot = HotSlot::new(HotSlot::NO_REF, 0);
+        Some(swept)
     }
 
     /// Whether any chunk of the series reaches into the range.
@@ -175,6 +274,40 @@ impl GroupData {
             return true;
         }
         self.closed_from(slot).any(|(_, chunk)| is_within(chunk.min_t, chunk.max_t))
+    }
+
+    /// Shows the chunks of a series that reach into the range, oldest first, whoever may see their samples.
+    pub(super) fn for_each_chunk(
+        &mut self,
+        slot: usize,
+        range: TimeRange,
+        mut each: impl FnMut(ChunkView<'_>),
+    ) {
+        let is_within = |min_t: i64, max_t: i64| min_t <= range.maxt_ms && max_t >= range.mint_ms;
+        let mut wanted: smallvec::SmallVec<[ClosedId; 16]> = smallvec::SmallVec::new();
+        let closed = self.closed_from(slot);
+        let closed = closed.filter(|(_, chunk)| is_within(chunk.min_t, chunk.max_t));
+        wanted.extend(closed.map(|(id, _)| id));
+        for id in wanted.into_iter().rev() {
+            let chunk = self.closed.get(id);
+            each(ChunkView {
+                min_t: chunk.min_t,
+                max_t: chunk.max_t,
+                encoding: chunk.encoding,
+                data: self.closed.data(chunk),
+            });
+        }
+        let Some(hot) = self.hot.get(slot).filter(|hot| hot.samples_count > 0) else { return };
+        if is_within(hot.chunk_min_t, hot.last_t) {
+            self.scratch.clear();
+            put_chunk(hot, &self.blocks, &mut self.scratch);
+            each(ChunkView {
+                min_t: hot.chunk_min_t,
+                max_t: hot.last_t,
+                encoding: Encoding::Xor,
+                data: &self.scratch,
+            });
+        }
     }
 
     /// Appends the samples of a series to `out`, without the `hidden_count` last ones.
@@ -204,7 +337,7 @@ impl GroupData {
         }
         for (id, count) in wanted.into_iter().rev() {
             let chunk = self.closed.get(id);
-            debug_assert_eq!(chunk.encoding, crate::chunk::Encoding::Xor);
+            debug_assert_eq!(chunk.encoding, Encoding::Xor);
             read_chunk(self.closed.data(chunk), count, range, out)?;
         }
         if open_count == 0 || hot.chunk_min_t > range.maxt_ms || hot.last_t < range.mint_ms {

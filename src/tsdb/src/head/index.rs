@@ -5,7 +5,7 @@
 use std::{hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use prom_model::Labels;
 use smallvec::SmallVec;
 
@@ -34,6 +34,22 @@ pub(crate) struct SeriesIndex {
     label_sets: LabelSets,
     /// By pair id.
     postings: Vec<Postings>,
+    /// Slots whose series have gone, the lowest one last.
+    free_slots: Vec<u32>,
+    slots_count: u32,
+    /// Counts how often the numbers of series and pairs have changed.
+    generation: u64,
+}
+
+/// A [`SeriesIndex`] without the series that were doomed, and with numbers of its own; what has happened
+/// since it was begun is added by [`Compaction::finish`].
+#[derive(Debug)]
+pub(super) struct Compaction {
+    index: SeriesIndex,
+    known_pairs: HashMap<u32, u32, RandomState>,
+    /// Numbers in the old index: those that have been looked at, and the doomed ones of them.
+    seen_count: usize,
+    doomed: Vec<u32>,
 }
 
 impl SeriesIndex {
@@ -43,6 +59,41 @@ impl SeriesIndex {
 
     pub(crate) fn dictionary(&self) -> &Arc<Dictionary> {
         &self.dictionary
+    }
+
+    /// Numbers of series and pairs mean what they meant while this stays the same.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Takes the lowest slot that is free.
+    pub(super) fn take_slot(&mut self) -> Result<u32, DictionaryFull> {
+        if let Some(slot) = self.free_slots.pop() {
+            return Ok(slot);
+        }
+        let slot = self.slots_count;
+        self.slots_count = slot.checked_add(1).ok_or(DictionaryFull)?;
+        Ok(slot)
+    }
+
+    /// Begins to make an index of the series that are not doomed.
+    pub(super) fn compact(
+        &self,
+        is_doomed: impl Fn(u32) -> bool,
+    ) -> Result<Compaction, DictionaryFull> {
+        let mut compaction = Compaction {
+            index: Self { generation: self.generation + 1, ..Self::default() },
+            known_pairs: HashMap::default(),
+            seen_count: self.count(),
+            doomed: Vec::new(),
+        };
+        for seq in 0..self.count() as u32 {
+            match is_doomed(self.slot(seq)) {
+                true => compaction.doomed.push(seq),
+                false => compaction.adopt(self, seq)?,
+            }
+        }
+        Ok(compaction)
     }
 
     /// The series of a label set.
@@ -95,6 +146,35 @@ impl SeriesIndex {
     /// The series that have a pair, ascending.
     pub(crate) fn postings(&self, pair: PairId) -> &[u32] {
         self.postings.get(pair.0 as usize).map_or(&[], |list| list)
+    }
+}
+
+impl Compaction {
+    /// Adds the series that have come since; those that were doomed are asked about once more, and their
+    /// slots are free if they go. `old` is the index that it was begun with.
+    pub(super) fn finish(
+        mut self,
+        old: &SeriesIndex,
+        mut is_gone: impl FnMut(u32) -> bool,
+    ) -> Result<SeriesIndex, DictionaryFull> {
+        let mut free_slots = old.free_slots.clone();
+        for seq in std::mem::take(&mut self.doomed) {
+            match is_gone(old.slot(seq)) {
+                true => free_slots.push(old.slot(seq)),
+                false => self.adopt(old, seq)?,
+            }
+        }
+        for seq in self.seen_count..old.count() {
+            self.adopt(old, seq as u32)?;
+        }
+        free_slots.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(SeriesIndex { free_slots, slots_count: old.slots_count, ..self.index })
+    }
+
+    fn adopt(&mut self, old: &SeriesIndex, seq: u32) -> Result<(), DictionaryFull> {
+        let pairs = old.dictionary.read();
+        let ids = self.index.dictionary.adopt(&pairs, old.pair_ids(seq), &mut self.known_pairs)?;
+        self.index.insert(&ids, old.slot(seq)).map(|_| ())
     }
 }
 

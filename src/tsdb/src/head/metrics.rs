@@ -14,6 +14,8 @@ pub(super) struct HeadMetrics {
     pub(super) active_appenders: Gauge,
     pub(super) appenders_created: Counter,
     pub(super) series_created: Counter,
+    pub(super) series_removed: Counter,
+    pub(super) chunks_removed: Counter,
     pub(super) series_not_found: Counter,
     pub(super) chunks_created: Counter,
     pub(super) samples_appended: Counter,
@@ -28,8 +30,6 @@ impl HeadMetrics {
         };
         let floats =
             |name: &str, help: &str| registry.counter_vec(name, help, &["type"]).with(&["float"]);
-        head("series_removed_total", "Total number of series removed in the head");
-        head("chunks_removed_total", "Total number of chunks removed in the head");
         Self {
             active_appenders: registry.gauge(
                 "prometheus_tsdb_head_active_appenders",
@@ -42,6 +42,14 @@ impl HeadMetrics {
             series_created: head(
                 "series_created_total",
                 "Total number of series created in the head",
+            ),
+            series_removed: head(
+                "series_removed_total",
+                "Total number of series removed in the head",
+            ),
+            chunks_removed: head(
+                "chunks_removed_total",
+                "Total number of chunks removed in the head",
             ),
             series_not_found: head(
                 "series_not_found_total",

@@ -129,6 +129,7 @@ impl<'a> HeadReplay<'a> {
 
 fn apply_shard(head: &Head, batches: &[SampleBatch], shard: u32, shards: u32) -> Counts {
     let mut counts = Counts::default();
+    let min_valid_t = head.times.min_valid.load(Ordering::Acquire);
     for batch in batches {
         for run in batch.chunk_by(|a, b| group_of(a.slot) == group_of(b.slot)) {
             let Some(first) = run.first().filter(|first| group_of(first.slot) % shards == shard)
@@ -137,7 +138,9 @@ fn apply_shard(head: &Head, batches: &[SampleBatch], shard: u32, shards: u32) ->
             };
             let Some(group) = head.groups.get(first.slot) else { continue };
             let mut data = write(&group.data);
-            for RefSample { slot, t, v, .. } in run {
+            // Compat: Prometheus `tsdb/head_wal.go`: what stands in blocks is not taken from the log.
+            for RefSample { slot, t, v, .. } in run.iter().filter(|sample| sample.t >= min_valid_t)
+            {
                 let appended = data.append(slot_in_group(*slot), (*t, *v), head.chunk_range_ms);
                 counts.add(appended, *t);
             }

@@ -44,6 +44,10 @@ impl HotSlot {
     pub(super) const UNLOGGED: u8 = 1 << 0;
     /// The last sample is a staleness marker.
     pub(super) const STALE: u8 = 1 << 1;
+    /// It has no samples and goes when all present appenders have ended, unless one brings a sample.
+    pub(super) const DOOMED: u8 = 1 << 2;
+    /// Refs start at 1, so nobody has a handle to a slot that is free.
+    pub(super) const NO_REF: u64 = 0;
 
     pub(super) fn new(series_ref: u64, flags: u8) -> Self {
         Self {
@@ -57,6 +61,12 @@ impl HotSlot {
             samples_count: 0,
             flags,
         }
+    }
+
+    /// The open chunk is done with; the last sample is still known.
+    pub(super) fn end_chunk(&mut self) {
+        let (last_t, last_v) = (self.last_t, self.last_v);
+        *self = Self { last_t, last_v, ..Self::new(self.series_ref, self.flags) };
     }
 
     pub(super) fn has(&self, flag: u8) -> bool {

@@ -20,6 +20,8 @@ use crate::{Options, disk::Disk, wal::Wal};
 
 use super::Head;
 
+mod truncate;
+
 const ALL: TimeRange = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
 
 pub(crate) fn open_head() -> Arc<Head> {

@@ -7,7 +7,8 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
 };
 
 use smallvec::SmallVec;
@@ -25,13 +26,29 @@ pub(super) type Snapshots = SmallVec<[u64; 8]>;
 #[derive(Debug, Default)]
 pub(super) struct Readers {
     state: Mutex<ReadersState>,
+    has_left: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ReadersState {
     published: u64,
     /// How many readers hold each snapshot.
     snapshots: BTreeMap<u64, usize>,
+    /// Nobody who comes now reads what is before.
+    floor_ms: i64,
+    /// How many readers have each floor.
+    floors: BTreeMap<i64, usize>,
+}
+
+impl Default for ReadersState {
+    fn default() -> Self {
+        Self {
+            published: 0,
+            snapshots: BTreeMap::new(),
+            floor_ms: i64::MIN,
+            floors: BTreeMap::new(),
+        }
+    }
 }
 
 /// The right to read as of a commit; what later commits wrote stays tellable while it lives.
@@ -39,6 +56,8 @@ struct ReadersState {
 pub(crate) struct ReaderTicket {
     readers: Arc<Readers>,
     pub(super) snapshot: u64,
+    /// The reader's samples end here: older ones stand in blocks, and may leave the head any time.
+    pub(crate) floor_ms: i64,
 }
 
 impl Readers {
@@ -46,7 +65,22 @@ impl Readers {
         let mut state = lock(&readers.state);
         let snapshot = state.published;
         *state.snapshots.entry(snapshot).or_default() += 1;
-        ReaderTicket { readers: Arc::clone(readers), snapshot }
+        let floor_ms = state.floor_ms;
+        *state.floors.entry(floor_ms).or_default() += 1;
+        ReaderTicket { readers: Arc::clone(readers), snapshot, floor_ms }
+    }
+
+    /// Readers that come from now on see nothing before `floor_ms`; waits until those that came earlier
+    /// have left, at most so long. Says whether they have.
+    pub(super) fn raise_floor(&self, floor_ms: i64, patience: Duration) -> bool {
+        let mut state = lock(&self.state);
+        state.floor_ms = state.floor_ms.max(floor_ms);
+        let is_held = |state: &mut ReadersState| state.floors.range(..floor_ms).next().is_some();
+        let (state, _) = self
+            .has_left
+            .wait_timeout_while(state, patience, is_held)
+            .expect("no thread panics while it holds this lock");
+        state.floors.range(..floor_ms).next().is_none()
     }
 
     /// The snapshots that commit `id` must remain hidden from, now and until it is published.
@@ -72,13 +106,22 @@ impl Readers {
 impl Drop for ReaderTicket {
     fn drop(&mut self) {
         let mut state = lock(&self.readers.state);
-        if let Some(count) = state.snapshots.get_mut(&self.snapshot) {
-            *count -= 1;
-            if *count == 0 {
-                state.snapshots.remove(&self.snapshot);
-            }
+        release(&mut state.snapshots, self.snapshot);
+        if release(&mut state.floors, self.floor_ms) {
+            self.readers.has_left.notify_all();
         }
     }
+}
+
+/// Counts one holder less; says whether it was the last one.
+fn release<K: Ord + Copy>(holders: &mut BTreeMap<K, usize>, key: K) -> bool {
+    let Some(count) = holders.get_mut(&key) else { return false };
+    *count -= 1;
+    if *count > 0 {
+        return false;
+    }
+    holders.remove(&key);
+    true
 }
 
 /// Samples of recent commits in one group, oldest first.

@@ -11,15 +11,30 @@ const INTERSECT_COUNT_MAX: usize = 3;
 /// Values that are looked at before others may add series.
 const VALUES_COUNT_STEP: usize = 4096;
 
-/// The numbers of the series that match, ascending.
-pub(super) fn matching_series(head: &Head, matchers: &[Matcher]) -> Vec<u32> {
-    let plan = Plan::new(head, matchers);
-    let index = head.index();
+/// Gives `each` the series that match, as ascending numbers, with the tables in which they mean something.
+pub(super) fn with_matching_series<T>(
+    head: &Head,
+    matchers: &[Matcher],
+    each: impl FnOnce(&SeriesIndex, &[u32]) -> T,
+) -> T {
+    loop {
+        let generation = head.index().generation();
+        let plan = Plan::new(head, matchers);
+        let index = head.index();
+        // A truncation gives new numbers to pairs and series; they are rare, so there is an end.
+        if index.generation() == generation {
+            let series = matching_series(&index, plan);
+            return each(&index, &series);
+        }
+    }
+}
+
+fn matching_series(index: &SeriesIndex, plan: Plan<'_>) -> Vec<u32> {
     let pairs = index.dictionary().read();
     match plan {
         Plan::Nothing => Vec::new(),
         Plan::Search { lists, filters } => {
-            let series = series_of_lists(&index, lists);
+            let series = series_of_lists(index, lists);
             let mut filters: Vec<Filter<'_>> =
                 filters.into_iter().map(|matcher| Filter::new(matcher, &pairs)).collect();
             match filters.is_empty() {

@@ -1,6 +1,9 @@
 //! The series of one selection: label sets as pair ids, samples read when asked for.
 
-use std::{hash::BuildHasher, sync::Arc};
+use std::{
+    hash::BuildHasher,
+    sync::{Arc, RwLockReadGuard},
+};
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
@@ -9,7 +12,7 @@ use prom_storage::{
     Columns, Grouping, Groups, Selection, SeriesHandle, SeriesRef, StorageError, TimeRange,
 };
 
-use crate::head::{Dictionary, Head, NameId, PairId, ReaderTicket};
+use crate::head::{ChunkView, Dictionary, Head, NameId, PairId, Pairs, ReaderTicket, SeriesIndex};
 
 /// Series that matched. It keeps what it needs of the head's tables, so they may change.
 #[derive(Debug)]
@@ -35,12 +38,12 @@ impl HeadSelection {
     /// Takes the series that have a chunk in `asked`.
     pub(super) fn new(
         head: &Arc<Head>,
+        index: &SeriesIndex,
         ticket: Arc<ReaderTicket>,
         range: TimeRange,
         candidates: &[u32],
         asked: TimeRange,
     ) -> Self {
-        let index = head.index();
         let slots: Vec<u32> = candidates.iter().map(|seq| index.slot(*seq)).collect();
         let mut series = Vec::with_capacity(candidates.len());
         let mut pair_ids = Vec::with_capacity(candidates.len() * 8);
@@ -52,7 +55,6 @@ impl HeadSelection {
             pair_ids.extend_from_slice(ids);
         });
         let dictionary = Arc::clone(index.dictionary());
-        drop(index);
         Self { head: Arc::clone(head), ticket, dictionary, range, series, pair_ids }
     }
 
@@ -72,11 +74,29 @@ impl HeadSelection {
         self.series.sort_unstable_by(|a, b| rank_row(a).cmp(rank_row(b)));
     }
 
+    /// Shows the chunks of a series that reach into the querier's range, oldest first.
+    pub(super) fn for_each_chunk(&self, index: usize, each: impl FnMut(ChunkView<'_>)) {
+        self.head.for_each_chunk(self.series[index].handle, self.range, each);
+    }
+
     pub(super) fn truncate(&mut self, count_max: usize) {
         self.series.truncate(count_max);
     }
 
-    fn ids(&self, index: usize) -> &[u32] {
+    /// The pairs that any series has, by number.
+    pub(super) fn distinct_pair_ids(&self) -> Vec<PairId> {
+        let mut ids: Vec<PairId> = self.pair_ids.iter().map(|id| PairId(*id)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// What pair ids mean.
+    pub(super) fn pairs(&self) -> RwLockReadGuard<'_, Pairs> {
+        self.dictionary.read()
+    }
+
+    pub(super) fn ids(&self, index: usize) -> &[u32] {
         &self.pair_ids[self.series[index].ids()]
     }
 }

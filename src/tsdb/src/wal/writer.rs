@@ -100,6 +100,11 @@ impl Wal {
         result
     }
 
+    /// The segment that is written to.
+    pub(crate) fn current_index(&self) -> Option<u64> {
+        self.segment.as_ref().and_then(|_| self.next_index.checked_sub(1))
+    }
+
     fn ensure_segment(&mut self) -> Result<(), StorageError> {
         while self.segment.is_none() {
             let path = segment_path(&self.dir, self.next_index);
