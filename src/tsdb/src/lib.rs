@@ -35,7 +35,7 @@
 //! the log. Histograms, exemplars, metadata and tombstones on the log are counted and passed over.
 //! Queues, buffers and windows have named constants beside their use.
 
-#[allow(dead_code, reason = "the writer of blocks stands behind it next")]
+#[allow(dead_code, unused_imports, reason = "the writer of blocks stands behind it next")]
 mod block;
 mod chunk;
 mod db;
