@@ -20,6 +20,7 @@ use prom_lifecycle::{
 };
 use prom_model::GoRegex;
 use prom_promql::{Engine, EngineOptions, ParseOptions};
+use prom_remote::Receiver;
 use prom_scrape::{ScrapeManager, ScrapeOptions};
 use prom_telemetry::Registry;
 use prom_tsdb::{Db, OpenError, ReplayProgress, WalCompression};
@@ -94,6 +95,12 @@ impl Prometheus {
         Engine::new(options, &self.registry)
     }
 
+    fn receiver(&self, db: &Arc<Db>) -> Option<Arc<Receiver>> {
+        let store = Arc::clone(db) as _;
+        let make = || Arc::new(Receiver::new(store, &self.registry));
+        self.options.is_remote_write_received.then(make)
+    }
+
     fn parse_options(&self) -> ParseOptions {
         ParseOptions {
             experimental_functions: self.options.has_experimental_functions,
@@ -135,6 +142,7 @@ impl Prometheus {
             storage: Arc::clone(db) as _,
             tsdb_stats: Arc::new(move |top_count_max| stats_of.stats(top_count_max)),
             wal_replay: Arc::new(move || replay.view()),
+            remote_write: self.receiver(db),
             targets: Arc::new(scrape.clone()),
             config: Arc::clone(config),
             flags: self.flags.to_map(),

@@ -6,6 +6,7 @@ pub(crate) mod params;
 
 mod answer;
 mod query;
+mod remote_write;
 mod request;
 mod series;
 pub(crate) mod status;
@@ -21,7 +22,7 @@ use http::{HeaderValue, header::CONTENT_TYPE};
 
 use crate::{context::WebContext, error::ApiError, json};
 
-pub(crate) use self::query::RANGE_POINTS_MAX;
+pub(crate) use self::{query::RANGE_POINTS_MAX, remote_write::RemoteWriteDoor};
 
 /// The warning of an answer that `limit` shortened.
 const TRUNCATED: &str = "results truncated due to limit";
@@ -57,6 +58,11 @@ pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
     endpoints
 }
 
+/// Endpoints that change what is stored, and need a server that is ready.
+pub(crate) fn actions() -> Vec<(&'static str, Endpoint)> {
+    vec![("/api/v1/write", post(remote_write::write))]
+}
+
 /// Endpoints that answer in every state of the server.
 pub(crate) fn endpoints_of_every_state() -> Vec<(&'static str, Endpoint)> {
     vec![("/api/v1/status/walreplay", get(status::wal_replay))]
@@ -72,7 +78,6 @@ fn not_built_endpoints() -> Vec<(&'static str, Endpoint)> {
             get(refuse("exemplar storage")).post(refuse("exemplar storage")),
         ),
         ("/api/v1/read", post(refuse("remote read"))),
-        ("/api/v1/write", post(refuse("the remote write receiver"))),
         ("/api/v1/otlp/v1/metrics", post(refuse("the OTLP receiver"))),
         ("/api/v1/admin/tsdb/delete_series", post(refuse(admin)).put(refuse(admin))),
         ("/api/v1/admin/tsdb/clean_tombstones", post(refuse(admin)).put(refuse(admin))),

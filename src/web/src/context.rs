@@ -9,14 +9,15 @@ use prom_config::Config;
 use prom_lifecycle::Handle;
 use prom_model::GoRegex;
 use prom_promql::{Engine, ParseOptions};
+use prom_remote::Receiver;
 use prom_storage::Queryable;
 use prom_telemetry::{Registry, clock};
 use prom_tsdb::TsdbStats;
 use url::Url;
 
 use crate::{
-    external_url::host_name, listen::ServeOptions, metrics::HandlerMetrics, pool::WorkPool,
-    targets::Targets,
+    api::RemoteWriteDoor, external_url::host_name, listen::ServeOptions, metrics::HandlerMetrics,
+    pool::WorkPool, targets::Targets,
 };
 
 /// Settings from the command line. Defaults are Prometheus's.
@@ -57,6 +58,8 @@ pub struct WebParts {
     /// Figures of the head; the argument limits each list. None where there is no TSDB.
     pub tsdb_stats: Arc<dyn Fn(usize) -> TsdbStats + Send + Sync>,
     pub wal_replay: Arc<dyn Fn() -> WalReplay + Send + Sync>,
+    /// Takes what others send; nothing where `--web.enable-remote-write-receiver` was not given.
+    pub remote_write: Option<Arc<Receiver>>,
     pub targets: Arc<dyn Targets>,
     pub config: Arc<ArcSwap<Config>>,
     /// Every flag with the value in force, without dashes.
@@ -73,6 +76,7 @@ pub(crate) struct WebContext {
     pub(crate) options: WebOptions,
     pub(crate) parts: WebParts,
     pub(crate) pool: WorkPool,
+    pub(crate) remote_write: RemoteWriteDoor,
     pub(crate) handler_metrics: HandlerMetrics,
     /// Where links begin: empty, or a path with a leading and without a trailing slash.
     pub(crate) link_prefix: String,
@@ -115,12 +119,14 @@ impl WebOptions {
 impl WebContext {
     pub(crate) fn new(options: WebOptions, parts: WebParts) -> Self {
         let pool = WorkPool::new(&parts.lifecycle, parts.engine.options().concurrency_max);
+        let remote_write = RemoteWriteDoor::new(parts.remote_write.clone(), &parts.lifecycle);
         let handler_metrics = HandlerMetrics::new(&parts.registry);
         let link_prefix = clean_prefix(options.external_url.path());
         Self {
             options,
             parts,
             pool,
+            remote_write,
             handler_metrics,
             link_prefix,
             started_ms: clock::now_ms(),

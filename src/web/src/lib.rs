@@ -1,7 +1,7 @@
 //! The server as seen from the network: the HTTP API, the pages, our own metrics, and the sockets below.
 //!
 //! Neighbours: `promql` answers queries, `storage` and `tsdb` hold series, `scrape` knows targets,
-//! `config` the configuration in force, `lifecycle` the state and the probes, `exposition` prints metrics.
+//! `remote` takes what others send, `config` the configuration in force, `lifecycle` the state and the probes, `exposition` prints metrics.
 //! `server` fills [`WebOptions`] and [`WebParts`], builds the router and serves it.
 //!
 //! Invariants:

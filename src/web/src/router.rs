@@ -46,6 +46,7 @@ pub fn router(options: WebOptions, parts: WebParts) -> Router {
     let own = vec![("/metrics", get(metrics)), ("/version", get(version))];
     let routes = table
         .routes(api::endpoints())
+        .merge(table.routes(api::actions()).layer(CsrfLayer::new())) // I4
         .layer(ready.clone())
         .merge(table.routes(api::endpoints_of_every_state()))
         .layer(cors)

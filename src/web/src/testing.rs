@@ -11,9 +11,10 @@ use prom_cli::BuildInfo;
 use prom_lifecycle::{Handle, State};
 use prom_model::Labels;
 use prom_promql::{Engine, EngineOptions, ParseOptions};
+use prom_remote::Receiver;
 use prom_scrape::{DroppedTargetView, MetricMetadata, PoolView, TargetHealth, TargetView};
 use prom_telemetry::Registry;
-use prom_testkit::MemoryStore;
+use prom_testkit::{MemoryStore, RecordingStore};
 use prom_tsdb::{HeadStats, StatEntry, TsdbStats};
 use tower::ServiceExt;
 
@@ -62,20 +63,41 @@ impl Site {
         Self::build(options, state, ListedTargets::few(), store())
     }
 
+    /// A site that is ready and takes remote write.
+    pub(crate) fn with_remote_write() -> Self {
+        let received = Arc::new(RecordingStore::default());
+        let take = |parts: &mut WebParts| {
+            parts.remote_write = Some(Arc::new(Receiver::new(received, &parts.registry)));
+        };
+        let options = WebOptions::default();
+        Self::build_with(options, State::Ready, ListedTargets::few(), store(), take)
+    }
+
     fn build(
         options: WebOptions,
         state: State,
         targets: ListedTargets,
         store: MemoryStore,
     ) -> Self {
+        Self::build_with(options, state, targets, store, |_| {})
+    }
+
+    fn build_with(
+        options: WebOptions,
+        state: State,
+        targets: ListedTargets,
+        store: MemoryStore,
+        change: impl FnOnce(&mut WebParts),
+    ) -> Self {
         let registry = Registry::default();
         let config = prom_config::load_text(Path::new("prometheus.yml"), b"global: {}\n").unwrap();
-        let parts = WebParts {
+        let mut parts = WebParts {
             engine: Arc::new(Engine::new(EngineOptions::default(), &registry)),
             parse_options: ParseOptions::default(),
             storage: Arc::new(store),
             tsdb_stats: Arc::new(tsdb_stats),
             wal_replay: Arc::new(|| WalReplay { min: 1, max: 3, current: 3 }),
+            remote_write: None,
             targets: Arc::new(targets),
             config: Arc::new(ArcSwap::from_pointee(config)),
             flags: BTreeMap::from([
@@ -87,6 +109,7 @@ impl Site {
             registry: registry.clone(),
             lifecycle: Handle::detached("Prometheus Server", state),
         };
+        change(&mut parts);
         Self { router: router(options, parts), registry }
     }
 

@@ -4,3 +4,4 @@ mod api;
 mod layers;
 mod pages;
 mod reference;
+mod remote_write;

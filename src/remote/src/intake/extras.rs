@@ -1,10 +1,19 @@
 //! What comes beside floats: histograms and exemplars, one series at a time.
 
+use prom_model::{HistogramError, HistogramValue};
 use prom_storage::{ExemplarSample, HistogramSample, Rejected, Rejection, SeriesHandle};
 
 use crate::{error::WriteError, labels::LabelsError};
 
 use super::{Intake, run::SeriesMessage};
+
+/// Whether the histogram is one.
+fn check(histogram: &HistogramValue) -> Result<(), HistogramError> {
+    match histogram {
+        HistogramValue::Integer(histogram) => histogram.check(),
+        HistogramValue::Float(histogram) => histogram.check(),
+    }
+}
 
 impl Intake<'_> {
     pub(super) fn append_histograms(
@@ -17,6 +26,10 @@ impl Intake<'_> {
             let (timestamp_ms, histogram) = histogram?;
             if timestamp_ms > self.time.timestamp_ms_max {
                 self.tally.refuse_future(series, timestamp_ms);
+                continue;
+            }
+            if let Err(err) = check(&histogram) {
+                self.tally.refuse_as(series, timestamp_ms, || err.to_string());
                 continue;
             }
             samples.push(HistogramSample { series: handle, timestamp_ms, histogram });

@@ -183,6 +183,8 @@ fn exemplars_that_are_not_wanted_fail_nothing_and_histograms_do() {
     let with = |extra: &[u8]| nested(1, &[&labels[..], &sample(1000, 1.0), extra].concat());
     all.check(&[with(&exemplar)], Ok(()), &[(UP_TEXT, 1000, 1.0)]);
     all.check(&[with(&nested(4, &[0x78, 1]))], Err("native histograms are disabled"), &[]);
+    let uncounted = "1 observations found in buckets, but the Count field is 0: histogram's observation count should equal the number of observations found in the buckets (in absence of NaN)";
+    all.check(&[with(&nested(4, &[0x30, 1, 0x78, 1]))], Err(uncounted), &[]);
 }
 
 #[test]

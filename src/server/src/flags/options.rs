@@ -30,6 +30,7 @@ pub(crate) struct Options {
     pub(crate) connection_count_max: usize,
     pub(crate) read_timeout_ms: i64,
     pub(crate) is_lifecycle_enabled: bool,
+    pub(crate) is_remote_write_received: bool,
     pub(crate) lookback_delta_ms: i64,
     pub(crate) query_timeout_ms: i64,
     pub(crate) query_concurrency_max: usize,
@@ -68,6 +69,7 @@ impl Options {
             cors_origin: flags.text("web.cors.origin").to_owned(),
             connection_count_max: count(flags, "web.max-connections")?,
             read_timeout_ms: duration_ms(flags, "web.read-timeout"),
+            is_remote_write_received: takes_remote_write(flags)?,
             is_lifecycle_enabled: is_set(flags, "web.enable-lifecycle"),
             lookback_delta_ms: duration_ms(flags, "query.lookback-delta"),
             query_timeout_ms: duration_ms(flags, "query.timeout"),
@@ -115,6 +117,24 @@ fn wal_segment_size_bytes(flags: &Flags) -> Result<u32, FlagError> {
             "flag 'storage.tsdb.wal-segment-size' must be set between 10MB and 256MB".to_owned(),
         )),
     }
+}
+
+/// Whether remote write is received. Messages that nobody knows, or that leave nothing to take, are refused.
+fn takes_remote_write(flags: &Flags) -> Result<bool, FlagError> {
+    const NAME: &str = "web.remote-write-receiver.accepted-protobuf-messages";
+    const KNOWN: [&str; 2] = ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"];
+    let accepted: Vec<_> = flags.all(NAME).iter().flat_map(|list| list.split(',')).collect();
+    if let Some(unknown) = accepted.iter().find(|name| !KNOWN.contains(name)) {
+        return Err(FlagError::Usage(format!(
+            "unknown remote write protobuf message {unknown}, supported: {}",
+            KNOWN.join(", ")
+        )));
+    }
+    if !accepted.contains(&KNOWN[0]) {
+        let reason = format!("flag '--{NAME}': {} is not supported by this build yet", KNOWN[1]);
+        return Err(FlagError::Usage(reason));
+    }
+    Ok(is_set(flags, "web.enable-remote-write-receiver"))
 }
 
 fn is_set(flags: &Flags, name: &str) -> bool {

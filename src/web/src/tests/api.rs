@@ -263,7 +263,6 @@ async fn what_is_not_built_says_so() {
     for (method, path) in [
         (Method::GET, "/api/v1/query_exemplars?query=up"),
         (Method::POST, "/api/v1/read"),
-        (Method::POST, "/api/v1/write"),
         (Method::POST, "/api/v1/otlp/v1/metrics"),
         (Method::PUT, "/api/v1/admin/tsdb/snapshot"),
     ] {
