@@ -22,6 +22,7 @@ use std::{
 };
 
 const ENOSPC: i32 = 28;
+const ENOTEMPTY: i32 = 39;
 const EIO: i32 = 5;
 
 /// What an operation does, for faults that hit all of a kind.
@@ -63,6 +64,8 @@ pub struct FaultyFile {
 #[derive(Clone, Debug, Default)]
 struct State {
     dirs: BTreeSet<PathBuf>,
+    /// Directories whose renaming or removal is not durable yet.
+    moved_dirs: Vec<MovedDir>,
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
     files: Vec<File>,
@@ -71,6 +74,13 @@ struct State {
     faults: BTreeMap<u64, Fault>,
     ops: Vec<OpKind>,
     is_dead: bool,
+}
+
+/// A directory that was renamed, or removed: `to` is `None`.
+#[derive(Clone, Debug)]
+struct MovedDir {
+    from: PathBuf,
+    to: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -112,7 +122,16 @@ impl FaultyDisk {
 
     /// The disk as a power failure leaves it: healthy again, with all that was synced.
     pub fn durable_image(&self) -> Self {
-        let state = self.lock().clone();
+        let mut state = self.lock().clone();
+        for moved in state.moved_dirs.iter().rev() {
+            state.dirs.extend(moved.from.ancestors().map(Path::to_owned));
+            if let Some(to) = &moved.to {
+                state.dirs.retain(|dir| !dir.starts_with(to));
+            }
+        }
+        let parents: Vec<_> =
+            state.durable_names.keys().flat_map(|path| path.ancestors().skip(1)).collect();
+        state.dirs.extend(parents.into_iter().map(Path::to_owned));
         Self::healthy(state.dirs, state.durable_names, state.files, |file| file.durable)
     }
 
@@ -168,6 +187,9 @@ impl FaultyDisk {
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.lock();
         state.op(OpKind::Rename)?;
+        if state.dirs.contains(from) {
+            return state.rename_dir(from, to);
+        }
         let id = state.id(from)?;
         state.names.remove(from);
         state.names.insert(to.to_owned(), id);
@@ -197,10 +219,31 @@ impl FaultyDisk {
         Ok(())
     }
 
+    /// Removes a directory and what is in it, name by name; one that is not there is no error.
+    pub fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let within: Vec<_> = {
+            let state = self.lock();
+            state.alive()?;
+            if !state.dirs.contains(dir) {
+                return Ok(());
+            }
+            state.names.keys().filter(|path| path.starts_with(dir)).cloned().collect()
+        };
+        for path in within {
+            self.remove_file(&path)?;
+        }
+        let mut state = self.lock();
+        state.op(OpKind::Remove)?;
+        state.dirs.retain(|path| !path.starts_with(dir));
+        state.moved_dirs.push(MovedDir { from: dir.to_owned(), to: None });
+        Ok(())
+    }
+
     /// Makes the names in a directory durable.
     pub fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.lock();
         state.op(OpKind::SyncDir)?;
+        state.settle_moved_dirs(dir);
         let is_within = |path: &PathBuf| path.parent() == Some(dir);
         state.durable_names.retain(|path, _| !is_within(path));
         let within: Vec<_> = state
@@ -338,6 +381,33 @@ impl State {
         }
     }
 
+    fn rename_dir(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.names.keys().chain(&self.dirs).any(|path| path.parent() == Some(to)) {
+            return Err(io::Error::from_raw_os_error(ENOTEMPTY));
+        }
+        self.dirs = self.dirs.iter().map(|dir| rebased(dir, from, to)).collect();
+        let names = std::mem::take(&mut self.names);
+        self.names = names.into_iter().map(|(path, id)| (rebased(&path, from, to), id)).collect();
+        self.moved_dirs.push(MovedDir { from: from.to_owned(), to: Some(to.to_owned()) });
+        Ok(())
+    }
+
+    /// What became of the directories within `dir` is durable from now on.
+    fn settle_moved_dirs(&mut self, dir: &Path) {
+        let is_within = |moved: &MovedDir| moved.from.parent() == Some(dir);
+        for moved in self.moved_dirs.iter().filter(|moved| is_within(moved)) {
+            let names = std::mem::take(&mut self.durable_names);
+            let is_kept = |path: &Path| moved.to.is_some() || !path.starts_with(&moved.from);
+            let to = moved.to.as_ref().unwrap_or(&moved.from);
+            self.durable_names = names
+                .into_iter()
+                .filter(|(path, _)| is_kept(path))
+                .map(|(path, id)| (rebased(&path, &moved.from, to), id))
+                .collect();
+        }
+        self.moved_dirs.retain(|moved| !is_within(moved));
+    }
+
     fn give_space(&mut self, bytes: u64) {
         if let Some(left) = &mut self.space_left_bytes {
             *left += bytes;
@@ -345,9 +415,41 @@ impl State {
     }
 }
 
+/// The path with `from` at its beginning replaced by `to`, if it is there.
+fn rebased(path: &Path, from: &Path, to: &Path) -> PathBuf {
+    match path.strip_prefix(from) {
+        Ok(rest) if rest.as_os_str().is_empty() => to.to_owned(),
+        Ok(rest) => to.join(rest),
+        Err(_) => path.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn directories_move_and_go_when_their_parent_is_synced() {
+        let disk = FaultyDisk::default();
+        let (root, old, new) = (Path::new("/d"), Path::new("/d/old"), Path::new("/d/new"));
+        disk.create_dir_all(&old.join("below")).unwrap();
+        let mut file = disk.append(&old.join("below/a")).unwrap();
+        file.write(b"x").unwrap();
+        file.sync().unwrap();
+        disk.sync_dir(&old.join("below")).unwrap();
+        disk.rename(old, new).unwrap();
+        assert_eq!(disk.live_image().content(&new.join("below/a")).unwrap(), b"x");
+        assert_eq!(disk.durable_image().content(&old.join("below/a")).unwrap(), b"x");
+        assert_eq!(disk.durable_image().list(root).unwrap(), ["old"]);
+        disk.sync_dir(root).unwrap();
+        assert_eq!(disk.durable_image().content(&new.join("below/a")).unwrap(), b"x");
+        disk.remove_dir_all(new).unwrap();
+        disk.remove_dir_all(new).unwrap();
+        assert!(disk.list(new).is_err());
+        assert_eq!(disk.durable_image().content(&new.join("below/a")).unwrap(), b"x");
+        disk.sync_dir(root).unwrap();
+        assert!(disk.durable_image().content(&new.join("below/a")).is_err());
+    }
 
     #[test]
     fn images_tell_killed_from_powered_off() {

@@ -3,11 +3,15 @@
 
 #[cfg(test)]
 pub(crate) mod faulty;
+mod map;
 mod real;
 
 use std::{fmt, io, path::Path};
 
-pub(crate) use self::real::RealDisk;
+pub(crate) use self::{
+    map::{Access, FileBytes},
+    real::RealDisk,
+};
 
 /// Where files live.
 pub(crate) trait Disk: Send + Sync + fmt::Debug {
@@ -23,13 +27,19 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
 
     fn size_bytes(&self, path: &Path) -> io::Result<u64>;
 
-    /// Replaces `to` by `from`, both in one directory.
+    /// The whole of a finished file.
+    fn map(&self, path: &Path) -> io::Result<FileBytes>;
+
+    /// Renames a file or a directory. Replaces `to` by `from`, both in one directory.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// A second name for the same file.
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     fn remove_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a directory with all that is in it; one that is not there is no error.
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
 
     /// Makes names in the directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;

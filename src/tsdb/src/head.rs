@@ -12,6 +12,7 @@ mod commit;
 mod dictionary;
 mod group;
 mod index;
+mod log;
 mod metrics;
 mod replay;
 mod slot;
@@ -126,6 +127,13 @@ impl Head {
     /// From now on commits go to this log.
     pub(crate) fn set_wal(&self, wal: Wal) {
         lock(&self.commit).wal = Some(wal);
+    }
+
+    /// The log may mention these refs up to this segment, though no series has them: their records stay
+    /// until then (trap 5).
+    pub(crate) fn keep_refs(&self, refs: impl IntoIterator<Item = u64>, segment: u64) {
+        let mut log = lock(&self.commit);
+        log.deleted.extend(refs.into_iter().map(|series_ref| (series_ref, segment)));
     }
 
     /// Takes no more samples; the log is made durable.

@@ -16,7 +16,8 @@
 //! I6. A series has one record on the log, before its first sample.
 //! I7. A series goes only when no appender can have a sample of it underway and it has none; its slot may
 //!     be given to another one, its ref never is. Readers of samples that leave are waited for.
-//! I8. Damaged files are kept under `quarantine/`; their good records are used. Nothing is deleted but
+//! I8. A checkpoint holds all that the segments still need which it stands for, and is durable before they go.
+//! I9. Damaged files are kept under `quarantine/`; their good records are used. Nothing is deleted but
 //!     the rest of a write that had not ended.
 //!
 //! Concurrency: all of [`Db`] may be called from any thread, none of it is async. One commit at a time
@@ -39,6 +40,7 @@
 mod block;
 mod chunk;
 mod db;
+#[allow(dead_code, unused_imports, reason = "mapped files come with blocks")]
 mod disk;
 mod error;
 #[cfg_attr(not(test), allow(dead_code, reason = "compaction will call truncation"))]

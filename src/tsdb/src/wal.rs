@@ -4,6 +4,7 @@
 //! A commit is on the log as a whole or not at all: a write that fails is taken back before anything else
 //! is written, because readers give up at a damaged place (Prometheus even deletes what follows it).
 
+mod checkpoint;
 mod codec;
 mod compress;
 mod fault;
@@ -21,10 +22,11 @@ mod writer;
 mod tests;
 
 pub(crate) use self::{
+    checkpoint::{CheckpointPlan, checkpoint_end, remove_covered, write_checkpoint},
     compress::{Compressor, EncodedRecord},
     frame::frame_record,
     metrics::WalMetrics,
-    record::{Decoded, RefSample, RefSeries, SampleBatch, encode_samples, encode_series},
+    record::{Decoded, Keep, RefSample, RefSeries, SampleBatch, encode_samples, encode_series},
     repair::{Damage, remove_leftovers, repair},
     replay::{FileReport, LogReader, decode_record},
     segment::{LogFiles, SegmentFile, list_log},

@@ -5,7 +5,7 @@ use prom_telemetry::Registry;
 
 use crate::Options;
 
-const COUNTERS: [(&str, &str); 12] = [
+const COUNTERS: [(&str, &str); 8] = [
     ("reloads_total", "Number of times the database reloaded block data from disk."),
     (
         "reloads_failures_total",
@@ -22,10 +22,6 @@ const COUNTERS: [(&str, &str); 12] = [
         "size_retentions_total",
         "The number of times that blocks were deleted because the maximum number of bytes was exceeded.",
     ),
-    ("head_truncations_total", "Total number of head truncations attempted."),
-    ("head_truncations_failed_total", "Total number of head truncations that failed."),
-    ("checkpoint_creations_total", "Total number of checkpoint creations attempted."),
-    ("checkpoint_creations_failed_total", "Total number of checkpoint creations that failed."),
     ("mmap_chunk_corruptions_total", "Total number of memory-mapped chunk corruptions."),
 ];
 

@@ -75,6 +75,7 @@ pub(super) fn open_log(
         }
         tracing::error!(err = %err, "No space for a WAL segment; samples are refused until there is");
     }
+    head.keep_refs(counts.aliases.iter().copied(), last.map_or(0, |(index, _)| index));
     head.set_wal(wal);
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use prom_testkit::{FaultyDisk, FaultyFile};
 
-use super::{AppendFile, Disk, ReadFile};
+use super::{AppendFile, Disk, FileBytes, ReadFile};
 
 impl Disk for FaultyDisk {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
@@ -27,6 +27,10 @@ impl Disk for FaultyDisk {
         self.size_bytes(path)
     }
 
+    fn map(&self, path: &Path) -> io::Result<FileBytes> {
+        Ok(FileBytes::Owned(self.content(path)?))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.rename(from, to)
     }
@@ -37,6 +41,10 @@ impl Disk for FaultyDisk {
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.remove_file(path)
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.remove_dir_all(dir)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

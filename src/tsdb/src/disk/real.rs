@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{AppendFile, Disk, ReadFile};
+use super::{AppendFile, Disk, FileBytes, ReadFile};
 
 /// Plain files.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +38,10 @@ impl Disk for RealDisk {
         Ok(fs::metadata(path)?.len())
     }
 
+    fn map(&self, path: &Path) -> io::Result<FileBytes> {
+        FileBytes::map(path)
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the caller syncs the directory")]
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
@@ -49,6 +53,13 @@ impl Disk for RealDisk {
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        match fs::remove_dir_all(dir) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

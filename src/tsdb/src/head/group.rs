@@ -147,6 +147,11 @@ impl GroupData {
         (series_ref != HotSlot::NO_REF).then_some(series_ref)
     }
 
+    pub(super) fn series_refs(&self) -> impl Iterator<Item = u64> {
+        let refs = self.hot.iter().map(|hot| hot.series_ref);
+        refs.filter(|series_ref| *series_ref != HotSlot::NO_REF)
+    }
+
     pub(super) fn is_doomed(&self, slot: usize) -> bool {
         self.hot.get(slot).is_some_and(|hot| hot.has(HotSlot::DOOMED))
     }

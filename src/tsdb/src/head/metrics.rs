@@ -14,6 +14,8 @@ pub(super) struct HeadMetrics {
     pub(super) active_appenders: Gauge,
     pub(super) appenders_created: Counter,
     pub(super) series_created: Counter,
+    pub(super) truncations: Counter,
+    pub(super) truncations_failed: Counter,
     pub(super) series_removed: Counter,
     pub(super) chunks_removed: Counter,
     pub(super) series_not_found: Counter,
@@ -42,6 +44,11 @@ impl HeadMetrics {
             series_created: head(
                 "series_created_total",
                 "Total number of series created in the head",
+            ),
+            truncations: head("truncations_total", "Total number of head truncations attempted."),
+            truncations_failed: head(
+                "truncations_failed_total",
+                "Total number of head truncations that failed.",
             ),
             series_removed: head(
                 "series_removed_total",

@@ -36,6 +36,8 @@ pub(crate) struct ReplayCounts {
     /// Refs that no series record tells about, and their samples.
     pub(crate) unknown_refs_count: u64,
     pub(crate) unknown_samples_count: u64,
+    /// Second refs of series.
+    pub(crate) aliases: Vec<u64>,
     /// Records that are not read yet, by type.
     pub(crate) skipped_records: BTreeMap<&'static str, u64>,
 }
@@ -92,7 +94,13 @@ impl<'a> HeadReplay<'a> {
         let ids = index.intern(&series.labels)?;
         // A label set that went and came back has a second ref (trap 5).
         let slot = match index.find_ids(&ids) {
-            Some(seq) => index.slot(seq),
+            Some(seq) => {
+                let slot = index.slot(seq);
+                if head.handle(slot).series_ref.0 != series.series_ref {
+                    self.counts.aliases.push(series.series_ref);
+                }
+                slot
+            }
             None => head.create(&mut index, &ids, series.series_ref, 0)?,
         };
         drop(index);

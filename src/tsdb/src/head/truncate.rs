@@ -73,6 +73,15 @@ impl Head {
     /// Readers or appenders of older samples do not end; what was removed by then is consistent.
     pub(crate) fn truncate(&self, min_t: i64) -> Result<Removed, StorageError> {
         let _one_at_a_time = lock(&self.truncation);
+        self.metrics.truncations.inc();
+        let result = self.try_truncate(min_t);
+        if result.is_err() {
+            self.metrics.truncations_failed.inc();
+        }
+        result
+    }
+
+    fn try_truncate(&self, min_t: i64) -> Result<Removed, StorageError> {
         self.seal_before(min_t)?;
         if !self.readers.raise_floor(min_t, PATIENCE) {
             return Err(postponed("queries of older samples are still running"));

@@ -7,6 +7,10 @@ use super::{EncodedRecord, compress::Compression, fault::WriteFault, frame::PAGE
 /// Instruments that the log moves.
 #[derive(Clone, Debug)]
 pub(crate) struct WalMetrics {
+    pub(crate) truncations: Counter,
+    pub(crate) truncations_failed: Counter,
+    pub(crate) checkpoints: Counter,
+    pub(crate) checkpoints_failed: Counter,
     pub(super) fsync_duration: Summary,
     page_flushes: Counter,
     completed_pages: Counter,
@@ -26,10 +30,26 @@ impl WalMetrics {
     pub(crate) fn register(registry: &Registry) -> Self {
         let name = |suffix: &str| format!("prometheus_tsdb_wal_{suffix}");
         let counter = |suffix, help| registry.counter(&name(suffix), help);
-        // The log is not truncated yet; dashboards want the counters all the same.
-        counter("truncations_total", "Total number of write log truncations attempted.");
-        counter("truncations_failed_total", "Total number of write log truncations that failed.");
+        let checkpoints = |suffix: &str, help: &str| {
+            registry.counter(&format!("prometheus_tsdb_checkpoint_{suffix}"), help)
+        };
         Self {
+            truncations: counter(
+                "truncations_total",
+                "Total number of write log truncations attempted.",
+            ),
+            truncations_failed: counter(
+                "truncations_failed_total",
+                "Total number of write log truncations that failed.",
+            ),
+            checkpoints: checkpoints(
+                "creations_total",
+                "Total number of checkpoint creations attempted.",
+            ),
+            checkpoints_failed: checkpoints(
+                "creations_failed_total",
+                "Total number of checkpoint creations that failed.",
+            ),
             fsync_duration: registry.summary(
                 &name("fsync_duration_seconds"),
                 "Duration of write log fsync.",

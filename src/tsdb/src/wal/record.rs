@@ -1,6 +1,8 @@
 //! What records say. Series and samples are read and written; the others are told by their type and
 //! counted. Compat: Prometheus `tsdb/record/record.go`, 3.14.
 
+use std::borrow::Cow;
+
 use prom_model::Labels;
 
 use super::codec::{Cursor, DecodeError, push_text, push_uvarint, push_varint};
@@ -41,6 +43,54 @@ pub(crate) enum Decoded {
     Samples(SampleBatch),
     /// Left where it is; the name is the type's, for the counter.
     Skipped(&'static str),
+}
+
+/// What of old records is still needed.
+#[derive(Clone, Copy)]
+pub(crate) struct Keep<'a> {
+    /// Whether the series is in the head, or mentioned by segments that stay (trap 5).
+    pub(crate) is_series_needed: &'a dyn Fn(u64) -> bool,
+    /// Samples before are in blocks.
+    pub(crate) min_t: i64,
+}
+
+impl std::fmt::Debug for Keep<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keep").field("min_t", &self.min_t).finish_non_exhaustive()
+    }
+}
+
+impl Keep<'_> {
+    /// What is needed of a record, as a record; `None` if nothing is. Records that are not read yet are
+    /// needed as they are.
+    pub(crate) fn needed<'r>(
+        &self,
+        record: &'r [u8],
+    ) -> Result<Option<Cow<'r, [u8]>>, DecodeError> {
+        let mut out = Vec::new();
+        match decode(record, Vec::new)? {
+            Decoded::Series(mut series) => {
+                series.retain(|one| (self.is_series_needed)(one.series_ref));
+                if !series.is_empty() {
+                    let entries = series.iter().map(|one| (one.series_ref, &one.labels));
+                    encode_series(&mut out, entries);
+                }
+            }
+            Decoded::Samples(mut samples) if record.first() == Some(&SAMPLES) => {
+                samples.retain(|sample| sample.t >= self.min_t);
+                if !samples.is_empty() {
+                    encode_samples(&mut out, &samples);
+                }
+            }
+            // Rewriting these would lose what is not read of them.
+            Decoded::Samples(samples) => {
+                let is_needed = samples.iter().any(|sample| sample.t >= self.min_t);
+                return Ok(is_needed.then_some(Cow::Borrowed(record)));
+            }
+            Decoded::Skipped(_) => return Ok(Some(Cow::Borrowed(record))),
+        }
+        Ok((!out.is_empty()).then_some(Cow::Owned(out)))
+    }
 }
 
 /// Writes a series record.

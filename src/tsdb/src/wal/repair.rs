@@ -9,6 +9,7 @@ use std::{
 use crate::disk::{AppendFile, Disk, write_all};
 
 use super::{
+    checkpoint::remove_unfinished,
     frame::push_record,
     reader::{Item, SegmentReader},
     replay::FileReport,
@@ -79,8 +80,9 @@ pub(crate) fn repair(
     Ok(Some(Damage::Quarantined { kept }))
 }
 
-/// Removes what an interrupted repair left.
+/// Removes what an interrupted repair or checkpoint left.
 pub(crate) fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    remove_unfinished(disk, dir)?;
     for name in disk.list(dir)? {
         if name.ends_with(SALVAGE_SUFFIX) {
             disk.remove_file(&dir.join(name))?;

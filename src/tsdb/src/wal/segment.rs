@@ -7,7 +7,7 @@ use std::{
 
 use crate::disk::Disk;
 
-const CHECKPOINT_PREFIX: &str = "checkpoint.";
+pub(super) const CHECKPOINT_PREFIX: &str = "checkpoint.";
 
 /// A file of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(crate) struct SegmentFile {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LogFiles {
     pub(crate) files: Vec<SegmentFile>,
+    /// The lowest segment there is, in the checkpoint's place or not.
+    pub(crate) segment_first: Option<u64>,
     /// Number of the segment up to which the checkpoint stands.
     pub(crate) checkpoint_index: Option<u64>,
     /// The highest segment there is, in the checkpoint's place or not.
@@ -71,6 +73,7 @@ pub(crate) fn list_log(disk: &dyn Disk, dir: &Path) -> io::Result<LogFiles> {
         }
     }
     let all = segments(disk, dir, false)?;
+    log.segment_first = all.first().map(|file| file.index);
     log.segment_last = all.last().map(|file| file.index);
     let behind = |file: &SegmentFile| log.checkpoint_index.is_none_or(|index| file.index > index);
     let live: Vec<SegmentFile> = all.into_iter().filter(behind).collect();
@@ -96,6 +99,6 @@ fn segments(disk: &dyn Disk, dir: &Path, is_checkpoint: bool) -> io::Result<Vec<
     Ok(files)
 }
 
-fn segment_index(name: &str) -> Option<u64> {
+pub(super) fn segment_index(name: &str) -> Option<u64> {
     name.bytes().all(|byte| byte.is_ascii_digit()).then(|| name.parse().ok())?
 }

@@ -100,6 +100,26 @@ impl Wal {
         result
     }
 
+    /// Begins a new segment, unless the current one is empty.
+    ///
+    /// # Errors
+    /// The disk refused; the current segment goes on.
+    pub(crate) fn begin_segment(&mut self) -> Result<(), StorageError> {
+        match self.segment.as_ref().is_some_and(|segment| segment.good_size_bytes > 0) {
+            true => self.cut(),
+            false => self.ensure_segment(),
+        }
+    }
+
+    /// Where the log is.
+    pub(crate) fn place(&self) -> (Arc<dyn Disk>, PathBuf) {
+        (Arc::clone(&self.disk), self.dir.clone())
+    }
+
+    pub(crate) fn segment_size_bytes(&self) -> u64 {
+        self.segment_size_bytes
+    }
+
     /// The segment that is written to.
     pub(crate) fn current_index(&self) -> Option<u64> {
         self.segment.as_ref().and_then(|_| self.next_index.checked_sub(1))
@@ -237,7 +257,7 @@ impl Segment {
 }
 
 /// An upper bound: for each page that a record touches a header, and padding where none fits.
-fn framed_size_bytes_max(records: &[EncodedRecord<'_>]) -> u64 {
+pub(super) fn framed_size_bytes_max(records: &[EncodedRecord<'_>]) -> u64 {
     let framed = |record: &EncodedRecord<'_>| {
         let pages = record.payload.len() / (PAGE_SIZE_BYTES - FRAGMENT_HEADER_SIZE_BYTES) + 2;
         (record.payload.len() + pages * (2 * FRAGMENT_HEADER_SIZE_BYTES - 1)) as u64
