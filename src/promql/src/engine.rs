@@ -17,15 +17,15 @@ use prom_telemetry::{Registry, clock};
 
 use crate::{
     CancelToken, QueryError, QueryStats, Value,
-    exec::{Memory, Report},
+    exec::{Budget, Held, Memory, Report},
     stats::QueryTimings,
-    syntax::ParseOptions,
-    watch::{IN_EXECUTION, Watch},
+    syntax::{Expr, ParseOptions, pretty_while},
+    watch::{IN_EXECUTION, IN_PREPARATION, Watch},
 };
 
 use self::{
     admission::Admission,
-    job::{Job, QuerySpan},
+    job::{Job, QuerySpan, parse_within},
     metrics::EngineMetrics,
 };
 
@@ -39,6 +39,11 @@ pub const DEFAULT_CONCURRENCY_MAX: usize = 20;
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Default of the bytes that one query may hold in values.
 pub const DEFAULT_BYTES_MAX: u64 = 1 << 30;
+/// Default of the bytes that all queries together may hold in values.
+pub const DEFAULT_TOTAL_BYTES_MAX: u64 = 4 << 30;
+
+/// Share of the bytes of all queries that others leave to rules, in percent of what they may use.
+const SHARE_PERCENT: u64 = 75;
 
 /// Stack of a thread that evaluates parts of large queries.
 const THREAD_STACK_SIZE_BYTES: usize = 16 << 20;
@@ -58,6 +63,8 @@ pub struct EngineOptions {
     pub samples_count_max: u64,
     /// Bytes that the values of one query may take.
     pub bytes_max: u64,
+    /// Bytes that the values of all queries together may take; a quarter is kept for rules.
+    pub total_bytes_max: u64,
     /// Queries evaluated at once; the others wait. 0: no limit.
     pub concurrency_max: usize,
     /// Threads that one large query may use; 0: one for each core.
@@ -112,7 +119,7 @@ pub struct RangeParams {
 }
 
 /// What a query gave.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 #[non_exhaustive]
 pub struct QueryAnswer {
     pub value: Value,
@@ -120,6 +127,20 @@ pub struct QueryAnswer {
     pub warnings: Vec<String>,
     pub infos: Vec<String>,
     pub stats: QueryStats,
+    /// Counts the value as memory of queries until the answer is dropped.
+    pub held: AnswerMemory,
+}
+
+/// Bytes that an answer takes. Two answers are equal whatever they take.
+#[derive(Debug)]
+pub struct AnswerMemory(
+    #[expect(dead_code, reason = "dropping it gives the bytes back")] Option<Held>,
+);
+
+impl PartialEq for AnswerMemory {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
 }
 
 /// Evaluates queries. Cheap to share by reference; any thread may call it.
@@ -127,6 +148,7 @@ pub struct Engine {
     options: EngineOptions,
     metrics: EngineMetrics,
     admission: Admission,
+    budget: Arc<Budget>,
     /// Started with the first query that is worth several threads.
     threads: OnceLock<Option<rayon::ThreadPool>>,
 }
@@ -141,6 +163,7 @@ impl Default for EngineOptions {
             timeout: DEFAULT_TIMEOUT,
             samples_count_max: DEFAULT_SAMPLES_COUNT_MAX,
             bytes_max: DEFAULT_BYTES_MAX,
+            total_bytes_max: DEFAULT_TOTAL_BYTES_MAX,
             concurrency_max: DEFAULT_CONCURRENCY_MAX,
             threads_count_max: 0,
             subquery_step: Arc::new(|_| 60_000),
@@ -169,7 +192,8 @@ impl Engine {
     pub fn new(options: EngineOptions, registry: &Registry) -> Self {
         let metrics = EngineMetrics::new(registry, options.concurrency_max);
         let admission = Admission::new(options.concurrency_max);
-        Self { options, metrics, admission, threads: OnceLock::new() }
+        let budget = Budget::new(options.total_bytes_max);
+        Self { options, metrics, admission, budget, threads: OnceLock::new() }
     }
 
     pub fn options(&self) -> &EngineOptions {
@@ -216,15 +240,15 @@ impl Engine {
         span: &QuerySpan,
         params: &QueryParams,
     ) -> Result<QueryAnswer, QueryError> {
-        let timeout = params.timeout.unwrap_or(self.options.timeout).min(self.options.timeout);
-        let watch = Watch::new(params.cancel.clone(), timeout);
+        let watch = self.watch(params);
         let _counted = Counted::new(&self.metrics);
         let started = clock::monotonic();
         let _permit = self.admission.enter(&watch)?;
         let exec_queue = clock::monotonic() - started;
         watch.check(IN_EXECUTION)?;
 
-        let memory = Memory::new(self.options.bytes_max);
+        let share_percent = if params.class == QueryClass::Rules { 100 } else { SHARE_PERCENT };
+        let memory = Memory::new(self.options.bytes_max, &self.budget, share_percent);
         let mut report = Report::default();
         let eval_started = clock::monotonic();
         let job = Job { store, query, span, params, watch: &watch, memory: &memory };
@@ -244,7 +268,38 @@ impl Engine {
             warnings: report.warnings,
             infos: report.infos,
             stats: QueryStats { timings, samples, peak_bytes: memory.peak_bytes() },
+            held: AnswerMemory(report.value_held),
         })
+    }
+
+    /// Bytes that the values of all queries take now, answers that are being sent included.
+    pub fn used_bytes(&self) -> u64 {
+        self.budget.used_bytes()
+    }
+
+    /// Parses `query` as the engine would, within the limits of `params`.
+    ///
+    /// # Errors
+    /// The text is no query, or the time is over.
+    pub fn parse(&self, query: &str, params: &QueryParams) -> Result<Expr, QueryError> {
+        let watch = self.watch(params);
+        parse_within(query, &self.options.parse, &watch)
+    }
+
+    /// Parses `query` and prints it over as many lines as it needs.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn format(&self, query: &str, params: &QueryParams) -> Result<String, QueryError> {
+        let watch = self.watch(params);
+        let expr = parse_within(query, &self.options.parse, &watch)?;
+        pretty_while(&expr, &|| watch.check(IN_PREPARATION).is_ok())
+            .map_or_else(|| Err(watch.stopped(IN_PREPARATION)), Ok)
+    }
+
+    fn watch(&self, params: &QueryParams) -> Watch {
+        let timeout = params.timeout.unwrap_or(self.options.timeout).min(self.options.timeout);
+        Watch::new(params.cancel.clone(), timeout)
     }
 
     /// Threads for a large query; none while as many queries run as there are cores.

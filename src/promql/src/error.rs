@@ -25,9 +25,20 @@ pub enum QueryError {
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,
     #[error(
-        "query processing would need more than {limit_bytes} bytes of memory in query execution"
+        "query processing would need more than {limit_bytes} bytes of memory in query execution{selector}"
     )]
-    TooManyBytes { limit_bytes: u64 },
+    TooManyBytes {
+        limit_bytes: u64,
+        /// Names the selector that is to blame, behind a comma; empty while none is known.
+        selector: String,
+    },
+    #[error(
+        "queries in execution would together need more than {limit_bytes} bytes of memory{selector}"
+    )]
+    TooManyBytesOfAll { limit_bytes: u64, selector: String },
+    /// So many queries wait already that one more would only time out.
+    #[error("{waiting_count} queries are waiting for their turn")]
+    QueueFull { waiting_count: usize },
     #[error("query timed out in {0}")]
     TimedOut(&'static str),
     #[error("query was canceled in {0}")]
@@ -43,6 +54,7 @@ pub enum QueryErrorKind {
     Execution,
     Timeout,
     Canceled,
+    Unavailable,
     Internal,
 }
 
@@ -53,7 +65,9 @@ impl QueryError {
             Self::Evaluation(_)
             | Self::Unsupported { .. }
             | Self::TooManySamples
-            | Self::TooManyBytes { .. } => QueryErrorKind::Execution,
+            | Self::TooManyBytes { .. }
+            | Self::TooManyBytesOfAll { .. } => QueryErrorKind::Execution,
+            Self::QueueFull { .. } => QueryErrorKind::Unavailable,
             Self::TimedOut(_) => QueryErrorKind::Timeout,
             Self::Canceled(_) => QueryErrorKind::Canceled,
             Self::Storage(_) => QueryErrorKind::Internal,

@@ -12,6 +12,7 @@ mod aggregate;
 mod binary;
 mod bind;
 mod drain;
+mod estimate;
 mod histogram;
 mod ledger;
 mod map;
@@ -29,11 +30,15 @@ mod sort;
 mod stored;
 mod window;
 
+pub use estimate::QueryEstimate;
 pub(crate) use ledger::Totals;
-pub(crate) use memory::Memory;
+pub(crate) use memory::{Budget, Held, Memory};
 pub(crate) use result::{Report, Run, run};
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use prom_storage::{LabelHints, Querier, Selection};
 
@@ -47,7 +52,7 @@ use crate::{
     QueryError,
     annotation::{Annotation, Annotations},
     plan::Grid,
-    watch::Watch,
+    watch::{IN_EVALUATION, Watch},
 };
 
 /// What holds for one query.
@@ -68,6 +73,12 @@ pub(crate) struct Ctx<'q> {
     pub(crate) threads: Option<&'q rayon::ThreadPool>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) ledger: Ledger,
+    /// Bytes of what lives as long as the evaluation: labels and scalars.
+    kept: Mutex<Held>,
+    /// Bytes of the value, which lives longer.
+    value_held: Mutex<Held>,
+    /// Bytes of the largest row of any operator.
+    row_bytes: AtomicU64,
     querier: Option<Arc<dyn Querier>>,
     /// Series of each selector of the plan.
     selections: Vec<Arc<dyn Selection>>,
@@ -135,6 +146,10 @@ impl Ctx<'_> {
         self.lock_annotations().add(annotation);
     }
 
+    fn lock_value_held(&self) -> MutexGuard<'_, Held> {
+        self.value_held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock_annotations(&self) -> MutexGuard<'_, Annotations> {
         self.annotations.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,8 +166,26 @@ impl Ctx<'_> {
         })
     }
 
-    /// Room for one row of `grid`; refused before it is allocated.
+    /// Whether there is time, and room for one row of `grid`; refused before it is allocated.
     fn check_grid(&self, grid: &Grid) -> Result<(), QueryError> {
-        self.memory.hold(grid.count as u64 * 8).map(drop)
+        self.watch.check(IN_EVALUATION)?;
+        let row_bytes = grid.count as u64 * 8 + grid.count as u64 / 8;
+        self.row_bytes.fetch_max(row_bytes, Relaxed);
+        self.memory.hold(row_bytes).map(drop)
+    }
+
+    /// What one row takes, whatever operator it is of.
+    fn row_bytes(&self) -> u64 {
+        self.row_bytes.load(Relaxed)
+    }
+
+    /// Keeps bytes that were counted before.
+    fn keep_held(&self, held: Held) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).absorb(held);
+    }
+
+    /// Counts bytes of something that lives as long as the evaluation.
+    fn keep(&self, bytes: u64) -> Result<(), QueryError> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).grow(bytes)
     }
 }

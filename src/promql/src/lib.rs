@@ -35,11 +35,12 @@ mod watch;
 
 pub use annotation::limit_annotations;
 pub use engine::{
-    DEFAULT_BYTES_MAX, DEFAULT_CONCURRENCY_MAX, DEFAULT_LOOKBACK_DELTA_MS,
-    DEFAULT_SAMPLES_COUNT_MAX, DEFAULT_TIMEOUT, Engine, EngineOptions, InstantParams, QueryAnswer,
-    QueryClass, QueryParams, RangeParams, SubqueryStep,
+    AnswerMemory, DEFAULT_BYTES_MAX, DEFAULT_CONCURRENCY_MAX, DEFAULT_LOOKBACK_DELTA_MS,
+    DEFAULT_SAMPLES_COUNT_MAX, DEFAULT_TIMEOUT, DEFAULT_TOTAL_BYTES_MAX, Engine, EngineOptions,
+    InstantParams, QueryAnswer, QueryClass, QueryParams, RangeParams, SubqueryStep,
 };
 pub use error::{QueryError, QueryErrorKind};
+pub use exec::QueryEstimate;
 pub use functions::{Function, function, functions};
 pub use stats::{QuerySamples, QueryStats, QueryTimings, SamplesPerStep};
 pub use syntax::*;

@@ -33,6 +33,8 @@ pub(crate) struct Selector {
     pub(crate) matchers: Vec<Matcher>,
     /// Of all places that use it; nothing if no step does.
     pub(crate) range: Option<TimeRange>,
+    /// Steps of all places that use it.
+    pub(crate) step_count: u64,
 }
 
 /// An expression of any type.

@@ -13,6 +13,9 @@ mod pretty;
 mod print;
 mod token;
 
+pub(crate) use parser::parse_while;
+pub(crate) use pretty::pretty_while;
+
 pub use ast::*;
 pub use error::{ParseError, ParseErrors, line_and_column};
 pub use json::parse_query_json;

@@ -16,6 +16,7 @@ use crate::QueryError;
 /// Phases as the reference names them in its messages.
 pub(crate) const IN_EVALUATION: &str = "expression evaluation";
 pub(crate) const IN_EXECUTION: &str = "query execution";
+pub(crate) const IN_PREPARATION: &str = "query preparation";
 pub(crate) const IN_QUEUE: &str = "query queue";
 
 /// Stops a query from outside: all clones are one switch.
@@ -54,6 +55,11 @@ impl Watch {
     /// Time left, zero when there is none.
     pub(crate) fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(clock::monotonic())
+    }
+
+    /// Why a query that was told to stop did.
+    pub(crate) fn stopped(&self, phase: &'static str) -> QueryError {
+        self.check(phase).err().unwrap_or(QueryError::TimedOut(phase))
     }
 
     /// Fails once the query was canceled or its time is over.

@@ -87,6 +87,7 @@ impl Prometheus {
         let mut options = EngineOptions::default();
         options.lookback_delta_ms = self.options.lookback_delta_ms;
         options.timeout = milliseconds(self.options.query_timeout_ms);
+        options.parse = self.parse_options();
         options.concurrency_max = self.options.query_concurrency_max;
         options.samples_count_max = self.options.query_sample_count_max as u64;
         let config = Arc::clone(config);

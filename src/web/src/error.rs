@@ -89,6 +89,7 @@ impl From<QueryError> for ApiError {
             QueryErrorKind::Execution => ErrorKind::Execution,
             QueryErrorKind::Timeout => ErrorKind::Timeout,
             QueryErrorKind::Canceled => ErrorKind::Canceled,
+            QueryErrorKind::Unavailable => ErrorKind::Unavailable,
             QueryErrorKind::Internal => ErrorKind::Internal,
         };
         if kind == ErrorKind::Internal {

@@ -10,8 +10,8 @@ use crate::{
     exec::{Memory, Report, Run, Settings, run},
     plan::{Grid, LowerSettings, lower},
     stats::{QuerySamples, SamplesPerStep},
-    syntax::{Expr, ExprKind, ValueType, parse},
-    watch::Watch,
+    syntax::{Expr, ExprKind, ParseOptions, ValueType, parse_while},
+    watch::{IN_PREPARATION, Watch},
 };
 
 /// What is asked, of whom, and within which limits.
@@ -35,7 +35,8 @@ pub(super) struct QuerySpan {
 
 impl Job<'_> {
     pub(super) fn run(&self, engine: &Engine, report: &mut Report) -> Result<Value, QueryError> {
-        let expr = parse(self.query, &engine.options.parse).map_err(QueryError::Parse)?;
+        let expr = parse_within(self.query, &engine.options.parse, self.watch)?;
+        self.watch.check(IN_PREPARATION)?;
         if self.span.is_range {
             check_range_type(&expr)?;
         }
@@ -73,6 +74,7 @@ impl Job<'_> {
             subquery_step: &options.subquery_step,
         };
         let plan = lower(expr, &grid, &lower_settings)?;
+        self.watch.check(IN_PREPARATION)?;
         let run_of_query = Run {
             plan: &plan,
             grid,
@@ -85,6 +87,19 @@ impl Job<'_> {
         };
         run(&run_of_query, self.store, report)
     }
+}
+
+/// Parses as long as there is time.
+pub(super) fn parse_within(
+    query: &str,
+    options: &ParseOptions,
+    watch: &Watch,
+) -> Result<Expr, QueryError> {
+    let parsed = parse_while(query, options, &|| watch.check(IN_PREPARATION).is_ok());
+    parsed.map_err(|errors| match errors {
+        Some(errors) => QueryError::Parse(errors),
+        None => watch.stopped(IN_PREPARATION),
+    })
 }
 
 impl QuerySpan {

@@ -75,20 +75,20 @@ pub(super) fn bind_binary(
     matching: &VectorMatching,
     span: Span,
     (lhs, rhs): (Bound, Bound),
-) -> Bound {
+) -> Result<Bound, QueryError> {
     let account = ctx.ledger.open(Shape::Combine(vec![lhs.account, rhs.account]), lhs.grid);
     let is_swapped = matching.cardinality == MatchCardinality::OneToMany;
     let (many, one) = if is_swapped { (rhs, lhs) } else { (lhs, rhs) };
     let is_delayed = ctx.settings.is_name_removal_delayed;
     let drops_metadata = changes_meaning(op) || returns_bool && !is_delayed;
-    let table = MatchTable::new(&many.series, &one.series, matching, drops_metadata);
+    let table = MatchTable::new(ctx, &many.series, &one.series, matching, drops_metadata)?;
     let drops = vec![is_delayed && returns_bool; table.labels.len()];
     let series = SeriesSet::made_unique(table.labels.clone()).with_drops(drops);
     let grid = many.grid;
     let work = Work { op, returns_bool, is_swapped, span, account };
     let matching = matching.clone();
     let operator = Box::new(BinaryOperation { many, one, table, work, matching });
-    Bound { series, grid, account, operator }
+    Ok(Bound { series, grid, account, operator })
 }
 
 impl Operator for BinaryOperation {
@@ -105,8 +105,8 @@ impl Operator for BinaryOperation {
         if table.is_contested() || fills != (None, None) {
             let many_rows = store(ctx, &*many_rows, many_len, count)?;
             let one_rows = store(ctx, &*one_rows, one_len, count)?;
-            let sides = Computed::new(&table, many_rows, one_rows, count);
-            sides.check(&table, &one.series, &matching)?;
+            let sides = Computed::new(ctx, &table, many_rows, one_rows, count)?;
+            sides.check(ctx, &table, &one.series, &matching)?;
             return Ok(Box::new(ContestedRows { sides, table, work, fills, count }));
         }
         if table.reuses_one() {

@@ -75,11 +75,11 @@ pub(super) fn bind(ctx: &Ctx<'_>, vector: &Vector, grid: &Grid) -> Result<Bound,
             let (op, matching) = (binary.op, &binary.matching);
             Ok(match op {
                 BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => {
-                    bind_set(ctx, op, matching, lhs, rhs)
+                    bind_set(ctx, op, matching, lhs, rhs)?
                 }
                 _ => {
                     let sides = (lhs, rhs);
-                    bind_binary(ctx, op, binary.returns_bool, matching, vector.span, sides)
+                    bind_binary(ctx, op, binary.returns_bool, matching, vector.span, sides)?
                 }
             })
         }
@@ -87,7 +87,7 @@ pub(super) fn bind(ctx: &Ctx<'_>, vector: &Vector, grid: &Grid) -> Result<Bound,
         VectorKind::Histogram(call) => bind_histogram(ctx, call, grid),
         VectorKind::Relabel { rule, operand } => {
             let operand = bind(ctx, operand, grid)?;
-            let series = relabeled(&operand.series, rule)?;
+            let series = relabeled(ctx, &operand.series, rule)?;
             let account = ctx.ledger.open(Shape::InPlace(operand.account), *grid);
             Ok(merged(mapped(operand, series, Change::Labels, account), Collision::SameStep))
         }

@@ -1,7 +1,7 @@
 //! From a plan to the answer: select, bind, open, read, order.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use prom_storage::{Columns, Querier, Queryable, SelectHints, Selection, StorageE
 use prom_telemetry::clock;
 
 use super::{
-    Bound, Ctx, Memory, Opened, Settings, Totals,
+    Bound, Ctx, Memory, Opened, QueryEstimate, Settings, Totals,
     bind::{bind, metric_name, selected},
     drain::map_partitions,
     ledger::{AccountId, Ledger, Shape},
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     QueryError, Series, StringSample, Value, VectorSample,
-    plan::{Grid, Node, Plan, RangeSource, Selector, Vector, extension_ms},
+    plan::{Grid, Node, Plan, RangeSource, Vector, extension_ms},
     syntax::RangeExtension,
     watch::{IN_EVALUATION, Watch},
 };
@@ -47,10 +47,13 @@ pub(crate) struct Report {
     pub(crate) preparation: Duration,
     pub(crate) inner_eval: Duration,
     pub(crate) result_sort: Duration,
+    pub(crate) estimate: QueryEstimate,
     pub(crate) totals: Totals,
     pub(crate) peak_samples: u64,
     pub(crate) warnings: Vec<String>,
     pub(crate) infos: Vec<String>,
+    /// Bytes of the value.
+    pub(crate) value_held: Option<Held>,
 }
 
 /// Runs a query over a store.
@@ -60,8 +63,12 @@ pub(crate) fn run(
     report: &mut Report,
 ) -> Result<Value, QueryError> {
     let started = clock::monotonic();
-    let (querier, selections) = select(&run.plan.selectors, store)?;
+    let (querier, selections) = select(run, store)?;
     report.preparation = clock::monotonic() - started;
+    report.estimate = QueryEstimate::of(&run.plan.selectors, &selections);
+    if !report.estimate.heaviest.is_empty() {
+        run.memory.blame(report.estimate.heaviest.clone());
+    }
     let metric_names = run.plan.selectors.iter().map(|s| metric_name(&s.matchers)).collect();
     let ctx = Ctx {
         settings: run.settings,
@@ -69,6 +76,9 @@ pub(crate) fn run(
         threads: run.threads,
         memory: Arc::clone(&run.memory),
         ledger: Ledger::default(),
+        kept: Mutex::new(run.memory.hold(0)?),
+        row_bytes: AtomicU64::new(0),
+        value_held: Mutex::new(run.memory.hold(0)?),
         querier,
         selections,
         metric_names,
@@ -79,6 +89,7 @@ pub(crate) fn run(
     let evaluated = evaluate(&ctx, run);
     report.inner_eval = clock::monotonic() - started;
     let (mut value, root) = evaluated?;
+    report.value_held = Some(std::mem::replace(&mut *ctx.lock_value_held(), run.memory.hold(0)?));
     if let Some(root) = root {
         report.totals = ctx.ledger.totals(root);
         report.peak_samples = ctx.ledger.peak(root);
@@ -100,7 +111,8 @@ pub(crate) fn run(
 type Selected = (Option<Arc<dyn Querier>>, Vec<Arc<dyn Selection>>);
 
 /// Resolves selectors over one snapshot of the store.
-fn select(selectors: &[Selector], store: &dyn Queryable) -> Result<Selected, QueryError> {
+fn select(run: &Run<'_>, store: &dyn Queryable) -> Result<Selected, QueryError> {
+    let selectors = &run.plan.selectors;
     let ranges = selectors.iter().filter_map(|selector| selector.range);
     let whole = ranges.reduce(|a, b| TimeRange {
         mint_ms: a.mint_ms.min(b.mint_ms),
@@ -113,6 +125,7 @@ fn select(selectors: &[Selector], store: &dyn Queryable) -> Result<Selected, Que
     let querier = store.querier(whole)?;
     let mut selections = Vec::with_capacity(selectors.len());
     for selector in selectors {
+        run.watch.check(IN_EVALUATION)?;
         let selection = match selector.range {
             Some(range) => {
                 let hints = SelectHints { range, is_sorted: false, series_count_max: 0 };
@@ -136,7 +149,7 @@ fn evaluate(ctx: &Ctx<'_>, run: &Run<'_>) -> Result<(Value, Option<AccountId>), 
         Node::Scalar(root) => {
             let found = scalar(ctx, root, grid)?;
             let value = if run.is_range {
-                let _held = hold_points(ctx, found.row.count())?;
+                hold_points(ctx, found.row.count())?;
                 let points = points_of(&found.row, grid);
                 let series = (!points.is_empty()).then(|| Series::new(Labels::empty(), points));
                 Value::Matrix(series.into_iter().collect())
@@ -194,13 +207,25 @@ fn read_matrix(ctx: &Ctx<'_>, opened: &Opened) -> Result<Vec<Series>, QueryError
             opened.rows.read(*index as usize, row, scratch)?;
             if row.present().any() {
                 let points = points_of(row, grid);
-                held.grow((points.len() * size_of::<Sample>()) as u64)?;
-                series.push(Series::new(opened.series.labels(*index as usize), points));
+                let labels = opened.series.labels(*index as usize);
+                let points_bytes = points.len() * size_of::<Sample>();
+                held.grow((size_of::<Series>() + labels.as_bytes().len() + points_bytes) as u64)?;
+                series.push(Series::new(labels, points));
             }
         }
         Ok((series, held))
     })?;
-    Ok(parts.into_iter().flat_map(|(series, _)| series).collect())
+    Ok(kept_parts(ctx, parts))
+}
+
+/// Joins the parts of a value and what they take.
+fn kept_parts<T>(ctx: &Ctx<'_>, parts: Vec<(Vec<T>, Held)>) -> Vec<T> {
+    let mut all = Vec::with_capacity(parts.iter().map(|(part, _)| part.len()).sum());
+    for (part, held) in parts {
+        all.extend(part);
+        ctx.lock_value_held().absorb(held);
+    }
+    all
 }
 
 /// The value of every series that has one, in the order of the operator.
@@ -211,17 +236,19 @@ fn read_vector(ctx: &Ctx<'_>, opened: &Opened) -> Result<Vec<VectorSample>, Quer
         None => (0..opened.series.len() as u32).collect(),
     };
     let parts = map_partitions(ctx, &indices, opened.grid.count, |part, row, scratch| {
-        let mut samples = Vec::with_capacity(part.len());
+        let mut held = ctx.memory.hold(0)?;
+        let mut samples = Vec::new();
         for index in part {
             opened.rows.read(*index as usize, row, scratch)?;
             if let Some(value) = (row.count() > 0).then(|| row.get(0)).flatten() {
                 let labels = opened.series.labels(*index as usize);
+                held.grow((size_of::<VectorSample>() + labels.as_bytes().len()) as u64)?;
                 samples.push(VectorSample::new(labels, timestamp_ms, value));
             }
         }
-        Ok(samples)
+        Ok((samples, held))
     })?;
-    Ok(parts.into_iter().flatten().collect())
+    Ok(kept_parts(ctx, parts))
 }
 
 /// Samples of a range selector as they are stored, staleness markers left out.
@@ -263,7 +290,7 @@ fn read_samples(
         }
         Ok((found, held))
     })?;
-    Ok(parts.into_iter().flat_map(|(series, _)| series).collect())
+    Ok(kept_parts(ctx, parts))
 }
 
 fn points_of(row: &Row, grid: &Grid) -> Vec<Sample> {
@@ -272,8 +299,8 @@ fn points_of(row: &Row, grid: &Grid) -> Vec<Sample> {
     points
 }
 
-fn hold_points(ctx: &Ctx<'_>, count: usize) -> Result<Held, QueryError> {
-    ctx.memory.hold((count * size_of::<Sample>()) as u64)
+fn hold_points(ctx: &Ctx<'_>, count: usize) -> Result<(), QueryError> {
+    ctx.lock_value_held().grow((count * size_of::<Sample>()) as u64)
 }
 
 /// No series at all: of selectors that no step needs.

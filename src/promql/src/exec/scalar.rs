@@ -63,6 +63,7 @@ impl ScalarRow {
         let tally = Tally { points: grid.count as u64, ..Tally::default() };
         ctx.ledger.add(account, &tally, ctx.settings.samples_count_max)?;
         ctx.check_grid(grid)?;
+        ctx.keep(grid.count as u64 * 8)?;
         let mut row = Row::default();
         fill(&mut row);
         Ok(Self { row, account })

@@ -7,6 +7,7 @@ use prom_storage::{Columns, Selection, TimeRange};
 use super::{
     Ctx,
     ledger::{AccountId, Tally},
+    memory::Held,
     row::Row,
     window::WindowCache,
 };
@@ -15,10 +16,17 @@ use crate::{QueryError, watch::IN_EVALUATION};
 /// Values computed between two looks at the clock.
 const WORK_PER_CHECK: usize = 16_384;
 
+/// A time and a value.
+const SAMPLE_SIZE_BYTES: u64 = 16;
+
 /// Series whose columns are kept: both sides of an operation over one selection read the same ones.
 const COLUMN_SLOTS: usize = 2;
 
-/// Buffers of one worker.
+/// What the positions of the windows take, in rows.
+const WINDOW_ROWS: u64 = 7;
+
+/// Buffers of one worker. What they take is counted; a refusal shows at the next [`Scratch::tick`],
+/// one row later at most.
 pub(crate) struct Scratch<'q> {
     pub(crate) ctx: &'q Ctx<'q>,
     slots: [ColumnSlot; COLUMN_SLOTS],
@@ -27,17 +35,21 @@ pub(crate) struct Scratch<'q> {
     rows: Vec<Row>,
     tallies: Vec<Tally>,
     work: usize,
+    held: Option<Held>,
+    refusal: Option<QueryError>,
 }
 
 #[derive(Default)]
 struct ColumnSlot {
     key: Option<(usize, usize, TimeRange)>,
     columns: Columns,
+    /// Samples that were counted for the columns, which keep their room.
+    counted: usize,
 }
 
 impl<'q> Scratch<'q> {
     pub(crate) fn new(ctx: &'q Ctx<'q>) -> Self {
-        Self {
+        let mut scratch = Self {
             ctx,
             slots: Default::default(),
             oldest_slot: 0,
@@ -45,6 +57,22 @@ impl<'q> Scratch<'q> {
             rows: Vec::new(),
             tallies: Vec::new(),
             work: 0,
+            held: None,
+            refusal: None,
+        };
+        // For the row that its owner reads into.
+        scratch.count(ctx.row_bytes());
+        scratch
+    }
+
+    /// Counts bytes of buffers.
+    fn count(&mut self, bytes: u64) {
+        let counted = match &mut self.held {
+            Some(held) => held.grow(bytes),
+            none => self.ctx.memory.hold(bytes).map(|held| *none = Some(held)),
+        };
+        if let Err(refusal) = counted {
+            self.refusal.get_or_insert(refusal);
         }
     }
 
@@ -68,6 +96,12 @@ impl<'q> Scratch<'q> {
                 entry.columns.clear();
                 selection.read(index, range, &mut entry.columns)?;
                 entry.key = key;
+                let count = entry.columns.len();
+                let grown = count.saturating_sub(entry.counted);
+                entry.counted = entry.counted.max(count);
+                if grown > 0 {
+                    self.count(grown as u64 * SAMPLE_SIZE_BYTES);
+                }
                 slot
             }
         };
@@ -78,7 +112,10 @@ impl<'q> Scratch<'q> {
     pub(crate) fn take_windows(&mut self, account: AccountId) -> WindowCache {
         match self.windows.iter().position(|(id, _)| *id == account) {
             Some(at) => self.windows.swap_remove(at).1,
-            None => WindowCache::default(),
+            None => {
+                self.count(self.ctx.row_bytes() * WINDOW_ROWS);
+                WindowCache::default()
+            }
         }
     }
 
@@ -88,7 +125,10 @@ impl<'q> Scratch<'q> {
 
     /// Takes a spare row; give it back with [`Self::put_row`].
     pub(crate) fn take_row(&mut self) -> Row {
-        self.rows.pop().unwrap_or_default()
+        self.rows.pop().unwrap_or_else(|| {
+            self.count(self.ctx.row_bytes());
+            Row::default()
+        })
     }
 
     pub(crate) fn put_row(&mut self, row: Row) {
@@ -106,6 +146,9 @@ impl<'q> Scratch<'q> {
     /// Tells of `values` computed values; looks at the clock now and then.
     pub(crate) fn tick(&mut self, values: usize) -> Result<(), QueryError> {
         self.work += values + 1;
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
         if self.work < WORK_PER_CHECK {
             return Ok(());
         }

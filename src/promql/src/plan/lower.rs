@@ -4,6 +4,10 @@
 mod aggregate;
 mod call;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use prom_model::Matcher;
+
 use super::{
     Binary, Node, Plan, RangeSource, SampleField, Scalar, Selector, Shift, Subquery, Vector,
     VectorKind, WithScalar, duration::DurationContext, function::MapFunction, ranges,
@@ -42,7 +46,8 @@ pub(crate) fn lower(
         step_seconds: go_seconds(settings.step_ms),
         range_seconds: go_seconds(settings.end_ms.saturating_sub(settings.start_ms)),
     };
-    let mut lowerer = Lowerer { settings, durations, selectors: Vec::new() };
+    let mut lowerer =
+        Lowerer { settings, durations, selectors: Vec::new(), known: HashMap::default() };
     let lowered = lowerer.expr(expr)?;
     let root = lowered.wrapped().node;
     let mut selectors = lowerer.selectors;
@@ -54,6 +59,8 @@ struct Lowerer<'a> {
     settings: &'a LowerSettings<'a>,
     durations: DurationContext,
     selectors: Vec<Selector>,
+    /// Indices of the selectors by the text of their matchers.
+    known: HashMap<String, usize, FixedState>,
 }
 
 /// A node and whether it gives the same at every step.
@@ -210,9 +217,12 @@ impl Lowerer<'_> {
     /// Numbers the matchers of a selector and resolves its modifiers.
     fn selector(&mut self, selector: &VectorSelector) -> Result<(usize, Shift), QueryError> {
         let shift = self.shift(selector.offset.as_ref(), selector.at)?;
-        let known = self.selectors.iter().position(|known| known.matchers == selector.matchers);
-        let index = known.unwrap_or_else(|| {
-            self.selectors.push(Selector { matchers: selector.matchers.clone(), range: None });
+        let index = *self.known.entry(matchers_key(&selector.matchers)).or_insert_with(|| {
+            self.selectors.push(Selector {
+                matchers: selector.matchers.clone(),
+                range: None,
+                step_count: 0,
+            });
             self.selectors.len() - 1
         });
         Ok((index, shift))
@@ -236,6 +246,17 @@ impl Lowerer<'_> {
         let position = position(self.settings.query, span);
         QueryError::Unsupported { what: what.to_owned(), position }
     }
+}
+
+/// Equal for equal matchers only, as each text stands behind its length.
+fn matchers_key(matchers: &[Matcher]) -> String {
+    let mut key = String::new();
+    for matcher in matchers {
+        for text in [matcher.name(), matcher.op().as_str(), matcher.value()] {
+            key.extend([&text.len().to_string(), ":", text]);
+        }
+    }
+    key
 }
 
 fn vector(kind: VectorKind, span: Span) -> Node {

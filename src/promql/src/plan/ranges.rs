@@ -122,7 +122,9 @@ impl Visitor<'_> {
         }
         let mint_ms = shift.apply(grid.start_ms).saturating_sub(before_ms).saturating_add(1);
         let maxt_ms = shift.apply(grid.last_ms()).saturating_add(after_ms);
-        let range = &mut self.selectors[selector].range;
+        let selector = &mut self.selectors[selector];
+        selector.step_count = selector.step_count.saturating_add(grid.count as u64);
+        let range = &mut selector.range;
         *range = Some(match *range {
             None => TimeRange { mint_ms, maxt_ms },
             Some(known) => TimeRange {

@@ -28,6 +28,8 @@ pub const QUERY_SIZE_BYTES_MAX: usize = 4 << 20;
 /// How high a tree may grow: nesting and chains of operators together. Whoever walks the tree by
 /// recursion counts on it.
 pub const TREE_HEIGHT_MAX: u32 = 1_000;
+/// Nodes between two questions whether to go on: some compile a regular expression.
+const NODES_PER_CHECK: u32 = 128;
 /// How many nodes and matchers a query may have.
 pub const NODE_COUNT_MAX: u32 = 200_000;
 
@@ -36,9 +38,26 @@ pub const NODE_COUNT_MAX: u32 = 200_000;
 /// # Errors
 /// The text is not an expression, breaks a limit, or uses what `options` leave off.
 pub fn parse(query: &str, options: &ParseOptions) -> Result<Expr, ParseErrors> {
-    let mut parser = Parser::new(Lexer::new(query), *options)?;
-    let mut expr = parser.run(Parser::whole_expr)?;
-    check::check(&mut expr, query)?;
+    parse_while(query, options, &|| true).map_err(|errors| errors.expect("nobody stops this parse"))
+}
+
+/// [`parse`], as long as `may_go_on` says so.
+///
+/// # Errors
+/// As [`parse`]; and nothing at all where the parse was stopped.
+pub(crate) fn parse_while(
+    query: &str,
+    options: &ParseOptions,
+    may_go_on: &dyn Fn() -> bool,
+) -> Result<Expr, Option<ParseErrors>> {
+    let mut parser = Parser::new(Lexer::new(query), *options).map_err(Some)?;
+    parser.may_go_on = may_go_on;
+    let parsed = parser.run(Parser::whole_expr);
+    if parser.is_stopped {
+        return Err(None);
+    }
+    let mut expr = parsed.map_err(Some)?;
+    check::check(&mut expr, query).map_err(Some)?;
     Ok(expr)
 }
 
@@ -96,7 +115,6 @@ impl<T> Node<T> {
     }
 }
 
-#[derive(Debug)]
 struct Parser<'q> {
     lexer: Lexer<'q>,
     options: ParseOptions,
@@ -104,6 +122,8 @@ struct Parser<'q> {
     /// How many constructs are open.
     depth: u32,
     node_count: u32,
+    may_go_on: &'q dyn Fn() -> bool,
+    is_stopped: bool,
 }
 
 impl<'q> Parser<'q> {
@@ -115,7 +135,15 @@ impl<'q> Parser<'q> {
             let error = ParseError::new(lexer.input(), Span::default(), message);
             return Err(ParseErrors::one(error));
         }
-        Ok(Self { lexer, options, lookahead: None, depth: 0, node_count: 0 })
+        Ok(Self {
+            lexer,
+            options,
+            lookahead: None,
+            depth: 0,
+            node_count: 0,
+            may_go_on: &|| true,
+            is_stopped: false,
+        })
     }
 
     /// Runs a rule; a token that no construct was responsible for gets the plain message.
@@ -234,6 +262,10 @@ impl<'q> Parser<'q> {
         self.node_count += 1;
         if self.node_count > NODE_COUNT_MAX {
             return self.fail(span, format!("query has more than {NODE_COUNT_MAX} parts"));
+        }
+        if self.node_count.is_multiple_of(NODES_PER_CHECK) && !(self.may_go_on)() {
+            self.is_stopped = true;
+            return self.fail(span, "stopped");
         }
         Ok(())
     }

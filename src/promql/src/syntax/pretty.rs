@@ -16,19 +16,40 @@ const INDENT_LEVELS_MAX: usize = 100;
 
 /// Prints the expression over as many lines as it needs.
 pub fn pretty(expr: &Expr) -> String {
-    let mut out = String::new();
-    write_pretty(&mut out, &whole(expr), 0, true).expect("a string takes all that is written");
-    out
+    pretty_while(expr, &|| true).expect("nobody stops this print")
+}
+
+/// [`pretty`], as long as `may_go_on` says so: every node looks whether it fits a line, and a leaf may
+/// have megabytes.
+pub(crate) fn pretty_while(expr: &Expr, may_go_on: &dyn Fn() -> bool) -> Option<String> {
+    let mut out = Printer { text: String::new(), may_go_on };
+    // A string takes all that is written; only a stop is an error.
+    write_pretty(&mut out, &whole(expr), 0, true).ok().map(|()| out.text)
+}
+
+struct Printer<'a> {
+    text: String,
+    may_go_on: &'a dyn Fn() -> bool,
+}
+
+impl Write for Printer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.text.push_str(text);
+        Ok(())
+    }
 }
 
 /// The first line is indented unless something stands before it.
 fn write_pretty(
-    out: &mut String,
+    out: &mut Printer<'_>,
     before: &Before<'_>,
     level: usize,
     is_first: bool,
 ) -> fmt::Result {
     let Before { expr, is_arithmetic } = *before;
+    if !(out.may_go_on)() {
+        return Err(fmt::Error);
+    }
     if fits(before) {
         // Compat: a subquery that fits is not indented.
         let is_subquery = matches!(expr.kind, ExprKind::Subquery(_));
@@ -39,10 +60,10 @@ fn write_pretty(
         ExprKind::Binary(binary) => {
             let lhs = Before { expr: &binary.lhs, is_arithmetic: is_arithmetic_op(binary) };
             write_pretty(out, &lhs, level + 1, is_first)?;
-            out.push('\n');
+            out.text.push('\n');
             indent(out, level);
             operator(out, binary)?;
-            out.push('\n');
+            out.text.push('\n');
             let rhs = Before { expr: &binary.rhs, is_arithmetic };
             return write_pretty(out, &rhs, level + 1, true);
         }
@@ -59,16 +80,16 @@ fn write_pretty(
             open(out);
             if let Some(param) = &aggregate.param {
                 write_pretty(out, &whole(param), level + 1, true)?;
-                out.push_str(",\n");
+                out.text.push_str(",\n");
             }
             write_pretty(out, &whole(&aggregate.operand), level + 1, true)?;
             close(out, level);
         }
         ExprKind::Call(call) => {
-            out.push_str(call.function.name);
+            out.text.push_str(call.function.name);
             open(out);
             for (i, arg) in call.args.iter().enumerate() {
-                out.push_str(if i > 0 { ",\n" } else { "" });
+                out.text.push_str(if i > 0 { ",\n" } else { "" });
                 write_pretty(out, &whole(arg), level + 1, true)?;
             }
             close(out, level);
@@ -79,7 +100,7 @@ fn write_pretty(
             close(out, level);
         }
         ExprKind::Unary { op, operand } => {
-            out.push_str(op.as_str());
+            out.text.push_str(op.as_str());
             write_pretty(out, &Before { expr: operand, is_arithmetic }, level, false)?;
         }
         // Leaves are never split.
@@ -88,19 +109,19 @@ fn write_pretty(
     Ok(())
 }
 
-fn open(out: &mut String) {
-    out.push_str("(\n");
+fn open(out: &mut Printer<'_>) {
+    out.text.push_str("(\n");
 }
 
-fn close(out: &mut String, level: usize) {
-    out.push('\n');
+fn close(out: &mut Printer<'_>, level: usize) {
+    out.text.push('\n');
     indent(out, level);
-    out.push(')');
+    out.text.push(')');
 }
 
-fn indent(out: &mut String, level: usize) {
+fn indent(out: &mut Printer<'_>, level: usize) {
     for _ in 0..level.min(INDENT_LEVELS_MAX) {
-        out.push_str(INDENT);
+        out.text.push_str(INDENT);
     }
 }
 

@@ -11,6 +11,9 @@ use super::{
     MatchCardinality, MatrixSelector, RangeExtension, Subquery, VectorMatching, VectorSelector,
 };
 
+/// How much of a text is quoted at once.
+const QUOTED_PIECE_SIZE_BYTES: usize = 256;
+
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         Before { expr: self, is_arithmetic: false }.fmt(f)
@@ -30,10 +33,10 @@ impl Display for Before<'_> {
         let is_arithmetic = self.is_arithmetic;
         match &self.expr.kind {
             ExprKind::Number { value, is_duration } => number(f, *value, *is_duration),
-            ExprKind::String(literal) => f.write_str(&match &literal.bytes {
-                Some(bytes) => readable(quote_go_bytes(bytes)),
-                None => readable(quote_go(&literal.text)),
-            }),
+            ExprKind::String(literal) => match &literal.bytes {
+                Some(bytes) => f.write_str(&readable(quote_go_bytes(bytes))),
+                None => quoted(f, &literal.text),
+            },
             ExprKind::Vector(vector) => {
                 matchers(f, vector)?;
                 at(f, vector.at)?;
@@ -162,6 +165,19 @@ fn vector_matching(f: &mut dyn Write, matching: &VectorMatching) -> fmt::Result 
     }
 }
 
+/// Quotes piece by piece: whoever only asks whether a text fits stops it after the first.
+fn quoted(f: &mut dyn Write, text: &str) -> fmt::Result {
+    f.write_char('"')?;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (piece, behind) = rest.split_at(rest.floor_char_boundary(QUOTED_PIECE_SIZE_BYTES));
+        let piece = readable(quote_go(piece));
+        f.write_str(&piece[1..piece.len() - 1])?;
+        rest = behind;
+    }
+    f.write_char('"')
+}
+
 /// The lexer takes U+FFFD for broken UTF-8 unless it is written as an escape.
 fn readable(quoted: String) -> String {
     if quoted.contains(char::REPLACEMENT_CHARACTER) {
@@ -178,7 +194,7 @@ fn labels(f: &mut dyn Write, labels: &[String]) -> fmt::Result {
         if NameValidation::Legacy.is_valid_label_name(label) {
             f.write_str(label)?;
         } else {
-            f.write_str(&readable(quote_go(label)))?;
+            quoted(f, label)?;
         }
     }
     f.write_char(')')

@@ -69,7 +69,7 @@ fn too_much_is_refused_before_it_is_there() {
     let any = engine(|_| {});
     check(&any, "max_over_time(vector(1)[100y:1ms])", text);
     let small = engine(|options| options.bytes_max = 10_000);
-    let text = "query processing would need more than 10000 bytes of memory in query execution";
+    let text = "query processing would need more than 10000 bytes of memory in query execution, most of it for {__name__=\"requests_total\"} with 50 series";
     check(&small, "requests_total", text);
     check(&small, "topk(3, requests_total)", text);
     check(&small, "count_values(\"v\", requests_total)", text);

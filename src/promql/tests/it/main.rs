@@ -10,4 +10,5 @@
 mod limits;
 mod needs;
 mod original;
+mod phases;
 mod scripts;

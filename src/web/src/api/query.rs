@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
 use prom_promql::{
-    CancelToken, Expr, InstantParams, QueryAnswer, QueryClass, QueryParams, RangeParams,
+    CancelToken, InstantParams, QueryAnswer, QueryClass, QueryParams, RangeParams, parse_query_json,
 };
 use prom_telemetry::clock;
 
@@ -62,16 +62,24 @@ pub(super) async fn format(
     State(ctx): State<Arc<WebContext>>,
     form: Form,
 ) -> Result<Response, ApiError> {
-    let expr = parsed(&ctx, &form)?;
-    Ok(success(|out| json::push_html_string(out, &prom_promql::pretty(&expr))))
+    let params = QueryParams::default();
+    let (query, cancel) = (form.value("query").to_owned(), params.cancel.clone());
+    let engine = Arc::clone(&ctx.parts.engine);
+    // A long text takes its time: as a query it has a deadline and leaves the async threads alone.
+    let formatted = ctx.pool.run(cancel, move || engine.format(&query, &params)).await??;
+    Ok(success(|out| json::push_html_string(out, &formatted)))
 }
 
 pub(super) async fn parse(
     State(ctx): State<Arc<WebContext>>,
     form: Form,
 ) -> Result<Response, ApiError> {
-    let expr = parsed(&ctx, &form)?;
-    Ok(success(|out| out.extend_from_slice(prom_promql::parse_query_json(&expr).as_bytes())))
+    let params = QueryParams::default();
+    let (query, cancel) = (form.value("query").to_owned(), params.cancel.clone());
+    let engine = Arc::clone(&ctx.parts.engine);
+    let tree = move || engine.parse(&query, &params).map(|expr| parse_query_json(&expr));
+    let tree = ctx.pool.run(cancel, tree).await??;
+    Ok(success(|out| out.extend_from_slice(tree.as_bytes())))
 }
 
 /// Evaluates at one instant on the pool.
@@ -136,9 +144,4 @@ fn query_params(form: &Form) -> Result<QueryParams, ApiError> {
         class: QueryClass::Api,
         cancel: CancelToken::default(),
     })
-}
-
-fn parsed(ctx: &WebContext, form: &Form) -> Result<Expr, ApiError> {
-    prom_promql::parse(form.value("query"), &ctx.parts.parse_options)
-        .map_err(|errors| ApiError::parameter("query", errors))
 }

@@ -17,7 +17,14 @@ use crate::{
         stored::{Arena, Stored},
     },
     plan::Aggregate,
+    watch::IN_EVALUATION,
 };
+
+/// What a value and its series take besides the labels of the group: the longest number has 330 digits,
+/// most have a few.
+const KEY_SIZE_BYTES: usize = 256;
+/// Values put in order between two looks at the clock.
+const VALUES_PER_CHECK: usize = 1 << 16;
 
 pub(super) fn bind(
     ctx: &Ctx<'_>,
@@ -56,11 +63,13 @@ pub(super) fn bind(
             });
             seen.push((number, step as u32));
         });
-        let bytes = (keys.len() - before.0) * 256 + (seen.len() - before.1) * 8;
-        held.grow(bytes as u64)
+        // Twice, as what was seen is put in order.
+        let seen_bytes = (seen.len() - before.1) * 16;
+        let labels_bytes = groups.labels[group as usize].as_bytes().len() + KEY_SIZE_BYTES;
+        held.grow((seen_bytes + (keys.len() - before.0) * labels_bytes) as u64)
     })?;
 
-    seen.sort_unstable();
+    let seen = by_key(ctx, seen, keys.len())?;
     let mut arena = Arena::new(&ctx.memory)?;
     let (mut row, mut points) = (Row::default(), 0);
     for of_key in seen.chunk_by(|a, b| a.0 == b.0) {
@@ -70,8 +79,10 @@ pub(super) fn bind(
             points += 1;
         }
         arena.push(&row)?;
+        ctx.watch.check(IN_EVALUATION)?;
     }
     count_points(ctx, account, points)?;
+    ctx.keep_held(held);
     let labels = keys.iter().map(|(group, value)| {
         let mut builder = LabelsBuilder::from_labels(&groups.labels[*group as usize]);
         if shows_value {
@@ -82,4 +93,31 @@ pub(super) fn bind(
     let series = SeriesSet::made_unique(labels.collect());
     let rows = Stored::from_arenas(vec![arena], grid.count);
     Ok(Bound { series, grid, account, operator: Box::new(Ready(rows)) })
+}
+
+/// Keys and steps by key, those of one key by step. Counted and placed, as a sort could not be stopped:
+/// steps come in order for each series, and are put in order for each key.
+fn by_key(
+    ctx: &Ctx<'_>,
+    seen: Vec<(u32, u32)>,
+    key_count: usize,
+) -> Result<Vec<(u32, u32)>, QueryError> {
+    let mut next = vec![0usize; key_count + 1];
+    seen.iter().for_each(|(key, _)| next[*key as usize + 1] += 1);
+    for key in 0..key_count {
+        next[key + 1] += next[key];
+    }
+    let mut placed = vec![(0, 0); seen.len()];
+    for part in seen.chunks(VALUES_PER_CHECK) {
+        ctx.watch.check(IN_EVALUATION)?;
+        for (key, step) in part {
+            let at = &mut next[*key as usize];
+            placed[*at] = (*key, *step);
+            *at += 1;
+        }
+    }
+    for of_key in placed.chunk_by_mut(|a, b| a.0 == b.0) {
+        of_key.sort_unstable();
+    }
+    Ok(placed)
 }

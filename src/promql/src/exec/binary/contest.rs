@@ -5,9 +5,13 @@ use prom_model::METRIC_NAME;
 use super::matching::{FILLED, MatchTable};
 use crate::{
     QueryError,
-    exec::{row::Bitmap, series::SeriesSet, stored::Stored},
+    exec::{Ctx, memory::Held, row::Bitmap, series::SeriesSet, stored::Stored},
     syntax::{MatchCardinality, VectorMatching},
+    watch::IN_EVALUATION,
 };
+
+/// Pairs looked at between two looks at the clock.
+const PAIRS_PER_CHECK: usize = 1024;
 
 /// Both sides of an operation, computed, and the steps at which each match group is there.
 pub(super) struct Computed {
@@ -16,10 +20,20 @@ pub(super) struct Computed {
     many_steps: Vec<Bitmap>,
     one_steps: Vec<Bitmap>,
     step_count: usize,
+    _held: Held,
 }
 
 impl Computed {
-    pub(super) fn new(table: &MatchTable, many: Stored, one: Stored, step_count: usize) -> Self {
+    pub(super) fn new(
+        ctx: &Ctx<'_>,
+        table: &MatchTable,
+        many: Stored,
+        one: Stored,
+        step_count: usize,
+    ) -> Result<Self, QueryError> {
+        // Of both sides, and of what the check for competing matches takes.
+        let set_count = 3 * table.group_count() + table.result_count();
+        let held = ctx.memory.hold((set_count * (step_count.div_ceil(64) * 8 + 32)) as u64)?;
         let steps_of = |rows: &Stored, groups: &[u32]| {
             let mut steps = vec![Bitmap::empty(step_count); table.group_count()];
             for (index, group) in groups.iter().enumerate() {
@@ -29,7 +43,7 @@ impl Computed {
         };
         let many_steps = steps_of(&many, &table.many_groups);
         let one_steps = steps_of(&one, &table.one_groups);
-        Self { many, one, many_steps, one_steps, step_count }
+        Ok(Self { many, one, many_steps, one_steps, step_count, _held: held })
     }
 
     /// Steps at which a pair gives a result: both are there, or one is and nothing of its group is on the
@@ -56,6 +70,7 @@ impl Computed {
     /// Finds the error that the reference would meet first: by step, then duplicates of the "one" side.
     pub(super) fn check(
         &self,
+        ctx: &Ctx<'_>,
         table: &MatchTable,
         one_series: &SeriesSet,
         matching: &VectorMatching,
@@ -69,7 +84,7 @@ impl Computed {
             alive.unite(&alive_one);
         }
         let duplicate = first_duplicate(&table.one_groups, &self.one, &alive);
-        let match_error = self.first_competing_match(table);
+        let match_error = self.first_competing_match(ctx, table)?;
         match (duplicate, match_error) {
             (Some(duplicate), step) if step.is_none_or(|step| duplicate.step <= step) => {
                 Err(duplicate_error(one_series, &duplicate, matching))
@@ -87,12 +102,19 @@ impl Computed {
     }
 
     /// The first step at which two pairs claim one result, or in one-to-one matching one group.
-    fn first_competing_match(&self, table: &MatchTable) -> Option<usize> {
+    fn first_competing_match(
+        &self,
+        ctx: &Ctx<'_>,
+        table: &MatchTable,
+    ) -> Result<Option<usize>, QueryError> {
         let slot_count =
             if table.is_one_to_one() { table.group_count() } else { table.result_count() };
         let mut taken: Vec<Option<Bitmap>> = vec![None; slot_count];
         let mut earliest = None;
         for result in 0..table.result_count() {
+            if result % PAIRS_PER_CHECK == 0 {
+                ctx.watch.check(IN_EVALUATION)?;
+            }
             for pair in table.pairs(result) {
                 let slot = if table.is_one_to_one() { table.group_of(*pair) } else { result };
                 let steps = self.steps_of_pair(table, *pair);
@@ -106,7 +128,7 @@ impl Computed {
                 }
             }
         }
-        earliest
+        Ok(earliest)
     }
 }
 

@@ -4,9 +4,19 @@
 use prom_model::{Labels, LabelsBuilder};
 
 use crate::{
-    exec::series::{LabelNumbers, METADATA_LABELS, SeriesSet, without_metadata},
+    QueryError,
+    exec::{
+        Ctx,
+        series::{LabelNumbers, METADATA_LABELS, SeriesSet, without_metadata},
+    },
     syntax::{MatchCardinality, VectorMatching},
+    watch::IN_EVALUATION,
 };
+
+/// What a pair and its result take besides the text of the labels.
+const PAIR_SIZE_BYTES: u64 = 64;
+/// Pairs named between two looks at the clock.
+const PAIRS_PER_CHECK: usize = 4096;
 
 /// In a pair: a side that is not there and stands in for a fill value.
 pub(super) const FILLED: u32 = u32::MAX;
@@ -58,17 +68,24 @@ impl Signatures {
 
 impl MatchTable {
     pub(super) fn new(
+        ctx: &Ctx<'_>,
         many: &SeriesSet,
         one: &SeriesSet,
         matching: &VectorMatching,
         drops_metadata: bool,
-    ) -> Self {
+    ) -> Result<Self, QueryError> {
         let signatures = Signatures::of(many, one, matching);
         let group_count = signatures.labels.len();
         let mut ones_of_group = vec![Vec::new(); group_count];
         for (index, group) in signatures.right.iter().enumerate() {
             ones_of_group[*group as usize].push(index as u32);
         }
+        // A cross join is refused before its pairs are there.
+        let mut pair_count = 0;
+        for group in &signatures.left {
+            pair_count += ones_of_group[*group as usize].len() as u64;
+        }
+        ctx.keep(pair_count * PAIR_SIZE_BYTES)?;
         let namer = Namer { many, one, matching, drops_metadata, signatures: &signatures };
         let mut numbers = LabelNumbers::default();
         let mut by_result: Vec<(u32, (u32, u32))> = Vec::new();
@@ -77,6 +94,9 @@ impl MatchTable {
             for one in ones_of_group[*group as usize].iter().chain(fill) {
                 let labels = namer.name(index as u32, *one, *group as usize);
                 by_result.push((numbers.number(&labels), (index as u32, *one)));
+                if by_result.len().is_multiple_of(PAIRS_PER_CHECK) {
+                    ctx.watch.check(IN_EVALUATION)?;
+                }
             }
         }
         if matching.fill_left.is_some() {
@@ -93,7 +113,8 @@ impl MatchTable {
         for index in 1..starts.len() {
             starts[index] += starts[index - 1];
         }
-        Self {
+        ctx.keep(numbers.labels.iter().map(|labels| labels.as_bytes().len() as u64).sum())?;
+        Ok(Self {
             labels: numbers.labels,
             many_groups: signatures.left,
             one_groups: signatures.right,
@@ -101,7 +122,7 @@ impl MatchTable {
             pairs: by_result.into_iter().map(|(_, pair)| pair).collect(),
             starts,
             is_one_to_one: matching.cardinality == MatchCardinality::OneToOne,
-        }
+        })
     }
 
     /// Pairs that give the result at `index`, in the order of the "many" side.

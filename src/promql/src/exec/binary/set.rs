@@ -14,6 +14,9 @@ use crate::{
     syntax::{BinaryOp, VectorMatching},
 };
 
+/// What a series takes besides the text of its labels.
+const SERIES_SIZE_BYTES: u64 = 48;
+
 /// Series of both sides that give one result.
 type Union = (Option<u32>, Option<u32>);
 
@@ -54,7 +57,9 @@ pub(in crate::exec) fn bind_set(
     matching: &VectorMatching,
     lhs: Bound,
     rhs: Bound,
-) -> Bound {
+) -> Result<Bound, QueryError> {
+    // Numbers and, of `or`, the labels of both sides.
+    ctx.keep((lhs.series.len() + rhs.series.len()) as u64 * SERIES_SIZE_BYTES)?;
     let account = ctx.ledger.open(Shape::Combine(vec![lhs.account, rhs.account]), lhs.grid);
     let signatures = Signatures::of(&lhs.series, &rhs.series, matching);
     let grid = lhs.grid;
@@ -64,7 +69,7 @@ pub(in crate::exec) fn bind_set(
         (lhs.series.clone(), Vec::new())
     };
     let operator = Box::new(SetOperation { op, lhs, rhs, signatures, union, account });
-    Bound { series, grid, account, operator }
+    Ok(Bound { series, grid, account, operator })
 }
 
 /// Series of both sides; equal ones are one.
