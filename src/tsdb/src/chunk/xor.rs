@@ -4,7 +4,7 @@
 /// The sample count that precedes the bits.
 pub(crate) const CHUNK_HEADER_SIZE_BYTES: usize = 2;
 /// No window has been written yet.
-const NO_WINDOW: u8 = 0xff;
+pub(super) const NO_WINDOW: u8 = 0xff;
 const LEADING_MAX: u32 = 31;
 
 /// What the writer must remember between two samples, besides the last sample itself.
@@ -87,7 +87,7 @@ fn put_dod(bits: &mut BitWriter<impl FnMut(u32)>, dod: i64) {
 }
 
 #[inline]
-fn put_value(bits: &mut BitWriter<impl FnMut(u32)>, delta: u64, window: &mut (u8, u8)) {
+pub(super) fn put_value(bits: &mut BitWriter<impl FnMut(u32)>, delta: u64, window: &mut (u8, u8)) {
     if delta == 0 {
         bits.put(0, 1);
         return;
@@ -109,7 +109,7 @@ fn put_value(bits: &mut BitWriter<impl FnMut(u32)>, delta: u64, window: &mut (u8
 }
 
 /// Collects bits and hands them on 32 at a time.
-struct BitWriter<F> {
+pub(super) struct BitWriter<F> {
     /// The low `len` bits are pending; `len` is below 32 between calls.
     pending: u64,
     len: u32,
@@ -119,17 +119,23 @@ struct BitWriter<F> {
 impl<F: FnMut(u32)> BitWriter<F> {
     #[inline]
     fn resume(state: &XorState, sink: F) -> Self {
-        Self { pending: u64::from(state.tail), len: u32::from(state.tail_bits), sink }
+        Self::new((state.tail, state.tail_bits), sink)
+    }
+
+    /// Goes on behind bits that were not handed on, as [`Self::finish`] gave them.
+    #[inline]
+    pub(super) fn new((tail, tail_bits): (u32, u8), sink: F) -> Self {
+        Self { pending: u64::from(tail), len: u32::from(tail_bits), sink }
     }
 
     #[inline]
-    fn finish(self) -> (u32, u8) {
+    pub(super) fn finish(self) -> (u32, u8) {
         (self.pending as u32, self.len as u8)
     }
 
     /// Appends the low `count` bits of `value`, at most 32; the bits above them are zero.
     #[inline]
-    fn put(&mut self, value: u64, count: u32) {
+    pub(super) fn put(&mut self, value: u64, count: u32) {
         debug_assert!(count <= 32 && value >> count == 0);
         self.pending = self.pending << count | value;
         self.len += count;
@@ -142,7 +148,7 @@ impl<F: FnMut(u32)> BitWriter<F> {
 
     /// [`Self::put`] for up to 64 bits.
     #[inline]
-    fn put_long(&mut self, value: u64, count: u32) {
+    pub(super) fn put_long(&mut self, value: u64, count: u32) {
         if count > 32 {
             self.put(value >> 32, count - 32);
             self.put(value & 0xffff_ffff, 32);
@@ -151,7 +157,7 @@ impl<F: FnMut(u32)> BitWriter<F> {
         }
     }
 
-    fn put_varint(&mut self, mut value: u64) {
+    pub(super) fn put_varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.put(value & 0x7f | 0x80, 8);
             value >>= 7;

@@ -4,7 +4,7 @@
 use super::CHUNK_HEADER_SIZE_BYTES;
 
 /// Bits that one look shows, wherever in a byte it begins.
-const PEEK_BITS: u32 = 57;
+pub(super) const PEEK_BITS: u32 = 57;
 
 /// Why a chunk cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +15,12 @@ pub(crate) enum ChunkError {
     InvalidWindow,
     #[error("varint longer than 64 bits")]
     InvalidVarint,
+    #[error("bucket spans out of range")]
+    InvalidSpans,
+    #[error("unknown histogram schema {0}")]
+    UnknownSchema(i64),
+    #[error("unknown chunk encoding {0}")]
+    UnknownEncoding(u8),
 }
 
 /// Calls `each` with time and value bits of the first `count_max` samples at most, until it says no.
@@ -32,9 +38,8 @@ pub(crate) fn for_each_sample(
     if count == 0 {
         return Ok(());
     }
-    let mut reader = BitReader { bytes: bits, bit: 0, end: bits.len() * 8 };
-    let zigzag = reader.varint()?;
-    let mut t = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
+    let mut reader = BitReader::new(bits);
+    let mut t = reader.zigzag()?;
     let mut v = reader.take(64)?;
     if !each(t, v) || count == 1 {
         return Ok(());
@@ -59,22 +64,32 @@ pub(crate) fn for_each_sample(
 }
 
 /// Zero bits on both sides of what is written of a value delta.
-struct Window {
-    leading: u32,
-    trailing: u32,
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Window {
+    pub(super) leading: u32,
+    pub(super) trailing: u32,
 }
 
-struct BitReader<'a> {
+pub(super) struct BitReader<'a> {
     bytes: &'a [u8],
     /// Position of the next bit, and of the end.
     bit: usize,
     end: usize,
 }
 
-impl BitReader<'_> {
+impl<'a> BitReader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, bit: 0, end: bytes.len() * 8 }
+    }
+
+    /// How many bits there still are.
+    pub(super) fn rest_bits(&self) -> usize {
+        self.end.saturating_sub(self.bit)
+    }
+
     /// The next bits, left-aligned; at least [`PEEK_BITS`] of them, zeros behind the end.
     #[inline]
-    fn peek(&self) -> u64 {
+    pub(super) fn peek(&self) -> u64 {
         let at = self.bit >> 3;
         let word = match self.bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()) {
             Some(bytes) => u64::from_be_bytes(bytes),
@@ -93,14 +108,14 @@ impl BitReader<'_> {
     }
 
     #[inline]
-    fn skip(&mut self, count: usize) -> Result<(), ChunkError> {
+    pub(super) fn skip(&mut self, count: usize) -> Result<(), ChunkError> {
         self.bit += count;
         if self.bit > self.end { Err(ChunkError::Truncated) } else { Ok(()) }
     }
 
     /// Takes 1 to 64 bits.
     #[inline]
-    fn take(&mut self, count: u32) -> Result<u64, ChunkError> {
+    pub(super) fn take(&mut self, count: u32) -> Result<u64, ChunkError> {
         let mut value = self.peek() >> (64 - count);
         let shift = self.bit as u32 & 7;
         if count + shift > 64 {
@@ -113,7 +128,7 @@ impl BitReader<'_> {
         Ok(value)
     }
 
-    fn varint(&mut self) -> Result<u64, ChunkError> {
+    pub(super) fn varint(&mut self) -> Result<u64, ChunkError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.take(8)?;
@@ -126,6 +141,12 @@ impl BitReader<'_> {
             }
         }
         Err(ChunkError::InvalidVarint)
+    }
+
+    /// A signed varint.
+    pub(super) fn zigzag(&mut self) -> Result<i64, ChunkError> {
+        let zigzag = self.varint()?;
+        Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
     }
 
     /// Reads delta of delta and value delta of one sample, from one look at the bits where they allow.
@@ -155,7 +176,7 @@ impl BitReader<'_> {
     /// Reads what the next value differs in. `bits` are those that follow, `used` of the bits that were
     /// looked at are before them: at most 24, so at least 33 are there.
     #[inline]
-    fn value_delta(
+    pub(super) fn value_delta(
         &mut self,
         bits: u64,
         used: u32,
