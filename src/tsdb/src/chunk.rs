@@ -2,21 +2,110 @@
 //! Pure functions over bytes; where chunks are kept is not known here.
 
 mod cut;
+mod histogram;
+mod start_time;
+mod varbit;
 mod xor;
+mod xor2;
 mod xor_reader;
 
 #[cfg(test)]
 mod tests;
 
+use prom_storage::{Columns, TimeRange};
+
 pub(crate) use self::{
     cut::{ChunkState, is_new_chunk_due, range_end_ms},
+    histogram::encode_histograms,
     xor::{CHUNK_HEADER_SIZE_BYTES, XorState, chunk_size_bytes},
     xor_reader::{ChunkError, for_each_sample},
+    xor2::encode_xor2,
 };
 
+use self::histogram::{Floats, Integers, for_each_histogram};
+
 /// How the samples of a chunk are written: the byte that precedes its data in files.
+/// Those with start times are read only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Encoding {
     Xor = 1,
+    Histogram = 2,
+    FloatHistogram = 3,
+    Xor2 = 4,
+    HistogramWithStart = 5,
+    FloatHistogramWithStart = 6,
+}
+
+impl Encoding {
+    /// The encoding of a byte in a file.
+    pub(crate) fn of_byte(byte: u8) -> Result<Self, ChunkError> {
+        Ok(match byte {
+            1 => Self::Xor,
+            2 => Self::Histogram,
+            3 => Self::FloatHistogram,
+            4 => Self::Xor2,
+            5 => Self::HistogramWithStart,
+            6 => Self::FloatHistogramWithStart,
+            _ => return Err(ChunkError::UnknownEncoding(byte)),
+        })
+    }
+
+    pub(crate) fn is_float(self) -> bool {
+        matches!(self, Self::Xor | Self::Xor2)
+    }
+}
+
+/// How many samples a chunk of any encoding says it has.
+pub(crate) fn samples_count(encoding: Encoding, chunk: &[u8]) -> Result<u16, ChunkError> {
+    let count = chunk.first_chunk().copied().map(u16::from_be_bytes);
+    let count = count.ok_or(ChunkError::Truncated)?;
+    Ok(match encoding {
+        Encoding::HistogramWithStart | Encoding::FloatHistogramWithStart => {
+            count & histogram::COUNT_MASK_WITH_START
+        }
+        _ => count,
+    })
+}
+
+/// Appends those of the first `count_max` samples that are within `range`, from a chunk of any encoding.
+pub(crate) fn read_chunk(
+    encoding: Encoding,
+    chunk: &[u8],
+    count_max: usize,
+    range: TimeRange,
+    out: &mut Columns,
+) -> Result<(), ChunkError> {
+    let (from, to) = (range.mint_ms, range.maxt_ms);
+    let has_start =
+        matches!(encoding, Encoding::HistogramWithStart | Encoding::FloatHistogramWithStart);
+    match encoding {
+        Encoding::Xor | Encoding::Xor2 => {
+            let each = |t: i64, v: u64| {
+                if t > to {
+                    return false;
+                }
+                if t >= from {
+                    out.push(t, f64::from_bits(v));
+                }
+                true
+            };
+            match encoding {
+                Encoding::Xor => for_each_sample(chunk, count_max, each),
+                _ => xor2::for_each_xor2_sample(chunk, count_max, each),
+            }
+        }
+        Encoding::Histogram | Encoding::HistogramWithStart => {
+            let range = from..=to;
+            for_each_histogram::<Integers>(chunk, has_start, count_max, range, |t, histogram| {
+                out.push_histogram(t, histogram);
+            })
+        }
+        Encoding::FloatHistogram | Encoding::FloatHistogramWithStart => {
+            let range = from..=to;
+            for_each_histogram::<Floats>(chunk, has_start, count_max, range, |t, histogram| {
+                out.push_histogram(t, histogram);
+            })
+        }
+    }
 }

@@ -1,10 +1,11 @@
 //! What benchmarks measure below the public door. No other room may use it.
 
-use prom_storage::{Columns, StorageError};
+use prom_model::HistogramValue;
+use prom_storage::{Columns, StorageError, TimeRange};
 
 use crate::{
     WalCompression,
-    chunk::{XorState, for_each_sample},
+    chunk::{Encoding, XorState, encode_histograms, encode_xor2, for_each_sample, read_chunk},
     wal::{
         Compressor, Decoded, EncodedRecord, RefSample, decode_record, encode_samples, frame_record,
     },
@@ -92,4 +93,31 @@ pub fn decode_log_record(
         Decoded::Series(series) => Ok(series.len()),
         Decoded::Skipped(_) => Ok(0),
     }
+}
+
+/// Histogram chunks of at most `count_max` samples each, as encoding byte and data.
+pub fn encode_histogram_chunks(
+    samples: &[(i64, HistogramValue)],
+    count_max: u16,
+) -> Vec<(u8, Vec<u8>)> {
+    let samples = samples.iter().map(|(t, histogram)| (*t, histogram));
+    let chunks = encode_histograms(samples, count_max);
+    chunks.into_iter().map(|chunk| (chunk.encoding as u8, chunk.data)).collect()
+}
+
+/// An XOR2 chunk of the samples, at most 65 535.
+pub fn encode_xor2_chunk(samples: &[(i64, u64)], chunk: &mut Vec<u8>) {
+    chunk.clear();
+    encode_xor2(samples, chunk);
+}
+
+/// The samples of a chunk of any encoding.
+///
+/// # Errors
+/// The bytes are no chunk.
+pub fn decode_any_chunk(encoding: u8, chunk: &[u8], out: &mut Columns) -> Result<(), StorageError> {
+    let all = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
+    let read = Encoding::of_byte(encoding)
+        .and_then(|encoding| read_chunk(encoding, chunk, usize::MAX, all, out));
+    read.map_err(|err| StorageError::InvalidSeries(err.to_string()))
 }

@@ -20,7 +20,9 @@ pub(super) fn put_varbit_int(bits: &mut BitWriter<impl FnMut(u32)>, value: i64) 
     };
     match value {
         0 => bits.put(0, 1),
-        _ => put(bits, value as u64, 1 + WIDTHS[1..ONES_MAX].iter().take_while(|w| !fits(w)).count()),
+        _ => {
+            put(bits, value as u64, 1 + WIDTHS[1..ONES_MAX].iter().take_while(|w| !fits(w)).count())
+        }
     }
 }
 

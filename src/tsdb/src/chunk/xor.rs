@@ -109,7 +109,7 @@ pub(super) fn put_value(bits: &mut BitWriter<impl FnMut(u32)>, delta: u64, windo
 }
 
 /// Collects bits and hands them on 32 at a time.
-pub(super) struct BitWriter<F> {
+pub(crate) struct BitWriter<F> {
     /// The low `len` bits are pending; `len` is below 32 between calls.
     pending: u64,
     len: u32,

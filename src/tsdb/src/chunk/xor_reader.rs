@@ -65,12 +65,13 @@ pub(crate) fn for_each_sample(
 
 /// Zero bits on both sides of what is written of a value delta.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Window {
+pub(crate) struct Window {
     pub(super) leading: u32,
     pub(super) trailing: u32,
 }
 
-pub(super) struct BitReader<'a> {
+#[derive(Debug)]
+pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
     /// Position of the next bit, and of the end.
     bit: usize,
