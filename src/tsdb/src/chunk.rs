@@ -77,6 +77,12 @@ pub(crate) fn read_chunk(
     out: &mut Columns,
 ) -> Result<(), ChunkError> {
     let (from, to) = (range.mint_ms, range.maxt_ms);
+    if encoding.is_float() {
+        // No sample but the first two takes less than a bit.
+        let count = usize::from(samples_count(encoding, chunk)?).min(chunk.len() * 8);
+        out.timestamps_ms.reserve(count.min(count_max));
+        out.values.reserve(count.min(count_max));
+    }
     let has_start =
         matches!(encoding, Encoding::HistogramWithStart | Encoding::FloatHistogramWithStart);
     match encoding {

@@ -13,8 +13,8 @@ use super::{
     spans::buckets_count,
 };
 
-/// Schemas that have been given a meaning. Compat: Prometheus `model/histogram/generic.go`.
-const EXPONENTIAL_SCHEMAS: std::ops::RangeInclusive<i64> = -9..=52;
+/// Exponential schemas that have been given a meaning. Compat: Prometheus `model/histogram/generic.go`.
+const EXPONENTIAL_SCHEMAS: std::ops::RangeInclusive<i32> = -9..=52;
 /// Bounds from 0 to this many thousandths are told as their thousandths.
 const SHORT_BOUND_MAX: f64 = 33_554_430.0;
 const THOUSAND: f64 = 1000.0;
@@ -23,6 +23,11 @@ const ONE_BYTE_EXPONENTS: std::ops::RangeInclusive<i32> = -243..=10;
 const EXPONENT_OFFSET: i32 = 244;
 const NO_THRESHOLD: u64 = 0;
 const LONG_THRESHOLD: u64 = 255;
+
+/// Whether the schema has a meaning to us.
+pub(crate) fn has_known_schema(schema: i32) -> bool {
+    schema == CUSTOM_BUCKETS_SCHEMA || EXPONENTIAL_SCHEMAS.contains(&schema)
+}
 
 /// Resolution and buckets.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,20 +56,18 @@ impl Layout {
     pub(super) fn read(bits: &mut BitReader<'_>) -> Result<Self, ChunkError> {
         let zero_threshold = read_zero_threshold(bits)?;
         let schema = bits.varbit_int()?;
-        let is_custom = schema == i64::from(CUSTOM_BUCKETS_SCHEMA);
-        if !is_custom && !EXPONENTIAL_SCHEMAS.contains(&schema) {
-            return Err(ChunkError::UnknownSchema(schema));
-        }
+        let known = i32::try_from(schema).ok().filter(|schema| has_known_schema(*schema));
+        let schema = known.ok_or(ChunkError::UnknownSchema(schema))?;
         let positive_spans = read_spans(bits)?;
         let negative_spans = read_spans(bits)?;
         let mut custom_values = Vec::new();
-        if is_custom {
+        if schema == CUSTOM_BUCKETS_SCHEMA {
             for _ in 0..read_count(bits)? {
                 custom_values.push(read_bound(bits)?);
             }
         }
         Ok(Self {
-            schema: schema as i32,
+            schema,
             zero_threshold,
             positive_spans,
             negative_spans,

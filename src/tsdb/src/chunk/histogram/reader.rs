@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use prom_model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, HistogramValue, is_stale};
+use prom_model::{CounterResetHint, HistogramValue, is_stale};
 
 use super::{
     super::{
@@ -20,11 +20,6 @@ use super::{
 
 /// Sample count in a chunk with start times; the bits above it tell of resets there.
 pub(crate) const COUNT_MASK_WITH_START: u16 = 0x3fff;
-
-/// Whether the schema has a meaning to us. Compat: Prometheus `model/histogram/generic.go`.
-pub(crate) fn has_known_schema(schema: i32) -> bool {
-    schema == CUSTOM_BUCKETS_SCHEMA || (-9..=52).contains(&schema)
-}
 
 /// Calls `each` with time and histogram of those of the first `count_max` samples that are in the range.
 pub(crate) fn for_each_histogram<K: Kind>(
