@@ -1,44 +1,10 @@
 //! Beside the original: a real exporter scraped, and our data folder opened by the real `prometheus`.
 
-use std::{
-    net::TcpListener,
-    path::Path,
-    process::{Child, Command, Stdio},
-    thread::available_parallelism,
-};
+use std::thread::available_parallelism;
 
 use serde_json::Value;
 
-use crate::harness::{Need, ServerBuilder, eventually, get, need, post};
-
-/// A peer's process; killed when dropped.
-struct Peer {
-    child: Child,
-    address: String,
-}
-
-impl Peer {
-    fn start(binary: &Path, args: impl FnOnce(&str) -> Vec<String>) -> Self {
-        let address = {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap().to_string()
-        };
-        let child = Command::new(binary)
-            .args(args(&address))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { child, address }
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
+use crate::harness::{Need, Peer, ServerBuilder, eventually, get, need, post};
 
 const QUERY: &str = "sum by (mode) (rate(node_cpu_seconds_total[1m]))";
 

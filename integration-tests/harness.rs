@@ -2,14 +2,18 @@
 
 mod http;
 mod needs;
+mod peer;
 mod server;
+mod small_disk;
 mod target;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use http::{Response, get, post};
+pub(crate) use http::{Response, get, post, post_bytes};
 pub(crate) use needs::{Need, need, repository};
+pub(crate) use peer::Peer;
 pub(crate) use server::{Server, ServerBuilder};
+pub(crate) use small_disk::SmallDisk;
 pub(crate) use target::Target;
 
 /// How long anything that must come may take; the only waiting time of these tests.

@@ -11,6 +11,7 @@
 mod harness;
 
 mod browser;
+mod chaos;
 mod compatibility;
 mod configuration;
 mod crash;

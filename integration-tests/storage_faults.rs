@@ -1,48 +1,8 @@
 //! A disk that fills up and is freed again: no sample is claimed that is not stored, and the server goes on.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::fs;
 
-use crate::harness::{Need, ServerBuilder, Target, eventually, need};
-
-/// A tmpfs of its own, unmounted when dropped.
-struct SmallDisk {
-    folder: tempfile::TempDir,
-}
-
-impl SmallDisk {
-    fn new(size: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let options = format!("size={size}");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-            .arg(folder.path())
-            .status();
-        assert!(mounted.unwrap().success());
-        Self { folder }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Takes all space that is left.
-    fn fill(&self) -> PathBuf {
-        let path = self.path().join("ballast");
-        let of = format!("of={}", path.display());
-        drop(Command::new("dd").args(["if=/dev/zero", &of, "bs=4k", "status=none"]).output());
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(self.folder.path()).status());
-    }
-}
+use crate::harness::{Need, ServerBuilder, SmallDisk, Target, eventually, need};
 
 #[test]
 fn a_full_disk_stops_ingestion_by_name_and_heals() {

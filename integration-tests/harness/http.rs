@@ -38,10 +38,27 @@ pub(crate) fn post(address: &str, path: &str, form: &str) -> io::Result<Response
     )
 }
 
+/// Posts a body that is no form: a remote write request.
+pub(crate) fn post_bytes(address: &str, path: &str, body: &[u8]) -> io::Result<Response> {
+    let mut request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
+         X-Prometheus-Remote-Write-Version: 0.1.0\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    request.extend_from_slice(body);
+    send_bytes(address, &request)
+}
+
 fn send(address: &str, request: &str) -> io::Result<Response> {
+    send_bytes(address, request.as_bytes())
+}
+
+fn send_bytes(address: &str, request: &[u8]) -> io::Result<Response> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(request.as_bytes())?;
+    stream.write_all(request)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     parse(&answer).ok_or_else(|| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prom_model::Labels;
 use prom_telemetry::Registry;
-use prom_testkit::RecordingStore;
+use prom_testkit::{RecordingStore, WriteRequest, WriteSeries};
 use proptest::prelude::*;
 use snap::raw::Encoder;
 
@@ -23,17 +23,14 @@ fn fixture() -> Fixture {
     Fixture { store, receiver }
 }
 
-fn varint(mut number: u64, out: &mut Vec<u8>) {
-    while number > 0x7f {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
 fn nested(field: u8, message: &[u8]) -> Vec<u8> {
     let mut out = vec![field << 3 | 2];
-    varint(message.len() as u64, &mut out);
+    let mut size = message.len();
+    while size > 0x7f {
+        out.push(size as u8 | 0x80);
+        size >>= 7;
+    }
+    out.push(size as u8);
     out.extend_from_slice(message);
     out
 }
@@ -43,17 +40,15 @@ fn label(name: &str, value: &str) -> Vec<u8> {
 }
 
 fn sample(timestamp_ms: i64, value: f64) -> Vec<u8> {
-    let mut message = vec![0x09];
-    message.extend_from_slice(&value.to_le_bytes());
-    message.push(0x10);
-    varint(timestamp_ms.cast_unsigned(), &mut message);
-    nested(2, &message)
+    // without the message around it, nor its key and size
+    let whole = series(&[], &[(timestamp_ms, value)]);
+    whole[2..].to_vec()
 }
 
-fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
-    let labels = labels.iter().flat_map(|(name, value)| label(name, value));
-    let samples = samples.iter().flat_map(|(t, v)| sample(*t, *v));
-    nested(1, &labels.chain(samples).collect::<Vec<_>>())
+fn series(labels: &[(&str, &str)], floats: &[(i64, f64)]) -> Vec<u8> {
+    let mut request = WriteRequest::default();
+    request.push(WriteSeries { labels, floats, ..WriteSeries::default() });
+    request.as_bytes().to_vec()
 }
 
 fn body(series: &[Vec<u8>]) -> Vec<u8> {
