@@ -2,19 +2,26 @@
 //! When blocks are made, merged and dropped is the matter of `compact`; which series match is `select`'s.
 
 mod chunks;
+mod codec;
 mod file;
 mod id;
 mod index;
 mod meta;
+mod opened;
 mod sink;
 mod source;
 mod tombstones;
 
 pub(crate) use self::{
     chunks::{ChunkReader, ChunkWriter},
+    codec::read_chunk,
     id::BlockId,
     index::{ChunkMeta, IndexReader, IndexWriter, Postings, SeriesEntry},
-    meta::{BlockDesc, BlockMeta},
+    meta::{
+        BlockDesc, BlockMeta, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES,
+        META_FILE_NAME,
+    },
+    opened::Block,
     source::{BlockSource, SourceChunk, SourceSeries},
     tombstones::{Tombstones, add_range},
 };

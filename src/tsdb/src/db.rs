@@ -1,5 +1,6 @@
-//! A data directory that is open: the lock, the log, the head, and what leads to them.
+//! A data directory that is open: the lock, the log, the head, the blocks, and what leads to them.
 
+mod blocks;
 mod directory;
 mod lock;
 mod metrics;
@@ -18,16 +19,16 @@ use std::{
 };
 
 use prom_storage::{Appendable, Appender, Querier, Queryable, StorageError, TimeRange};
-use prom_telemetry::Registry;
+use prom_telemetry::{Registry, clock};
 
 use crate::{
     OpenError,
     disk::{Disk, RealDisk},
     head::Head,
-    select::HeadQuerier,
+    select::{DbQuerier, HeadQuerier},
 };
 
-use self::{directory::prepare, lock::DirLock, open::open_log};
+use self::{blocks::BlockSet, directory::prepare, lock::DirLock, open::open_log};
 pub use self::{
     options::{Options, RetentionOptions, WalCompression},
     stats::{HeadStats, ReplayProgress, StatEntry, TsdbStats},
@@ -39,6 +40,7 @@ const CLEAN_START_HELP: &str = "-1: lockfile is disabled. 0: a lockfile from a p
 /// An open data directory.
 pub struct Db {
     head: Arc<Head>,
+    blocks: BlockSet,
     lock: Mutex<Option<DirLock>>,
 }
 
@@ -103,8 +105,14 @@ impl Db {
         lock: Option<DirLock>,
     ) -> Result<Arc<Self>, OpenError> {
         let head = Head::new(options, registry);
+        let blocks = BlockSet::new(Arc::clone(&disk), dir, registry);
+        let now_ms = clock::now_ms();
+        blocks.remove_leftovers().and_then(|()| blocks.reload(now_ms, &mut |_| false))?;
+        if let Some(max_time_ms) = blocks.in_order_max_time(now_ms) {
+            head.set_min_valid_time(max_time_ms);
+        }
         open_log(disk, dir, options, registry, progress, &head)?;
-        Ok(Arc::new(Self { head, lock: Mutex::new(lock) }))
+        Ok(Arc::new(Self { head, blocks, lock: Mutex::new(lock) }))
     }
 }
 
@@ -116,7 +124,9 @@ impl Appendable for Db {
 
 impl Queryable for Db {
     fn querier(&self, range: TimeRange) -> Result<Arc<dyn Querier>, StorageError> {
-        Ok(Arc::new(HeadQuerier::new(&self.head, range)))
+        // The head first: what leaves it from then on is in the blocks.
+        let head = HeadQuerier::new(&self.head, range);
+        Ok(Arc::new(DbQuerier::new(head, &self.blocks.list(), range)))
     }
 }
 

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use prom_storage::StorageError;
+
 /// A data directory that cannot be used as it is.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -87,6 +89,18 @@ impl OpenError {
         match self {
             Self::Io { source, .. } => Some(source.kind()),
             _ => None,
+        }
+    }
+}
+
+impl From<StorageError> for OpenError {
+    fn from(err: StorageError) -> Self {
+        match err {
+            StorageError::Io { path, action, source } => Self::io(&path, action, source),
+            StorageError::Corruption { path, .. } => {
+                Self::io(&path, "read", io::ErrorKind::InvalidData.into())
+            }
+            err => Self::io(Path::new(""), "open", io::Error::other(err)),
         }
     }
 }

@@ -32,8 +32,8 @@
 //! so nothing is rebuilt when series come.
 //!
 //! Limits: the head keeps all samples in memory until it is closed, because blocks and head chunks are
-//! not written yet; blocks, out-of-order logs and head chunks of a Prometheus are left alone and named in
-//! the log. Histograms, exemplars, metadata and tombstones on the log are counted and passed over.
+//! not written yet; out-of-order logs and head chunks of a Prometheus are left alone and named in the log.
+//! Histograms, exemplars, metadata and tombstones on the log are counted and passed over.
 //! Queues, buffers and windows have named constants beside their use.
 
 #[allow(dead_code, unused_imports, reason = "the writer of blocks stands behind it next")]

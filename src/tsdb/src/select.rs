@@ -1,7 +1,12 @@
 //! Reading: matchers to series, series to columns, as of the moment the querier was made. It plans over
-//! the head's postings; where samples are kept is the head's matter.
+//! the postings of the head and of blocks, and merges what they hold; where samples are kept is their matter.
 
+mod block;
+pub(crate) mod columns;
+mod db;
 mod export;
+mod grouping;
+mod merged;
 mod plan;
 mod selection;
 
@@ -15,7 +20,7 @@ use prom_storage::{LabelHints, Querier, SelectHints, Selection, StorageError, Ti
 
 use crate::head::{Head, PairId, ReaderTicket, SeriesIndex};
 
-pub(crate) use self::export::HeadExport;
+pub(crate) use self::{db::DbQuerier, export::HeadExport};
 use self::{plan::with_matching_series, selection::HeadSelection};
 
 /// A snapshot of the head. A reader that looks at blocks, too, makes this one first.
@@ -39,6 +44,22 @@ impl HeadQuerier {
     fn is_empty(&self) -> bool {
         let (min_t, max_t) = self.head.time_bounds();
         min_t > self.range.maxt_ms || max_t < self.range.mint_ms
+    }
+
+    /// The series that match and have a chunk in the range, in no order.
+    fn selection(&self, matchers: &[Matcher], asked: TimeRange) -> HeadSelection {
+        let range = TimeRange {
+            mint_ms: self.range.mint_ms.max(asked.mint_ms),
+            maxt_ms: self.range.maxt_ms.min(asked.maxt_ms),
+        };
+        let new = |index: &SeriesIndex, series: &[u32]| {
+            let ticket = Arc::clone(&self.ticket);
+            HeadSelection::new(&self.head, index, ticket, self.range, series, range)
+        };
+        match self.is_empty() || range.mint_ms > range.maxt_ms {
+            true => new(&self.head.index(), &[]),
+            false => with_matching_series(&self.head, matchers, new),
+        }
     }
 
     /// Texts of the label pairs that matching series have, sorted, without repetition.
@@ -72,18 +93,7 @@ impl Querier for HeadQuerier {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<Box<dyn Selection>, StorageError> {
-        let range = TimeRange {
-            mint_ms: self.range.mint_ms.max(hints.range.mint_ms),
-            maxt_ms: self.range.maxt_ms.min(hints.range.maxt_ms),
-        };
-        let new = |index: &SeriesIndex, series: &[u32]| {
-            let ticket = Arc::clone(&self.ticket);
-            HeadSelection::new(&self.head, index, ticket, self.range, series, range)
-        };
-        let mut selection = match self.is_empty() || range.mint_ms > range.maxt_ms {
-            true => new(&self.head.index(), &[]),
-            false => with_matching_series(&self.head, matchers, new),
-        };
+        let mut selection = self.selection(matchers, hints.range);
         if hints.is_sorted {
             selection.sort();
         }

@@ -64,6 +64,10 @@ impl Tombstones {
         add_range(self.by_series.entry(series).or_default(), range);
     }
 
+    pub(crate) fn encoded_size_bytes(&self) -> u64 {
+        self.encode().len() as u64
+    }
+
     pub(super) fn decode(file: &[u8]) -> Result<Self, Flaw> {
         let mut decoder = Decoder::new(file, 0)?;
         if decoder.be32()? != MAGIC {

@@ -9,8 +9,6 @@ use prom_telemetry::Registry;
 
 use crate::OpenError;
 
-/// Characters of a block's name, a ULID.
-const BLOCK_NAME_SIZE: usize = 26;
 const TEMPORARY_SUFFIXES: [&str; 3] = [".tmp", ".tmp-for-creation", ".tmp-for-deletion"];
 
 /// Makes the directory if it is not there.
@@ -23,17 +21,17 @@ pub(super) fn prepare(dir: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Removes blocks and snapshots that an earlier process left half made or half deleted.
+/// Removes snapshots of the head that an earlier process left half made; blocks are the matter of `blocks`.
 /// Compat: Prometheus `tsdb/db.go` (removeBestEffortTmpDirs).
 pub(super) fn clean(dir: &Path) -> Result<(), OpenError> {
     for path in entries(dir)? {
         if path.is_dir() && is_temporary(&path) {
             match fs::remove_dir_all(&path) {
                 Ok(()) => {
-                    tracing::info!(dir = %path.display(), "Found and deleted tmp block dir");
+                    tracing::info!(dir = %path.display(), "Found and deleted tmp snapshot dir");
                 }
                 Err(err) => {
-                    tracing::error!(dir = %path.display(), err = %err, "Deleting a tmp block dir failed");
+                    tracing::error!(dir = %path.display(), err = %err, "Deleting a tmp snapshot dir failed");
                 }
             }
         }
@@ -43,14 +41,6 @@ pub(super) fn clean(dir: &Path) -> Result<(), OpenError> {
 
 /// Tells what stands in the directory that this version does not read. It is left as it is.
 pub(super) fn warn_of_unread(dir: &Path) {
-    let paths = entries(dir).unwrap_or_default();
-    let blocks = paths.iter().filter(|path| is_block(path)).count();
-    if blocks > 0 {
-        tracing::warn!(
-            blocks,
-            "The data directory holds blocks; this version does not read blocks yet, queries see the head only"
-        );
-    }
     let has_files = |name: &str| {
         fs::read_dir(dir.join(name)).is_ok_and(|entries| {
             let files = entries.flatten();
@@ -101,18 +91,10 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, OpenError> {
     list().map_err(|err| OpenError::io(dir, "list data directory", err))
 }
 
-fn is_block(path: &Path) -> bool {
-    path.is_dir() && file_name(path).is_some_and(is_block_name)
-}
-
 fn is_temporary(path: &Path) -> bool {
     let Some(name) = file_name(path) else { return false };
     let stem = TEMPORARY_SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix));
-    stem.is_some_and(|stem| is_block_name(stem) || stem.starts_with("chunk_snapshot."))
-}
-
-fn is_block_name(name: &str) -> bool {
-    name.len() == BLOCK_NAME_SIZE && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    stem.is_some_and(|stem| stem.starts_with("chunk_snapshot."))
 }
 
 fn file_name(path: &Path) -> Option<&str> {
@@ -140,16 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn only_half_made_blocks_and_snapshots_are_removed() {
+    fn only_half_made_snapshots_are_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let gone = [
-            format!("{BLOCK}.tmp-for-creation"),
-            format!("{BLOCK}.tmp-for-deletion"),
-            format!("{BLOCK}.tmp"),
-            "chunk_snapshot.000003.0000001234.tmp".to_owned(),
-        ];
+        let gone = ["chunk_snapshot.000003.0000001234.tmp"];
         let kept = [BLOCK, "wal", "chunks_head", "notes.tmp", "quarantine", "snapshots"];
-        for name in gone.iter().map(String::as_str).chain(kept) {
+        for name in gone.into_iter().chain(kept) {
             fs::create_dir(dir.path().join(name)).unwrap();
             fs::write(dir.path().join(name).join("x"), "123").unwrap();
         }
@@ -166,6 +143,5 @@ mod tests {
         expected.sort_unstable();
         assert_eq!(names, expected);
         assert_eq!(size_bytes(dir.path()), 6 * 3);
-        assert!(is_block(&dir.path().join(BLOCK)));
     }
 }

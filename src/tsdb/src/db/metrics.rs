@@ -1,16 +1,11 @@
-//! Metrics of the database as a whole. Compaction, blocks and checkpoints do not exist yet: what
+//! Metrics of the database as a whole. Compaction and checkpoints do not exist yet: what
 //! Prometheus's dashboards and alerts read of them is there, and says zero.
 
 use prom_telemetry::Registry;
 
 use crate::Options;
 
-const COUNTERS: [(&str, &str); 8] = [
-    ("reloads_total", "Number of times the database reloaded block data from disk."),
-    (
-        "reloads_failures_total",
-        "Number of times the database failed to reloadBlocks block data from disk.",
-    ),
+const COUNTERS: [(&str, &str); 6] = [
     ("compactions_total", "Total number of compactions that were executed for the partition."),
     ("compactions_triggered_total", "Total number of triggered compactions for the partition."),
     ("compactions_failed_total", "Total number of compactions that failed for the partition."),
@@ -31,12 +26,6 @@ pub(super) fn register(options: &Options, registry: &Registry) {
         registry.counter(&name(suffix), help);
     }
     let gauge = |suffix, help, value| registry.gauge(&name(suffix), help).set(value);
-    gauge("blocks_loaded", "Number of currently loaded data blocks", 0.0);
-    gauge(
-        "storage_blocks_bytes",
-        "The number of bytes that are currently used for local storage by all blocks.",
-        0.0,
-    );
     gauge(
         "retention_limit_seconds",
         "How long to retain samples in storage.",

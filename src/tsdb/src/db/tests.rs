@@ -1,5 +1,6 @@
 //! A whole database on a disk that fails: nothing that was acknowledged is lost, nothing else is claimed.
 
+mod blocks;
 mod crash;
 
 mod model;

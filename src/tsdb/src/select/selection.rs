@@ -1,18 +1,15 @@
 //! The series of one selection: label sets as pair ids, samples read when asked for.
 
-use std::{
-    hash::BuildHasher,
-    sync::{Arc, RwLockReadGuard},
-};
+use std::sync::{Arc, RwLockReadGuard};
 
-use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashTable};
-use prom_model::{Labels, METRIC_NAME};
+use prom_model::Labels;
 use prom_storage::{
     Columns, Grouping, Groups, Selection, SeriesHandle, SeriesRef, StorageError, TimeRange,
 };
 
-use crate::head::{ChunkView, Dictionary, Head, NameId, PairId, Pairs, ReaderTicket, SeriesIndex};
+use crate::head::{ChunkView, Dictionary, Head, PairId, Pairs, ReaderTicket, SeriesIndex};
+
+use super::grouping::{group_rows, rank_ids};
 
 /// Series that matched. It keeps what it needs of the head's tables, so they may change.
 #[derive(Debug)]
@@ -60,15 +57,10 @@ impl HeadSelection {
 
     /// Sorts by labels. Pairs are ranked first, so that each text is compared a few times only.
     pub(super) fn sort(&mut self) {
-        let mut ranked = self.pair_ids.clone();
-        ranked.sort_unstable();
-        ranked.dedup();
-        {
+        let ranks = {
             let pairs = self.dictionary.read();
-            ranked.sort_unstable_by_key(|id| pairs.texts(PairId(*id)));
-        }
-        let ranks: HashMap<u32, u32, FixedState> =
-            ranked.iter().enumerate().map(|(rank, id)| (*id, rank as u32)).collect();
+            rank_ids(&self.pair_ids, |id| pairs.texts(PairId(id)))
+        };
         let ranks: Vec<u32> = self.pair_ids.iter().map(|id| ranks[id]).collect();
         let rank_row = |one: &Selected| &ranks[one.ids()];
         self.series.sort_unstable_by(|a, b| rank_row(a).cmp(rank_row(b)));
@@ -132,43 +124,12 @@ impl Selection for HeadSelection {
 
     fn group(&self, grouping: &Grouping<'_>) -> Groups {
         let pairs = self.dictionary.read();
-        let name_ids = |names: &[&str]| -> Vec<NameId> {
-            names.iter().filter_map(|name| pairs.find_name(name)).collect()
-        };
-        let (names, is_kept) = match grouping {
-            Grouping::By(names) => (name_ids(names), true),
-            Grouping::Without(names) => {
-                let mut ids = name_ids(names);
-                ids.extend(pairs.find_name(METRIC_NAME));
-                (ids, false)
-            }
-        };
-        let hasher = FixedState::default();
-        let mut groups = Groups { of_series: Vec::with_capacity(self.len()), labels: Vec::new() };
-        // Keys of all groups, end to end, and where each ends.
-        let (mut keys, mut ends): (Vec<u32>, Vec<usize>) = (Vec::new(), vec![0]);
-        let mut table: HashTable<u32> = HashTable::new();
-        for index in 0..self.len() {
-            let begin = keys.len();
-            let ids = self.ids(index).iter().copied();
-            keys.extend(ids.filter(|id| names.contains(&pairs.name_of(PairId(*id))) == is_kept));
-            let key = &keys[begin..];
-            let row = |group: u32| &keys[ends[group as usize]..ends[group as usize + 1]];
-            let is_it = |group: &u32| row(*group) == key;
-            let hash = hasher.hash_one(key);
-            if let Some(group) = table.find(hash, is_it) {
-                groups.of_series.push(*group);
-                keys.truncate(begin);
-                continue;
-            }
-            let group = groups.labels.len() as u32;
-            groups.labels.push(pairs.labels(key));
-            groups.of_series.push(group);
-            ends.push(keys.len());
-            table.insert_unique(hash, group, |group| {
-                hasher.hash_one(&keys[ends[*group as usize]..ends[*group as usize + 1]])
-            });
-        }
-        groups
+        group_rows(
+            (0..self.len()).map(|index| self.ids(index)),
+            grouping,
+            |name| pairs.find_name(name),
+            |id| pairs.name_of(PairId(id)),
+            |ids| pairs.labels(ids),
+        )
     }
 }

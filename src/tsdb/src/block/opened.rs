@@ -1,0 +1,163 @@
+//! A block that is open: its files mapped, what is deleted of it in memory. It stays readable as long as
+//! somebody holds it, also when its directory is gone by then.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, RwLock},
+};
+
+use prom_storage::StorageError;
+
+use crate::{
+    disk::{Access, Disk},
+    lock::{read, write},
+};
+
+use super::{
+    BlockId, BlockMeta, ChunkReader, IndexReader, META_FILE_NAME, SeriesEntry, Tombstones,
+    file::io_error,
+};
+
+/// An open block.
+#[derive(Debug)]
+pub(crate) struct Block {
+    id: BlockId,
+    dir: PathBuf,
+    index: IndexReader,
+    chunks: ChunkReader,
+    state: RwLock<State>,
+}
+
+/// What changes while a block is open.
+#[derive(Debug)]
+struct State {
+    meta: BlockMeta,
+    meta_size_bytes: u64,
+    tombstones: Arc<Tombstones>,
+    tombstones_size_bytes: u64,
+}
+
+impl Block {
+    /// Opens the block in a directory whose name is its id. Everything that is kept in memory is checked;
+    /// series, postings and chunks are when they are read.
+    pub(crate) fn open(disk: &dyn Disk, dir: &Path) -> Result<Self, StorageError> {
+        let id = BlockId::of_dir(dir).ok_or_else(|| StorageError::Corruption {
+            path: dir.to_owned(),
+            offset: 0,
+            reason: "the name is not that of a block".to_owned(),
+        })?;
+        let mut meta = BlockMeta::read(disk, dir)?;
+        if meta.ulid != id {
+            tracing::warn!(
+                block = %dir.display(), ulid = %meta.ulid,
+                "The directory of a block has another name than the block; the directory's is used"
+            );
+            meta.ulid = id;
+        }
+        let index = IndexReader::open(disk, dir)?;
+        index.file().advise(Access::Random);
+        let chunks = ChunkReader::open(disk, dir)?;
+        let (tombstones, tombstones_size_bytes) = Tombstones::read(disk, dir)?;
+        let meta_path = dir.join(META_FILE_NAME);
+        let meta_size_bytes =
+            disk.size_bytes(&meta_path).map_err(|err| io_error(&meta_path, "stat", err))?;
+        let tombstones = Arc::new(tombstones);
+        let state = State { meta, meta_size_bytes, tombstones, tombstones_size_bytes };
+        Ok(Self { id, dir: dir.to_owned(), index, chunks, state: RwLock::new(state) })
+    }
+
+    pub(crate) fn id(&self) -> BlockId {
+        self.id
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn meta(&self) -> BlockMeta {
+        read(&self.state).meta.clone()
+    }
+
+    /// First time in it, and the time before which it ends.
+    pub(crate) fn times(&self) -> (i64, i64) {
+        let state = read(&self.state);
+        (state.meta.min_time, state.meta.max_time)
+    }
+
+    /// Whether it may have samples between both times, inclusive.
+    pub(crate) fn overlaps(&self, mint: i64, maxt: i64) -> bool {
+        read(&self.state).meta.overlaps(mint, maxt)
+    }
+
+    pub(crate) fn index(&self) -> &IndexReader {
+        &self.index
+    }
+
+    pub(crate) fn chunks(&self) -> &ChunkReader {
+        &self.chunks
+    }
+
+    pub(crate) fn tombstones(&self) -> Arc<Tombstones> {
+        Arc::clone(&read(&self.state).tombstones)
+    }
+
+    /// Bytes of all of its files.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        let state = read(&self.state);
+        let small = state.meta_size_bytes + state.tombstones_size_bytes;
+        self.index.size_bytes() + self.chunks.size_bytes() + small
+    }
+
+    /// First and last sample by the index, which looks at all series.
+    pub(crate) fn sample_times(&self) -> Result<Option<(i64, i64)>, StorageError> {
+        let mut times: Option<(i64, i64)> = None;
+        let mut entry = SeriesEntry::default();
+        for number in self.index.all_postings()?.iter() {
+            self.index.series(number, &mut entry)?;
+            for chunk in &entry.chunks {
+                let (min_t, max_t) = times.unwrap_or((chunk.min_t, chunk.max_t));
+                times = Some((min_t.min(chunk.min_t), max_t.max(chunk.max_t)));
+            }
+        }
+        Ok(times)
+    }
+
+    /// Takes the times of the samples instead of those that the meta file tells.
+    pub(crate) fn distrust_times(&self, (min_t, max_t): (i64, i64)) {
+        let mut state = write(&self.state);
+        (state.meta.min_time, state.meta.max_time) = (min_t, max_t.saturating_add(1));
+    }
+
+    /// Replaces what is deleted, on disk first.
+    pub(crate) fn set_tombstones(
+        &self,
+        disk: &dyn Disk,
+        tombstones: Tombstones,
+    ) -> Result<(), StorageError> {
+        let mut state = write(&self.state);
+        tombstones.write(disk, &self.dir)?;
+        let mut meta = state.meta.clone();
+        meta.stats.num_tombstones = tombstones.count();
+        meta.write(disk, &self.dir)?;
+        disk.sync_dir(&self.dir).map_err(|err| io_error(&self.dir, "sync", err))?;
+        state.tombstones_size_bytes = tombstones.encoded_size_bytes();
+        state.tombstones = Arc::new(tombstones);
+        state.meta = meta;
+        Ok(())
+    }
+
+    /// Changes the meta file.
+    pub(crate) fn update_meta(
+        &self,
+        disk: &dyn Disk,
+        change: impl FnOnce(&mut BlockMeta),
+    ) -> Result<(), StorageError> {
+        let mut state = write(&self.state);
+        let mut meta = state.meta.clone();
+        change(&mut meta);
+        meta.write(disk, &self.dir)?;
+        disk.sync_dir(&self.dir).map_err(|err| io_error(&self.dir, "sync", err))?;
+        state.meta = meta;
+        Ok(())
+    }
+}

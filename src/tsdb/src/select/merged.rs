@@ -1,0 +1,303 @@
+//! The series of several blocks and the head as one selection: series with the same labels are one, their
+//! samples are put in order when they are read. How each part finds its series is told elsewhere.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use prom_model::{Labels, Matcher};
+use prom_storage::{Columns, Grouping, Groups, Selection, StorageError, TimeRange};
+use smallvec::SmallVec;
+
+use crate::block::{Block, ChunkMeta, SeriesEntry, Tombstones, read_chunk};
+
+use super::{
+    block::{for_each_matching, has_chunk_in},
+    columns,
+    grouping::{PairTable, RowSet, group_rows, rank_ids},
+    selection::HeadSelection,
+};
+
+/// No further place.
+const NONE: u32 = u32::MAX;
+
+/// Series that matched anywhere.
+#[derive(Debug)]
+pub(super) struct MergedSelection {
+    /// The querier's range.
+    range: TimeRange,
+    blocks: Vec<BlockPart>,
+    head: Option<HeadSelection>,
+    pairs: PairTable,
+    rows: RowSet,
+    /// By row: its first and its last place.
+    ends: Vec<(u32, u32)>,
+    places: Vec<Place>,
+    /// Rows in the order of the selection.
+    order: Vec<u32>,
+}
+
+/// A block as it was when the selection was made.
+#[derive(Debug)]
+struct BlockPart {
+    block: Arc<Block>,
+    tombstones: Arc<Tombstones>,
+}
+
+/// Where a series is, too.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// A block, or behind them the head.
+    part: u32,
+    /// The series in that part.
+    number: u32,
+    next: u32,
+}
+
+/// A chunk with samples that may be wanted.
+struct Piece<'a> {
+    part: usize,
+    chunk: ChunkMeta,
+    deleted: &'a [TimeRange],
+}
+
+impl MergedSelection {
+    /// Takes the series of the blocks that have a chunk in `asked`, and those of the head.
+    pub(super) fn new(
+        blocks: &[Arc<Block>],
+        head: HeadSelection,
+        matchers: &[Matcher],
+        range: TimeRange,
+        asked: TimeRange,
+    ) -> Result<Self, StorageError> {
+        let part = |block: &Arc<Block>| BlockPart {
+            block: Arc::clone(block),
+            tombstones: block.tombstones(),
+        };
+        let mut merged = Self {
+            range,
+            blocks: blocks.iter().map(part).collect(),
+            head: None,
+            pairs: PairTable::default(),
+            rows: RowSet::default(),
+            ends: Vec::new(),
+            places: Vec::new(),
+            order: Vec::new(),
+        };
+        for part in 0..merged.blocks.len() {
+            merged.add_block(part, matchers, asked)?;
+        }
+        merged.add_head(head);
+        merged.order = (0..merged.rows.count() as u32).collect();
+        Ok(merged)
+    }
+
+    pub(super) fn sort(&mut self) {
+        let ranks = rank_ids(self.rows.ids(), |id| self.pairs.texts(id));
+        let row = |number: u32| self.rows.row(number).iter().map(|id| ranks[id]);
+        self.order.sort_unstable_by(|a, b| row(*a).cmp(row(*b)));
+    }
+
+    pub(super) fn truncate(&mut self, count_max: usize) {
+        self.order.truncate(count_max);
+    }
+
+    fn add_block(
+        &mut self,
+        part: usize,
+        matchers: &[Matcher],
+        asked: TimeRange,
+    ) -> Result<(), StorageError> {
+        let BlockPart { block, tombstones } = &self.blocks[part];
+        let (block, tombstones) = (Arc::clone(block), Arc::clone(tombstones));
+        let mut ids: HashMap<(u32, u32), u32, FixedState> = HashMap::default();
+        let mut row: SmallVec<[u32; 32]> = SmallVec::new();
+        for_each_matching(&block, matchers, |number, entry| {
+            if has_chunk_in(number, entry, &tombstones, asked) {
+                row.clear();
+                for pair in &entry.labels {
+                    let id = match ids.get(pair) {
+                        Some(id) => *id,
+                        None => {
+                            let (name, value) = *pair;
+                            let index = block.index();
+                            let id = self.pairs.intern(index.symbol(name)?, index.symbol(value)?);
+                            ids.insert(*pair, id);
+                            id
+                        }
+                    };
+                    row.push(id);
+                }
+                self.add(&row, part, number);
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    fn add_head(&mut self, head: HeadSelection) {
+        let part = self.blocks.len();
+        {
+            let pairs = head.pairs();
+            let ids = head.distinct_pair_ids().into_iter().map(|id| {
+                let (name, value) = pairs.texts(id);
+                (id.0, self.pairs.intern(name, value))
+            });
+            let ids: HashMap<u32, u32, FixedState> = ids.collect();
+            let mut row: SmallVec<[u32; 32]> = SmallVec::new();
+            for number in 0..head.len() {
+                row.clear();
+                row.extend(head.ids(number).iter().map(|id| ids[id]));
+                self.add(&row, part, number as u32);
+            }
+        }
+        self.head = Some(head);
+    }
+
+    fn add(&mut self, row: &[u32], part: usize, number: u32) {
+        let place = self.places.len() as u32;
+        self.places.push(Place { part: part as u32, number, next: NONE });
+        let (row, is_new) = self.rows.insert(row);
+        if is_new {
+            self.ends.push((place, place));
+        } else {
+            let (_, last) = &mut self.ends[row as usize];
+            self.places[*last as usize].next = place;
+            *last = place;
+        }
+    }
+
+    /// Where the series at `index` is, blocks by time, then the head.
+    fn places(&self, index: usize) -> impl Iterator<Item = Place> {
+        let (first, _) = self.ends[self.order[index] as usize];
+        std::iter::successors(self.places.get(first as usize), |place| {
+            self.places.get(place.next as usize)
+        })
+        .copied()
+    }
+
+    fn decode(
+        &self,
+        piece: &Piece<'_>,
+        range: TimeRange,
+        out: &mut Columns,
+    ) -> Result<(), StorageError> {
+        let chunks = self.blocks[piece.part].block.chunks();
+        let chunk_ref = piece.chunk.chunk_ref;
+        let (encoding, data) = chunks.get(chunk_ref)?;
+        let is_hit = |d: &TimeRange| {
+            d.mint_ms <= piece.chunk.max_t.min(range.maxt_ms)
+                && d.maxt_ms >= piece.chunk.min_t.max(range.mint_ms)
+        };
+        let read = |out: &mut Columns| {
+            read_chunk(encoding, data, range, out)
+                .map_err(|reason| chunks.corruption(chunk_ref, &reason))
+        };
+        if !piece.deleted.iter().any(is_hit) {
+            return read(out);
+        }
+        let mut all = Columns::default();
+        read(&mut all)?;
+        columns::delete(&mut all, piece.deleted);
+        columns::append(out, &all);
+        Ok(())
+    }
+
+    /// Appends the samples of pieces, which ascend by their begin.
+    fn read_pieces(
+        &self,
+        pieces: &[Piece<'_>],
+        range: TimeRange,
+        out: &mut Columns,
+    ) -> Result<(), StorageError> {
+        let mut rest = pieces;
+        while let Some((first, others)) = rest.split_first() {
+            let mut end = first.chunk.max_t;
+            let mut count = 1;
+            while let Some(next) = others.get(count - 1).filter(|next| next.chunk.min_t <= end) {
+                end = end.max(next.chunk.max_t);
+                count += 1;
+            }
+            let (together, after) = rest.split_at(count);
+            rest = after;
+            if together.len() == 1 {
+                self.decode(first, range, out)?;
+                continue;
+            }
+            let mut merged = Columns::default();
+            for piece in together {
+                let mut one = Columns::default();
+                self.decode(piece, range, &mut one)?;
+                merged = match merged.is_empty() {
+                    true => one,
+                    false => columns::merge(&merged, &one),
+                };
+            }
+            columns::append(out, &merged);
+        }
+        Ok(())
+    }
+}
+
+impl Selection for MergedSelection {
+    fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    fn labels(&self, index: usize) -> Labels {
+        self.pairs.labels(self.rows.row(self.order[index]))
+    }
+
+    fn read(&self, index: usize, range: TimeRange, out: &mut Columns) -> Result<(), StorageError> {
+        let range = TimeRange {
+            mint_ms: range.mint_ms.max(self.range.mint_ms),
+            maxt_ms: range.maxt_ms.min(self.range.maxt_ms),
+        };
+        let mut pieces: SmallVec<[Piece<'_>; 16]> = SmallVec::new();
+        let mut entry = SeriesEntry::default();
+        let mut in_head = None;
+        for place in self.places(index) {
+            let part = place.part as usize;
+            let Some(BlockPart { block, tombstones }) = self.blocks.get(part) else {
+                in_head = Some(place.number as usize);
+                continue;
+            };
+            block.index().series(place.number, &mut entry)?;
+            let deleted = tombstones.of(u64::from(place.number));
+            let is_within =
+                |chunk: &&ChunkMeta| chunk.min_t <= range.maxt_ms && chunk.max_t >= range.mint_ms;
+            let chunks = entry.chunks.iter().filter(is_within);
+            pieces.extend(chunks.map(|chunk| Piece { part, chunk: *chunk, deleted }));
+        }
+        pieces.sort_by_key(|piece| piece.chunk.min_t);
+        let Some((in_head, head)) = in_head.zip(self.head.as_ref()) else {
+            return self.read_pieces(&pieces, range, out);
+        };
+        if pieces.is_empty() {
+            return head.read(in_head, range, out);
+        }
+        let (mut old, mut recent) = (Columns::default(), Columns::default());
+        self.read_pieces(&pieces, range, &mut old)?;
+        head.read(in_head, range, &mut recent)?;
+        let is_apart = match (columns::bounds(&old), columns::bounds(&recent)) {
+            (Some((_, last)), Some((first, _))) => last < first,
+            _ => true,
+        };
+        if is_apart {
+            columns::append(out, &old);
+            columns::append(out, &recent);
+        } else {
+            columns::append(out, &columns::merge(&old, &recent));
+        }
+        Ok(())
+    }
+
+    fn group(&self, grouping: &Grouping<'_>) -> Groups {
+        group_rows(
+            self.order.iter().map(|row| self.rows.row(*row)),
+            grouping,
+            |name| self.pairs.find_name(name),
+            |id| self.pairs.name_of(id),
+            |ids| self.pairs.labels(ids),
+        )
+    }
+}
