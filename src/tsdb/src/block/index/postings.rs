@@ -143,7 +143,7 @@ impl PostingsTable {
             self.names.push(Name { text, samples_begin, values_count: 0 });
         }
         let Some(name) = self.names.last_mut() else { return Ok(()) };
-        if name.values_count as usize % self.stride == 0 {
+        if (name.values_count as usize).is_multiple_of(self.stride) {
             self.samples.push((offset - self.begin) as u32);
         }
         name.values_count += 1;

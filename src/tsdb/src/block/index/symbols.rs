@@ -26,7 +26,7 @@ impl Symbols {
         let mut samples = Vec::new();
         let mut last: Option<&[u8]> = None;
         for number in 0..count {
-            if number as usize % SAMPLE_STRIDE == 0 {
+            if (number as usize).is_multiple_of(SAMPLE_STRIDE) {
                 samples.push((table.position() - begin) as u32);
             }
             let symbol = table.text()?;

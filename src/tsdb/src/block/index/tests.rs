@@ -14,6 +14,9 @@ use crate::disk::{Disk, RealDisk};
 use super::*;
 
 type Labels = Vec<(String, String)>;
+/// A series: number, labels, chunks.
+type Listed = (u32, Labels, Vec<ChunkMeta>);
+type Listing = Vec<Listed>;
 
 const DIR: &str = "/block";
 
@@ -23,7 +26,7 @@ fn sets(count: usize) -> BTreeSet<Labels> {
             ("__name__".to_owned(), format!("metric_{}", n % 7)),
             ("n".to_owned(), format!("{n}")),
         ];
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             labels.push(("only some \u{fc}".to_owned(), "v".repeat(n % 300)));
         }
         labels.retain(|(_, value)| !value.is_empty());
@@ -57,7 +60,7 @@ fn write(disk: &FaultyDisk, sets: &BTreeSet<Labels>, batch: u64) {
 }
 
 /// Label sets and chunks by series number, through the list of all series.
-fn read_all(index: &IndexReader) -> Result<Vec<(u32, Labels, Vec<ChunkMeta>)>, String> {
+fn read_all(index: &IndexReader) -> Result<Listing, String> {
     let text = |symbol| index.symbol(symbol).map(str::to_owned).map_err(|err| err.to_string());
     let mut series = SeriesEntry::default();
     let mut found = Vec::new();
@@ -136,7 +139,7 @@ fn indexes_of_prometheus_are_read() {
 }
 
 /// An index as bytes, small, and what it holds.
-fn small() -> (Vec<u8>, Vec<(u32, Labels, Vec<ChunkMeta>)>) {
+fn small() -> (Vec<u8>, Listing) {
     let disk = FaultyDisk::default();
     write(&disk, &sets(12), u64::MAX);
     let path = Path::new(DIR).join(INDEX_FILE_NAME);
@@ -145,7 +148,7 @@ fn small() -> (Vec<u8>, Vec<(u32, Labels, Vec<ChunkMeta>)>) {
 }
 
 /// Opens damaged bytes and asks for all there is; an answer without an error must be the right one.
-fn check_damaged(bytes: Vec<u8>, expected: &[(u32, Labels, Vec<ChunkMeta>)]) {
+fn check_damaged(bytes: Vec<u8>, expected: &[Listed]) {
     let disk = FaultyDisk::default();
     disk.create_dir_all(Path::new(DIR)).unwrap();
     drop(Disk::append(&disk, &Path::new(DIR).join(INDEX_FILE_NAME)).unwrap());
