@@ -190,7 +190,7 @@ impl MergedSelection {
         };
         let read = |out: &mut Columns| {
             read_chunk(encoding, data, range, out)
-                .map_err(|reason| chunks.corruption(chunk_ref, &reason))
+                .map_err(|err| chunks.corruption(chunk_ref, &err.to_string()))
         };
         if !piece.deleted.iter().any(is_hit) {
             return read(out);
