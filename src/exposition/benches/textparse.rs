@@ -7,7 +7,7 @@ use criterion::{
     Criterion, Throughput, criterion_group, criterion_main,
     measurement::{Measurement, ValueFormatter, WallTime},
 };
-use prom_exposition::text::{Entry, Parser};
+use prom_exposition::text::{Dialect, Entry, Parser};
 use prom_model::{Labels, LabelsBuilder, MetricType};
 use prom_telemetry::clock::process_cpu_time;
 
@@ -42,7 +42,7 @@ fn made_up() -> Vec<u8> {
 }
 
 fn known(body: &[u8]) -> Vec<Known> {
-    let mut parser = Parser::new(body);
+    let mut parser = Parser::new(body, Dialect::Prometheus);
     let (mut known, mut before) = (Vec::new(), 0);
     let offset = |parser: &Parser<'_>| body.len() - parser.rest().len();
     loop {
@@ -60,19 +60,19 @@ fn known(body: &[u8]) -> Vec<Known> {
 }
 
 fn predicted(body: &[u8], known: &[Known]) -> f64 {
-    let mut parser = Parser::new(body);
+    let mut parser = Parser::new(body, Dialect::Prometheus);
     let mut sum = 0.0;
     for one in known {
         let before = &body[one.before.clone()];
         assert!(before.is_empty() || parser.skip_known(before));
         assert!(parser.rest().starts_with(&body[one.series.clone()]));
-        sum += parser.take_predicted(one.series.len()).expect("the body has not changed").0;
+        sum += parser.take_predicted(one.series.len()).expect("the body has not changed").value;
     }
     sum
 }
 
 fn entries(body: &[u8]) -> usize {
-    let mut parser = Parser::new(body);
+    let mut parser = Parser::new(body, Dialect::Prometheus);
     let mut size = 0;
     while let Some(entry) = parser.next_entry().expect("the body is well-formed") {
         if let Entry::Sample(sample) = entry {
@@ -83,7 +83,7 @@ fn entries(body: &[u8]) -> usize {
 }
 
 fn unknown(body: &[u8], labels: &mut LabelsBuilder) -> Vec<Labels> {
-    let mut parser = Parser::new(body);
+    let mut parser = Parser::new(body, Dialect::Prometheus);
     let (mut declared, mut sets) = (MetricType::Unknown, Vec::new());
     while let Some(entry) = parser.next_entry().expect("the body is well-formed") {
         match entry {
@@ -93,7 +93,7 @@ fn unknown(body: &[u8], labels: &mut LabelsBuilder) -> Vec<Labels> {
                 parser.labels(&sample, declared, labels).expect("the labels are well-formed");
                 sets.push(labels.labels());
             }
-            Entry::Help { .. } | Entry::Comment(_) => {}
+            Entry::Help { .. } | Entry::Comment(_) | Entry::Unit { .. } => {}
         }
     }
     sets

@@ -1,6 +1,6 @@
 //! Exposition formats: reads what targets say, prints what we say of ourselves. Pure functions over bytes.
-//! Text 0.0.4 is read and printed, OpenMetrics 1.0 is printed; protobuf and OpenMetrics bodies are refused by
-//! [`Format::of_response`]'s callers until they have a parser here.
+//! Text 0.0.4 and OpenMetrics 1.0 are read and printed; protobuf bodies are refused by [`Format::of_response`]'s
+//! callers until they have a parser here.
 //!
 //! Neighbours: `scrape` drives [`text::Parser`] and keeps the cache of known series; `web` prints the families
 //! that `telemetry` gathers.

@@ -1,4 +1,4 @@
-//! Text format 0.0.4: an iterator over the entries of a body.
+//! Text formats, 0.0.4 of Prometheus and OpenMetrics 1.0: an iterator over the entries of a body.
 //!
 //! A scrape loop that has seen the series before needs neither names nor labels: it predicts the next series, compares
 //! the bytes at the cursor ([`Parser::rest`]) with what it knows and takes the value with [`Parser::take_predicted`].
@@ -9,12 +9,13 @@ mod fast;
 mod grammar;
 mod lexer;
 mod number;
+mod openmetrics;
 
 use std::borrow::Cow;
 
 use prom_model::{LabelsBuilder, MetricType, format_float_g, parse_float};
 
-use self::grammar::{Grammar, RawEntry};
+use self::grammar::{Grammar, RawEntry, RawSample, quote};
 use crate::ParseError;
 
 /// Longest text of one series, names and labels together, in bytes.
@@ -34,6 +35,11 @@ pub enum Entry<'a> {
         name: &'a str,
         metric_type: MetricType,
     },
+    /// OpenMetrics only; may be empty.
+    Unit {
+        name: &'a str,
+        unit: &'a str,
+    },
     /// A whole comment line, `#` included.
     Comment(&'a [u8]),
     Sample(Sample<'a>),
@@ -46,8 +52,40 @@ pub struct Sample<'a> {
     pub series: &'a [u8],
     pub value: f64,
     pub timestamp_ms: Option<i64>,
+    /// OpenMetrics only.
+    pub exemplar: Option<Exemplar<'a>>,
     /// Where the entry begins in the body.
     offset: usize,
+}
+
+/// An exemplar as it stands behind a sample; its labels are read by [`Parser::exemplar_labels`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Exemplar<'a> {
+    /// What stands between the braces, the closing one included.
+    pub labels: &'a [u8],
+    pub value: f64,
+    pub timestamp_ms: Option<i64>,
+    /// Where the labels begin in the body.
+    offset: usize,
+}
+
+/// What stands behind a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Suffix<'a> {
+    pub value: f64,
+    pub timestamp_ms: Option<i64>,
+    pub exemplar: Option<Exemplar<'a>>,
+    /// Behind the line feed.
+    end: usize,
+}
+
+/// Which text format a body is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// 0.0.4 and 1.0.0.
+    Prometheus,
+    /// 0.0.1 and 1.0.0.
+    OpenMetrics,
 }
 
 /// Reads a body from its beginning.
@@ -55,12 +93,29 @@ pub struct Sample<'a> {
 pub struct Parser<'a> {
     input: &'a [u8],
     at: usize,
-    grammar: Grammar<'a>,
+    grammar: AnyGrammar<'a>,
+}
+
+#[derive(Debug)]
+enum AnyGrammar<'a> {
+    Prometheus(Grammar<'a>),
+    OpenMetrics(openmetrics::Grammar<'a>),
+}
+
+impl Suffix<'_> {
+    fn plain(value: f64, timestamp_ms: Option<i64>, end: usize) -> Self {
+        Self { value, timestamp_ms, exemplar: None, end }
+    }
 }
 
 impl<'a> Parser<'a> {
-    pub fn new(input: &'a [u8]) -> Self {
-        Self { input, at: 0, grammar: Grammar::new(input) }
+    /// A parser of a whole body, or of a part that begins with an entry.
+    pub fn new(input: &'a [u8], dialect: Dialect) -> Self {
+        let grammar = match dialect {
+            Dialect::Prometheus => AnyGrammar::Prometheus(Grammar::new(input)),
+            Dialect::OpenMetrics => AnyGrammar::OpenMetrics(openmetrics::Grammar::new(input)),
+        };
+        Self { input, at: 0, grammar }
     }
 
     /// What is still to be read; between two calls this is the beginning of a line.
@@ -80,13 +135,17 @@ impl<'a> Parser<'a> {
         is_known
     }
 
-    /// Reads value and timestamp behind a series whose first `series_size` bytes the caller has recognized at the
-    /// cursor. `None`, and no step forward, if anything but the plainest form follows.
+    /// Reads what stands behind a series whose first `series_size` bytes the caller has recognized at the cursor.
+    /// `None`, and no step forward, if anything but the plainest form follows.
     #[inline]
-    pub fn take_predicted(&mut self, series_size: usize) -> Option<(f64, Option<i64>)> {
-        let suffix = fast::suffix(self.input, self.at.checked_add(series_size)?)?;
+    pub fn take_predicted(&mut self, series_size: usize) -> Option<Suffix<'a>> {
+        let series_end = self.at.checked_add(series_size)?;
+        let suffix = match &mut self.grammar {
+            AnyGrammar::Prometheus(_) => fast::suffix(self.input, series_end)?,
+            AnyGrammar::OpenMetrics(grammar) => grammar.suffix(series_end)?,
+        };
         self.at = suffix.end;
-        Some((suffix.value, suffix.timestamp_ms))
+        Some(suffix)
     }
 
     /// The next entry, or `None` at the end.
@@ -94,25 +153,32 @@ impl<'a> Parser<'a> {
     /// # Errors
     /// The entry is malformed. Reading must not go on: a scrape is refused as a whole.
     pub fn next_entry(&mut self) -> Result<Option<Entry<'a>>, ParseError> {
-        while self.input.get(self.at) == Some(&b'\n') {
-            self.at += 1;
-        }
-        if let Some((series_end, suffix)) = fast::sample(self.input, self.at) {
-            let series = &self.input[self.at..series_end];
-            let offset = self.at;
-            self.at = suffix.end;
-            let (value, timestamp_ms) = (suffix.value, suffix.timestamp_ms);
-            return Ok(Some(Entry::Sample(Sample { series, value, timestamp_ms, offset })));
-        }
-        let (entry, end) = self.grammar.entry(self.at)?;
+        let (entry, end) = match &mut self.grammar {
+            AnyGrammar::Prometheus(grammar) => {
+                while self.input.get(self.at) == Some(&b'\n') {
+                    self.at += 1;
+                }
+                if let Some((series_end, suffix)) = fast::sample(self.input, self.at) {
+                    let series = &self.input[self.at..series_end];
+                    let offset = self.at;
+                    self.at = suffix.end;
+                    let Suffix { value, timestamp_ms, exemplar, .. } = suffix;
+                    let sample = Sample { series, value, timestamp_ms, exemplar, offset };
+                    return Ok(Some(Entry::Sample(sample)));
+                }
+                grammar.entry(self.at)?
+            }
+            AnyGrammar::OpenMetrics(grammar) => grammar.entry(self.at)?,
+        };
         self.at = end.min(self.input.len());
         Ok(match entry {
             RawEntry::End => None,
             RawEntry::Help { name, text } => Some(Entry::Help { name, text }),
             RawEntry::Type { name, metric_type } => Some(Entry::Type { name, metric_type }),
+            RawEntry::Unit { name, unit } => Some(Entry::Unit { name, unit }),
             RawEntry::Comment(text) => Some(Entry::Comment(text)),
-            RawEntry::Sample { offset, series, value, timestamp_ms } => {
-                Some(Entry::Sample(Sample { series, value, timestamp_ms, offset }))
+            RawEntry::Sample(RawSample { offset, series, value, timestamp_ms, exemplar }) => {
+                Some(Entry::Sample(Sample { series, value, timestamp_ms, exemplar, offset }))
             }
         })
     }
@@ -129,26 +195,59 @@ impl<'a> Parser<'a> {
         declared: MetricType,
         labels: &mut LabelsBuilder,
     ) -> Result<(), ParseError> {
-        self.grammar.labels(sample.offset, sample.series, |name, value| {
+        let each = |name: &str, value: &str| {
             let is_bound = matches!(
                 (declared, name),
                 (MetricType::Histogram, "le") | (MetricType::Summary, "quantile")
             );
             let value = if is_bound { normal_bound(value) } else { Cow::Borrowed(value) };
             labels.append(name, &value);
-        })?;
+        };
+        match &mut self.grammar {
+            AnyGrammar::Prometheus(grammar) => grammar.labels(sample.offset, sample.series, each),
+            AnyGrammar::OpenMetrics(grammar) => grammar.labels(sample.offset, sample.series, each),
+        }?;
         if labels.iter().any(|(name, _)| name.is_empty()) {
-            return Err(self.grammar.invalid_names(sample.offset, sample.series));
+            return Err(invalid_names(self.input, sample.offset, sample.series));
         }
         let Some(name) = labels.duplicate_name() else { return Ok(()) };
         // Compat: `tsdb/head_append.go`, which is where Prometheus notices.
         let message = format!("label name \"{name}\" is not unique: invalid sample");
         Err(ParseError::at(self.input, sample.offset, message))
     }
+
+    /// Reads the labels of an exemplar of this body.
+    ///
+    /// # Errors
+    /// A name is not UTF-8.
+    pub fn exemplar_labels(
+        &mut self,
+        exemplar: &Exemplar<'a>,
+        labels: &mut LabelsBuilder,
+    ) -> Result<(), ParseError> {
+        match &mut self.grammar {
+            AnyGrammar::Prometheus(_) => Ok(()),
+            AnyGrammar::OpenMetrics(grammar) => {
+                grammar.exemplar_labels(exemplar.offset, |name, value| {
+                    labels.append(name, value);
+                })
+            }
+        }
+    }
 }
 
-/// The text of a help line with `\\` and `\n` resolved.
-pub fn unescape_help(text: &str) -> Cow<'_, str> {
+/// Names that no scheme allows.
+/// Compat: `scrape/scrape.go`, which is where Prometheus notices; it shows the target's labels too.
+fn invalid_names(input: &[u8], offset: usize, series: &[u8]) -> ParseError {
+    let message = format!("invalid metric name or label names: {}", quote(series));
+    ParseError::at(input, offset, message)
+}
+
+/// The text of a help line with `\\` and `\n` resolved, in OpenMetrics `\"` too.
+pub fn unescape_help(text: &str, dialect: Dialect) -> Cow<'_, str> {
+    if dialect == Dialect::OpenMetrics {
+        return unescape_label(text);
+    }
     unescape(text, |c| match c {
         '\\' => Some('\\'),
         'n' => Some('\n'),

@@ -1,7 +1,9 @@
 //! Samples on their way into the store, a handful at a time, and what the store says of them.
 //! Who the samples belong to is told by position only.
 
-use prom_storage::{Appender, FloatSample, Rejected, Rejection, SeriesHandle, SeriesRef};
+use prom_storage::{
+    Appender, ExemplarSample, FloatSample, Rejected, Rejection, SeriesHandle, SeriesRef,
+};
 
 /// How many samples are handed over at once: few enough to stay in the fastest cache.
 const SAMPLE_COUNT_MAX: usize = 512;
@@ -12,6 +14,7 @@ pub(crate) struct Tally {
     pub(crate) out_of_order: u64,
     pub(crate) duplicate: u64,
     pub(crate) out_of_bounds: u64,
+    pub(crate) out_of_order_exemplars: u64,
 }
 
 /// The lane between a body and an appender.
@@ -20,7 +23,10 @@ pub(crate) struct Batch {
     samples: Vec<FloatSample>,
     /// For each sample the entry it came from.
     positions: Vec<u32>,
+    exemplars: Vec<ExemplarSample>,
     rejected: Vec<Rejected>,
+    /// The store has said that it keeps no exemplars.
+    pub(crate) ignores_exemplars: bool,
     pub(crate) tally: Tally,
     /// Entries whose sample was refused.
     pub(crate) refused: Vec<u32>,
@@ -33,7 +39,9 @@ impl Batch {
         Self {
             samples: Vec::with_capacity(SAMPLE_COUNT_MAX),
             positions: Vec::with_capacity(SAMPLE_COUNT_MAX),
+            exemplars: Vec::new(),
             rejected: Vec::new(),
+            ignores_exemplars: false,
             tally: Tally::default(),
             refused: Vec::new(),
             unknown: Vec::new(),
@@ -53,6 +61,14 @@ impl Batch {
         }
         self.samples.push(sample);
         self.positions.push(position as u32);
+    }
+
+    /// Adds an exemplar of a series whose sample was pushed.
+    pub(crate) fn push_exemplar(&mut self, appender: &mut dyn Appender, exemplar: ExemplarSample) {
+        if self.exemplars.len() == SAMPLE_COUNT_MAX {
+            self.flush(appender);
+        }
+        self.exemplars.push(exemplar);
     }
 
     /// Counts a sample that is refused before it reaches the store.
@@ -79,6 +95,23 @@ impl Batch {
         self.samples.clear();
         self.positions.clear();
         self.rejected.clear();
+        self.flush_exemplars(appender);
+    }
+
+    /// A refused exemplar fails nothing. Compat: `scrape/scrape.go`.
+    fn flush_exemplars(&mut self, appender: &mut dyn Appender) {
+        if self.exemplars.is_empty() {
+            return;
+        }
+        appender.append_exemplars(&self.exemplars, &mut self.rejected);
+        for rejected in self.rejected.drain(..) {
+            match rejected.reason {
+                Rejection::OutOfOrderExemplar => self.tally.out_of_order_exemplars += 1,
+                Rejection::ExemplarsDisabled => self.ignores_exemplars = true,
+                _ => {}
+            }
+        }
+        self.exemplars.clear();
     }
 
     fn count(&mut self, reason: Rejection) {

@@ -2,12 +2,13 @@
 //! It knows neither connections nor time to wait for.
 
 use prom_config::ScrapeProtocol;
-use prom_exposition::{Format, FormatError};
+use prom_exposition::{Format, FormatError, text::Dialect};
 use prom_http_client::{BodyLimit, Buffer, BufferPool, HttpError, inflate_gzip};
 
 use crate::{
     fetch::{FetchError, Fetched},
     metadata::MetadataTable,
+    pass::Body,
     report::Report,
     rules::Rules,
     store::{ScrapeTime, Stored, TargetStore},
@@ -66,7 +67,7 @@ pub(crate) fn digest(
     let body = match open(answer, buffers, size) {
         Ok(opened) => {
             report.body_size_bytes = i64::try_from(opened.body.len()).unwrap_or(i64::MAX);
-            opened.check_format(rules).map(|()| opened.body)
+            opened.dialect(rules).map(|dialect| (opened.body, dialect))
         }
         Err(unread) => {
             if matches!(&unread, Unread::Fetch(error) if error.is_body_too_large()) {
@@ -76,8 +77,9 @@ pub(crate) fn digest(
         }
     };
     match body {
-        Ok(body) => {
-            let stored = store.store_body(body.as_slice(), rules, time, report, metadata);
+        Ok((body, dialect)) => {
+            let text = Body { bytes: body.as_slice(), dialect };
+            let stored = store.store_body(text, rules, time, report, metadata);
             Digested { stored, unread: None, body_size_bytes: body.len() }
         }
         Err(unread) => {
@@ -120,9 +122,9 @@ fn open(answer: Answer, buffers: &BufferPool, size: BodySize) -> Result<Opened, 
 
 impl Opened {
     /// An empty body is in any format. Compat: `append` in `scrape/scrape.go`.
-    fn check_format(&self, rules: &Rules) -> Result<(), Unread> {
+    fn dialect(&self, rules: &Rules) -> Result<Dialect, Unread> {
         if self.body.is_empty() {
-            return Ok(());
+            return Ok(Dialect::Prometheus);
         }
         let fallback = rules.cfg.fallback_scrape_protocol.map(|protocol| match protocol {
             ScrapeProtocol::PrometheusProto => Format::Protobuf,
@@ -134,7 +136,8 @@ impl Opened {
             }
         });
         match Format::of_response(&self.content_type, fallback)? {
-            (Format::Text, _) => Ok(()),
+            (Format::Text, _) => Ok(Dialect::Prometheus),
+            (Format::OpenMetrics, _) => Ok(Dialect::OpenMetrics),
             (other, _) => Err(Unread::Unreadable(other)),
         }
     }

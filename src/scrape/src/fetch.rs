@@ -11,8 +11,12 @@ use crate::target::TargetSpec;
 /// Bound on a body for which the configuration sets none, after decompression.
 const BODY_SIZE_BYTES_MAX: u64 = 256 << 20;
 /// Formats that are asked for: those that can be read.
-const PROTOCOLS: [ScrapeProtocol; 2] =
-    [ScrapeProtocol::PrometheusText0_0_4, ScrapeProtocol::PrometheusText1_0_0];
+const PROTOCOLS: [ScrapeProtocol; 4] = [
+    ScrapeProtocol::PrometheusText0_0_4,
+    ScrapeProtocol::PrometheusText1_0_0,
+    ScrapeProtocol::OpenMetricsText0_0_1,
+    ScrapeProtocol::OpenMetricsText1_0_0,
+];
 
 /// How one target is asked; made once, used for every scrape.
 #[derive(Clone, Debug)]
@@ -98,7 +102,7 @@ fn accept(cfg: &ScrapeConfig) -> String {
         .zip(weights)
         .map(|(protocol, weight)| {
             let escaping = match protocol {
-                ScrapeProtocol::PrometheusText1_0_0 => {
+                ScrapeProtocol::PrometheusText1_0_0 | ScrapeProtocol::OpenMetricsText1_0_0 => {
                     format!(";escaping={}", cfg.metric_name_escaping_scheme.name())
                 }
                 _ => String::new(),

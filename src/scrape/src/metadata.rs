@@ -8,7 +8,7 @@ use std::{
 use prom_exposition::text::{Entry as Line, Parser, unescape_help};
 use prom_model::MetricType;
 
-use crate::MetricMetadata;
+use crate::{MetricMetadata, pass::Body};
 
 /// Families of one target that are remembered; those after them are not.
 const FAMILY_COUNT_MAX: usize = 50_000;
@@ -31,7 +31,7 @@ struct State {
 
 impl MetadataTable {
     /// What `body` says, in the order of its families.
-    pub(crate) fn collect(&self, body: &[u8]) -> Vec<Arc<MetricMetadata>> {
+    pub(crate) fn collect(&self, body: Body<'_>) -> Vec<Arc<MetricMetadata>> {
         let said = read(body);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = said.into_iter().map(|metadata| state.share(metadata)).collect();
@@ -65,23 +65,35 @@ pub(crate) fn size_bytes(metadata: &[Arc<MetricMetadata>]) -> usize {
 }
 
 /// The body has been read before, so whatever is wrong with it is known by now.
-fn read(body: &[u8]) -> Vec<MetricMetadata> {
-    let mut families: BTreeMap<&str, (MetricType, &str)> = BTreeMap::new();
-    let mut parser = Parser::new(body);
+fn read(body: Body<'_>) -> Vec<MetricMetadata> {
+    #[derive(Default)]
+    struct Said<'a> {
+        metric_type: MetricType,
+        help: &'a str,
+        unit: &'a str,
+    }
+    let mut families: BTreeMap<&str, Said<'_>> = BTreeMap::new();
+    let mut parser = Parser::new(body.bytes, body.dialect);
     while families.len() < FAMILY_COUNT_MAX
         && let Ok(Some(line)) = parser.next_entry()
     {
         match line {
-            Line::Help { name, text } => families.entry(name).or_default().1 = text,
-            Line::Type { name, metric_type } => families.entry(name).or_default().0 = metric_type,
+            Line::Help { name, text } => families.entry(name).or_default().help = text,
+            Line::Type { name, metric_type } => {
+                families.entry(name).or_default().metric_type = metric_type;
+            }
+            Line::Unit { name, unit } => families.entry(name).or_default().unit = unit,
             Line::Comment(_) | Line::Sample(_) => {}
         }
     }
-    let metadata = |(family, (metric_type, help)): (&str, (MetricType, &str))| MetricMetadata {
-        family: family.into(),
-        kind: metric_type.as_str(),
-        help: unescape_help(&help[..help.floor_char_boundary(HELP_SIZE_BYTES_MAX)]).into(),
-        unit: "".into(),
+    let metadata = |(family, said): (&str, Said<'_>)| {
+        let help = &said.help[..said.help.floor_char_boundary(HELP_SIZE_BYTES_MAX)];
+        MetricMetadata {
+            family: family.into(),
+            kind: said.metric_type.as_str(),
+            help: unescape_help(help, body.dialect).into(),
+            unit: said.unit.into(),
+        }
     };
     families.into_iter().map(metadata).collect()
 }

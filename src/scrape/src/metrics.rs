@@ -49,6 +49,7 @@ pub(crate) struct LoopMetrics {
     pub(crate) scrape_duration: Histogram,
     duplicate: Counter,
     out_of_order: Counter,
+    exemplar_out_of_order: Counter,
     out_of_bounds: Counter,
 }
 
@@ -181,6 +182,10 @@ impl LoopMetrics {
                 "prometheus_target_scrapes_sample_out_of_order_total",
                 "Total number of samples rejected due to not being out of the expected order.",
             ),
+            exemplar_out_of_order: counter(
+                "prometheus_target_scrapes_exemplar_out_of_order_total",
+                "Total number of exemplar rejected due to not being out of the expected order.",
+            ),
             out_of_bounds: counter(
                 "prometheus_target_scrapes_sample_out_of_bounds_total",
                 "Total number of samples rejected due to timestamp falling outside of the time bounds.",
@@ -190,7 +195,9 @@ impl LoopMetrics {
 
     /// Counts what came of a scrape.
     pub(crate) fn count(&self, digested: &Digested) {
-        let Tally { duplicate, out_of_order, out_of_bounds } = digested.stored.tally;
+        let Tally { duplicate, out_of_order, out_of_bounds, out_of_order_exemplars } =
+            digested.stored.tally;
+        self.exemplar_out_of_order.inc_by(out_of_order_exemplars);
         self.duplicate.inc_by(duplicate);
         self.out_of_order.inc_by(out_of_order);
         self.out_of_bounds.inc_by(out_of_bounds);
@@ -219,7 +226,7 @@ fn go_text(duration: Duration) -> String {
 }
 
 /// What alerts and dashboards ask for, but cannot happen here: a pool that was prepared does not fail, no
-/// cache has to be flushed by force, and no format that is read has native histograms or exemplars.
+/// cache has to be flushed by force, and no format that is read has native histograms.
 fn register_unused(registry: &Registry) {
     for (name, help) in [
         (
@@ -237,10 +244,6 @@ fn register_unused(registry: &Registry) {
         (
             "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
             "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
-        ),
-        (
-            "prometheus_target_scrapes_exemplar_out_of_order_total",
-            "Total number of exemplar rejected due to not being out of the expected order.",
         ),
     ] {
         registry.counter(name, help);

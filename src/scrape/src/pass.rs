@@ -6,10 +6,12 @@ use std::mem;
 use hashbrown::{HashSet, HashTable};
 use prom_exposition::{
     ParseError,
-    text::{Entry as Line, Parser, Sample},
+    text::{Dialect, Entry as Line, Exemplar, Parser, Sample, Suffix},
 };
-use prom_model::{LabelsBuilder, MetricType};
-use prom_storage::{Appender, FloatSample, Rejection, SeriesHandle, SeriesRef, StorageError};
+use prom_model::{self as model, LabelsBuilder, MetricType};
+use prom_storage::{
+    Appender, ExemplarSample, FloatSample, Rejection, SeriesHandle, SeriesRef, StorageError,
+};
 
 use crate::{
     batch::Batch,
@@ -23,6 +25,13 @@ const ENTRY_COUNT_MAX: usize = 8_000_000;
 const COMMENTS_SIZE_BYTES_MAX: usize = 64 << 10;
 
 const REBUILT: &str = "a line that was not expected has begun the rebuilding";
+
+/// A body and how to read it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Body<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) dialect: Dialect,
+}
 
 /// Why a body is refused as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +78,7 @@ pub(crate) struct Outcome {
 /// Reads `body`, appends its samples, and says what became of each known series. `counts` is right even
 /// if the body is refused.
 pub(crate) fn read_body(
-    body: &[u8],
+    body: Body<'_>,
     cache: &Cache,
     rules: &Rules,
     time: SampleTime,
@@ -81,8 +90,9 @@ pub(crate) fn read_body(
         rules,
         time,
         appender,
-        parser: Parser::new(body),
-        body,
+        parser: Parser::new(body.bytes, body.dialect),
+        dialect: body.dialect,
+        body: body.bytes,
         cursor: 0,
         counts: Counts::default(),
         appended_count: 0,
@@ -109,6 +119,7 @@ struct Pass<'a> {
     time: SampleTime,
     appender: &'a mut dyn Appender,
     parser: Parser<'a>,
+    dialect: Dialect,
     body: &'a [u8],
     /// The entry that is expected next.
     cursor: usize,
@@ -147,11 +158,27 @@ struct Rebuilt {
     comments_end: Option<usize>,
 }
 
+/// What stands behind a series.
+#[derive(Clone, Copy, Debug)]
+struct Taken<'a> {
+    value: f64,
+    /// The sample's own time, if it is honored.
+    explicit_ms: Option<i64>,
+    exemplar: Option<Exemplar<'a>>,
+}
+
 /// A line that is known.
 enum Found {
     /// From the last body, and not met in this one.
     Known(usize),
     Met(Entry),
+}
+
+impl<'a> From<&Sample<'a>> for Taken<'a> {
+    fn from(sample: &Sample<'a>) -> Self {
+        let Sample { value, timestamp_ms, exemplar, .. } = *sample;
+        Self { value, explicit_ms: timestamp_ms, exemplar }
+    }
 }
 
 impl Default for Declared {
@@ -177,7 +204,8 @@ impl<'a> Pass<'a> {
             let rest = self.parser.rest();
             let Some(text) = rest.get(..entry.size_bytes()) else { return };
             if cache.key.hash(text) != entry.hash() {
-                if rest.starts_with(b"\n") && self.parser.skip_known(b"\n") {
+                let may_skip = self.dialect == Dialect::Prometheus && rest.starts_with(b"\n");
+                if may_skip && self.parser.skip_known(b"\n") {
                     continue;
                 }
                 return;
@@ -205,27 +233,26 @@ impl<'a> Pass<'a> {
             self.keep(entry);
             return self.parser.skip_known(text);
         }
-        let Some((value, explicit_ms)) = self.parser.take_predicted(text.len()) else {
-            return false;
-        };
-        self.take_known(entry, value, explicit_ms);
+        let Some(suffix) = self.parser.take_predicted(text.len()) else { return false };
+        let Suffix { value, timestamp_ms, exemplar, .. } = suffix;
+        self.take_known(entry, Taken { value, explicit_ms: timestamp_ms, exemplar });
         true
     }
 
     /// Takes the sample of the entry at the cursor.
     #[inline]
-    fn take_known(&mut self, entry: Entry, value: f64, explicit_ms: Option<i64>) {
+    fn take_known(&mut self, entry: Entry, mut taken: Taken<'a>) {
         self.counts.scraped += 1;
-        let explicit_ms = explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
+        taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
         match entry.kind() {
             Kind::Series => {
-                let entry = self.settle_explicit(entry, explicit_ms.is_some());
+                let entry = self.settle_explicit(entry, taken.explicit_ms.is_some());
                 let position = self.keep(entry);
-                self.take_sample(position, entry.series(), value, explicit_ms);
+                self.take_sample(position, entry.series(), taken);
             }
             Kind::Repeat => {
                 let position = self.keep(entry);
-                self.take_repeat(position, entry.series(), value, explicit_ms);
+                self.take_repeat(position, entry.series(), taken);
             }
             Kind::Dropped | Kind::Comments => {
                 self.keep(entry);
@@ -262,13 +289,7 @@ impl<'a> Pass<'a> {
     }
 
     #[inline]
-    fn take_sample(
-        &mut self,
-        position: usize,
-        series: SeriesHandle,
-        value: f64,
-        explicit_ms: Option<i64>,
-    ) {
+    fn take_sample(&mut self, position: usize, series: SeriesHandle, taken: Taken<'a>) {
         self.counts.post_relabeling += 1;
         self.appended_count += 1;
         let limit = self.rules.cfg.limits.sample_count;
@@ -276,23 +297,36 @@ impl<'a> Pass<'a> {
             self.is_over_limit = true;
             return;
         }
-        let timestamp_ms = explicit_ms.unwrap_or(self.time.timestamp_ms);
+        let timestamp_ms = taken.explicit_ms.unwrap_or(self.time.timestamp_ms);
         if timestamp_ms > self.time.timestamp_ms_max {
             return self.batch.refuse(position, Rejection::OutOfBounds);
         }
+        let value = taken.value;
         self.batch.push(self.appender, position, FloatSample { series, timestamp_ms, value });
+        if let Some(exemplar) = taken.exemplar {
+            self.take_exemplar(series, timestamp_ms, &exemplar);
+        }
+    }
+
+    /// An exemplar without a time of its own has that of its sample.
+    fn take_exemplar(&mut self, series: SeriesHandle, timestamp_ms: i64, exemplar: &Exemplar<'a>) {
+        if self.batch.ignores_exemplars {
+            return;
+        }
+        self.exposed.clear();
+        if self.parser.exemplar_labels(exemplar, &mut self.exposed).is_err() {
+            return;
+        }
+        let timestamp_ms = exemplar.timestamp_ms.unwrap_or(timestamp_ms);
+        let labels = self.exposed.labels();
+        let exemplar = model::Exemplar { labels, value: exemplar.value, timestamp_ms };
+        self.batch.push_exemplar(self.appender, ExemplarSample { series, exemplar });
     }
 
     /// A second sample of one series in one body: refused, unless it brings its own time.
-    fn take_repeat(
-        &mut self,
-        position: usize,
-        series: SeriesHandle,
-        value: f64,
-        explicit_ms: Option<i64>,
-    ) {
-        if explicit_ms.is_some() {
-            return self.take_sample(position, series, value, explicit_ms);
+    fn take_repeat(&mut self, position: usize, series: SeriesHandle, taken: Taken<'a>) {
+        if taken.explicit_ms.is_some() {
+            return self.take_sample(position, series, taken);
         }
         self.counts.post_relabeling += 1;
         self.batch.tally.duplicate += 1;
@@ -328,7 +362,7 @@ impl<'a> Pass<'a> {
             Some(Found::Known(position)) => {
                 self.cursor = position;
                 let entry = self.cache.entries[position];
-                self.take_known(entry, sample.value, sample.timestamp_ms);
+                self.take_known(entry, Taken::from(sample));
                 self.cursor += 1;
                 Ok(())
             }
@@ -353,9 +387,9 @@ impl<'a> Pass<'a> {
         let entry = if is_dropped { first } else { first.with_kind(Kind::Repeat) };
         let position = self.rebuilt_mut().push(entry);
         if !is_dropped {
-            let honor = self.rules.cfg.honor_timestamps;
-            let explicit_ms = sample.timestamp_ms.filter(|_| honor);
-            self.take_repeat(position, entry.series(), sample.value, explicit_ms);
+            let mut taken = Taken::from(sample);
+            taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
+            self.take_repeat(position, entry.series(), taken);
         }
     }
 
@@ -381,11 +415,11 @@ impl<'a> Pass<'a> {
         }
         let series = self.appender.series(&labels)?;
         self.counts.series_added += 1;
-        let honor = self.rules.cfg.honor_timestamps;
-        let explicit_ms = sample.timestamp_ms.filter(|_| honor);
+        let mut taken = Taken::from(sample);
+        taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
         let position = self.remember_new(sample, Kind::Series, Some(series));
-        self.rebuilt_mut().entries[position].set(Flag::Explicit, explicit_ms.is_some());
-        self.take_sample(position, series, sample.value, explicit_ms);
+        self.rebuilt_mut().entries[position].set(Flag::Explicit, taken.explicit_ms.is_some());
+        self.take_sample(position, series, taken);
         Ok(())
     }
 
@@ -434,7 +468,7 @@ impl<'a> Pass<'a> {
 
     fn declared_type(&mut self) -> MetricType {
         if let Declared::Within { start, end } = self.declared {
-            let mut comments = Parser::new(&self.body[start..end]);
+            let mut comments = Parser::new(&self.body[start..end], self.dialect);
             let mut last = MetricType::Unknown;
             while let Ok(Some(line)) = comments.next_entry() {
                 if let Line::Type { metric_type, .. } = line {

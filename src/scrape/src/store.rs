@@ -16,7 +16,7 @@ use crate::{
     batch::{Tally, append_to_all},
     cache::{Cache, Flag},
     metadata::MetadataTable,
-    pass::{BodyRefused, Outcome, SampleTime, read_body},
+    pass::{Body, BodyRefused, Outcome, SampleTime, read_body},
     report::{Report, ReportSeries},
     rules::Rules,
 };
@@ -73,7 +73,7 @@ impl TargetStore {
     /// Stores what a body says. A body that is refused counts as a scrape that failed.
     pub(crate) fn store_body(
         &mut self,
-        body: &[u8],
+        body: Body<'_>,
         rules: &Rules,
         time: ScrapeTime,
         mut report: Report,

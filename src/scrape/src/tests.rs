@@ -109,7 +109,7 @@ async fn a_target_is_scraped_and_shown() {
     for line in [
         "get /metrics http/1.1",
         "user-agent: prometheus/3.5.0",
-        "accept: text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.4",
+        "accept: application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
         "accept-encoding: gzip",
         "x-prometheus-scrape-timeout-seconds: 0.05",
     ] {
@@ -159,10 +159,10 @@ async fn each_bad_target_has_its_reason_and_harms_nobody() {
             "received unsupported Content-Type \"text/html\" and no fallback_scrape_protocol specified for target",
         ),
         (
-            "open",
+            "proto",
             "",
-            Answer::body("application/openmetrics-text; version=1.0.0", &[], b"# EOF\n"),
-            "received Content-Type \"application/openmetrics-text\", which this version does not read",
+            Answer::body("application/vnd.google.protobuf", &[], b"\0"),
+            "received Content-Type \"application/vnd.google.protobuf\", which this version does not read",
         ),
         (
             "garbage",

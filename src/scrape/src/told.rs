@@ -35,6 +35,7 @@ pub(crate) fn scrape(about: &Target, digested: &Digested) {
             stored.tally.out_of_bounds,
             "Error on ingesting samples that are too old or are too far into the future",
         ),
+        (stored.tally.out_of_order_exemplars, "Error on ingesting out-of-order exemplars"),
     ] {
         if num_dropped > 0 {
             warn!(scrape_pool, target, num_dropped, "{message}");

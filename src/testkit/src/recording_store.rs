@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use prom_model::{Labels, Metadata};
+use prom_model::{Exemplar, Labels, Metadata};
 use prom_storage::{
     Appendable, Appender, ExemplarSample, FloatSample, HistogramSample, Rejected, Rejection,
     SeriesHandle, SeriesRef, StorageError,
@@ -26,6 +26,7 @@ struct State {
     refs: HashMap<Labels, SeriesRef>,
     series: BTreeMap<SeriesRef, (Labels, Vec<(i64, f64)>)>,
     added: Vec<(Labels, i64, f64)>,
+    exemplars: Vec<(Labels, Exemplar)>,
     last_ref: u64,
     commit_count: usize,
     is_full: bool,
@@ -38,6 +39,11 @@ impl RecordingStore {
         let mut added = std::mem::take(&mut self.lock().added);
         added.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         added
+    }
+
+    /// Exemplars that were committed since the last call, as they came.
+    pub fn take_exemplars(&self) -> Vec<(Labels, Exemplar)> {
+        std::mem::take(&mut self.lock().exemplars)
     }
 
     /// Samples of the series with exactly these labels.
@@ -80,6 +86,7 @@ impl Appendable for RecordingStore {
             store: self,
             added: HashMap::new(),
             samples: Vec::new(),
+            exemplars: Vec::new(),
             last: HashMap::new(),
         })
     }
@@ -90,6 +97,7 @@ struct Batch<'a> {
     /// Series that exist only if the batch is committed.
     added: HashMap<Labels, SeriesRef>,
     samples: Vec<FloatSample>,
+    exemplars: Vec<ExemplarSample>,
     /// The last sample of series that are in the batch or new.
     last: HashMap<SeriesRef, Option<(i64, f64)>>,
 }
@@ -154,8 +162,8 @@ impl Appender for Batch<'_> {
         Rejection::HistogramsDisabled.all(samples.len(), rejected);
     }
 
-    fn append_exemplars(&mut self, exemplars: &[ExemplarSample], rejected: &mut Vec<Rejected>) {
-        Rejection::ExemplarsDisabled.all(exemplars.len(), rejected);
+    fn append_exemplars(&mut self, exemplars: &[ExemplarSample], _rejected: &mut Vec<Rejected>) {
+        self.exemplars.extend_from_slice(exemplars);
     }
 
     fn set_metadata(&mut self, _series: SeriesHandle, _metadata: &Metadata) {}
@@ -170,7 +178,11 @@ impl Appender for Batch<'_> {
             state.refs.insert(labels.clone(), series_ref);
             state.series.insert(series_ref, (labels, Vec::new()));
         }
-        let State { series, added, .. } = &mut *state;
+        let State { series, added, exemplars, .. } = &mut *state;
+        for ExemplarSample { series: handle, exemplar } in self.exemplars {
+            let (labels, _) = series.get(&handle.series_ref).expect("its sample came before");
+            exemplars.push((labels.clone(), exemplar));
+        }
         for sample in self.samples {
             let series = series.get_mut(&sample.series.series_ref);
             let (labels, samples) = series.expect("append has refused unknown series");

@@ -4,7 +4,7 @@ use prom_model::{LabelsBuilder, MetricType};
 use prom_telemetry::Registry;
 
 use super::*;
-use crate::text::{Entry, Parser};
+use crate::text::{Dialect, Entry, Parser};
 
 fn registry() -> Registry {
     let registry = Registry::default();
@@ -112,7 +112,7 @@ summary_empty_count 0
 fn printed_text_reads_back() {
     let mut out = Vec::new();
     families(&registry().gather(), Format::Text, &mut out);
-    let mut parser = Parser::new(&out);
+    let mut parser = Parser::new(&out, Dialect::Prometheus);
     let mut labels = LabelsBuilder::default();
     let mut seen = Vec::new();
     while let Some(entry) = parser.next_entry().unwrap() {

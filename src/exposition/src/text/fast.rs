@@ -3,20 +3,11 @@
 
 use std::ops::Range;
 
-use super::{LABELS_COUNT_MAX, SERIES_SIZE_BYTES_MAX, number};
-
-/// What stands behind a series.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Suffix {
-    pub(super) value: f64,
-    pub(super) timestamp_ms: Option<i64>,
-    /// Behind the line feed.
-    pub(super) end: usize,
-}
+use super::{LABELS_COUNT_MAX, SERIES_SIZE_BYTES_MAX, Suffix, number};
 
 /// A sample line at `at`: where its series ends, and what follows.
 #[inline]
-pub(super) fn sample(input: &[u8], at: usize) -> Option<(usize, Suffix)> {
+pub(super) fn sample(input: &[u8], at: usize) -> Option<(usize, Suffix<'_>)> {
     let rest = input.get(at..)?;
     if !rest.first().is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b':')) {
         return None;
@@ -35,15 +26,15 @@ pub(super) fn sample(input: &[u8], at: usize) -> Option<(usize, Suffix)> {
 
 /// Value and timestamp behind a series that ends at `at`.
 #[inline]
-pub(super) fn suffix(input: &[u8], at: usize) -> Option<Suffix> {
+pub(super) fn suffix(input: &[u8], at: usize) -> Option<Suffix<'_>> {
     let value_start = after_blanks(input, at);
     if value_start == at {
         return None;
     }
     let (value, at) = number::value(input, value_start)?;
     match input.get(at) {
-        Some(b'\n') => return Some(Suffix { value, timestamp_ms: None, end: at + 1 }),
-        None => return Some(Suffix { value, timestamp_ms: None, end: at }),
+        Some(b'\n') => return Some(Suffix::plain(value, None, at + 1)),
+        None => return Some(Suffix::plain(value, None, at)),
         Some(_) => {}
     }
     let timestamp_start = after_blanks(input, at);
@@ -55,8 +46,8 @@ pub(super) fn suffix(input: &[u8], at: usize) -> Option<Suffix> {
         _ => (None, timestamp_start),
     };
     match input.get(at) {
-        Some(b'\n') => Some(Suffix { value, timestamp_ms, end: at + 1 }),
-        None => Some(Suffix { value, timestamp_ms, end: at }),
+        Some(b'\n') => Some(Suffix::plain(value, timestamp_ms, at + 1)),
+        None => Some(Suffix::plain(value, timestamp_ms, at)),
         Some(_) => None,
     }
 }

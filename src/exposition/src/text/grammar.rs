@@ -8,7 +8,7 @@ use prom_model::{
 };
 
 use super::{
-    LABELS_COUNT_MAX, SERIES_SIZE_BYTES_MAX, fast,
+    Exemplar, LABELS_COUNT_MAX, SERIES_SIZE_BYTES_MAX, fast, invalid_names,
     lexer::{Lexer, Token},
     unescape_label,
 };
@@ -21,7 +21,18 @@ pub(super) enum RawEntry<'a> {
     Help { name: &'a str, text: &'a str },
     Type { name: &'a str, metric_type: MetricType },
     Comment(&'a [u8]),
-    Sample { offset: usize, series: &'a [u8], value: f64, timestamp_ms: Option<i64> },
+    Unit { name: &'a str, unit: &'a str },
+    Sample(RawSample<'a>),
+}
+
+/// A sample, still without labels.
+#[derive(Debug)]
+pub(super) struct RawSample<'a> {
+    pub(super) offset: usize,
+    pub(super) series: &'a [u8],
+    pub(super) value: f64,
+    pub(super) timestamp_ms: Option<i64>,
+    pub(super) exemplar: Option<Exemplar<'a>>,
 }
 
 /// Reads entries at any offset.
@@ -164,7 +175,8 @@ impl<'a> Grammar<'a> {
         let value = self.value()?;
         let timestamp_ms = self.timestamp()?;
         let series = self.slice(self.start..series_end);
-        Ok(RawEntry::Sample { offset: self.start, series, value, timestamp_ms })
+        let (offset, exemplar) = (self.start, None);
+        Ok(RawEntry::Sample(RawSample { offset, series, value, timestamp_ms, exemplar }))
     }
 
     /// Inside the braces.
@@ -289,13 +301,7 @@ impl<'a> Grammar<'a> {
 
     fn utf8(&self, range: Range<usize>, series: &[u8]) -> Result<&'a str, ParseError> {
         let start = range.start;
-        str::from_utf8(self.slice(range)).map_err(|_| self.invalid_names(start, series))
-    }
-
-    /// Names that no scheme allows.
-    /// Compat: `scrape/scrape.go`, which is where Prometheus notices; it shows the target's labels too.
-    pub(super) fn invalid_names(&self, offset: usize, series: &[u8]) -> ParseError {
-        self.error(offset, format!("invalid metric name or label names: {}", quote(series)))
+        str::from_utf8(self.slice(range)).map_err(|_| invalid_names(self.input, start, series))
     }
 }
 
@@ -310,7 +316,7 @@ fn metric_type(text: &[u8]) -> Option<MetricType> {
     })
 }
 
-fn quote(bytes: &[u8]) -> String {
+pub(super) fn quote(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() + 2);
     push_quote_go(&mut text, bytes);
     text

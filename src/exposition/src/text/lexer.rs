@@ -197,11 +197,7 @@ impl<'a> Lexer<'a> {
             Some(b'=') => self.single(Token::Equal, State::LabelValue),
             Some(b',') => self.single(Token::Comma, State::Labels),
             Some(b'"') => self.quoted(Token::QuotedString),
-            _ => self.name(
-                Token::LabelName,
-                |b| b.is_ascii_alphabetic() || b == b'_',
-                |b| b.is_ascii_alphanumeric() || b == b'_',
-            ),
+            _ => self.name(Token::LabelName, is_label_start, is_label_byte),
         }
     }
 
@@ -291,10 +287,18 @@ impl<'a> Lexer<'a> {
     }
 }
 
-fn is_metric_start(byte: u8) -> bool {
+pub(super) fn is_metric_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || matches!(byte, b'_' | b':')
 }
 
-fn is_metric_byte(byte: u8) -> bool {
+pub(super) fn is_metric_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':')
+}
+
+pub(super) fn is_label_start(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_'
+}
+
+pub(super) fn is_label_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }

@@ -12,7 +12,7 @@ use super::*;
 
 /// One line an entry, as `series value [timestamp] labels`, or the error.
 fn read(body: &[u8]) -> Vec<String> {
-    let mut parser = Parser::new(body);
+    let mut parser = Parser::new(body, Dialect::Prometheus);
     let mut labels = LabelsBuilder::default();
     let mut declared = MetricType::Unknown;
     let mut out = Vec::new();
@@ -26,11 +26,14 @@ fn read(body: &[u8]) -> Vec<String> {
             }
         };
         out.push(match entry {
-            Entry::Help { name, text } => format!("help {name}: {}", unescape_help(text)),
+            Entry::Help { name, text } => {
+                format!("help {name}: {}", unescape_help(text, Dialect::Prometheus))
+            }
             Entry::Type { name, metric_type } => {
                 declared = metric_type;
                 format!("type {name}: {metric_type}")
             }
+            Entry::Unit { name, unit } => format!("unit {name}: {unit}"),
             Entry::Comment(text) => format!("comment {}", String::from_utf8_lossy(text)),
             Entry::Sample(sample) => {
                 labels.clear();
@@ -299,7 +302,7 @@ fn errors_of_names_and_strings_are_those_of_the_reference() {
 #[test]
 fn errors_tell_their_place() {
     let check = |body: &[u8], line, column| {
-        let mut parser = Parser::new(body);
+        let mut parser = Parser::new(body, Dialect::Prometheus);
         let err = loop {
             match parser.next_entry() {
                 Ok(entry) => assert!(entry.is_some()),
@@ -326,22 +329,25 @@ fn limits_are_kept() {
 
 #[test]
 fn known_series_need_no_parsing() {
+    let take = |parser: &mut Parser<'_>, size| {
+        parser.take_predicted(size).map(|suffix| (suffix.value, suffix.timestamp_ms))
+    };
     let body = b"# TYPE a gauge\na{b=\"c\"} 1.5 17\na{b=\"d\"}\t2\nb  0x5\nb 3";
-    let mut parser = Parser::new(body);
+    let mut parser = Parser::new(body, Dialect::Prometheus);
     assert!(!parser.skip_known(b"# TYPE a gauge"));
     assert!(!parser.skip_known(b"# TYPE b gauge\n"));
     assert!(parser.skip_known(b"# TYPE a gauge\n"));
     assert!(parser.rest().starts_with(b"a{b=\"c\"}"));
-    assert_eq!(parser.take_predicted(b"a{b=\"c\"".len()), None);
-    assert_eq!(parser.take_predicted(usize::MAX), None);
-    assert_eq!(parser.take_predicted(b"a{b=\"c\"}".len()), Some((1.5, Some(17))));
-    assert_eq!(parser.take_predicted(b"a{b=\"d\"}".len()), Some((2.0, None)));
+    assert_eq!(take(&mut parser, b"a{b=\"c\"".len()), None);
+    assert_eq!(take(&mut parser, usize::MAX), None);
+    assert_eq!(take(&mut parser, b"a{b=\"c\"}".len()), Some((1.5, Some(17))));
+    assert_eq!(take(&mut parser, b"a{b=\"d\"}".len()), Some((2.0, None)));
     // What is not plain is left to the grammar, which refuses it.
-    assert_eq!(parser.take_predicted(1), None);
+    assert_eq!(take(&mut parser, 1), None);
     assert!(parser.rest().starts_with(b"b  0x5"));
     assert!(parser.next_entry().is_err());
-    let mut parser = Parser::new(b"b 3");
-    assert_eq!(parser.take_predicted(1), Some((3.0, None)));
+    let mut parser = Parser::new(b"b 3", Dialect::Prometheus);
+    assert_eq!(take(&mut parser, 1), Some((3.0, None)));
     assert_eq!(parser.next_entry(), Ok(None));
 }
 
@@ -374,7 +380,7 @@ fn example_bodies_are_read_whole() {
 /// What the grammar alone makes of the first entry.
 fn by_grammar(body: &[u8]) -> Result<Option<Found>, ParseError> {
     match Grammar::new(body).entry(0)?.0 {
-        RawEntry::Sample { series, value, timestamp_ms, .. } => {
+        RawEntry::Sample(RawSample { series, value, timestamp_ms, .. }) => {
             Ok(Some((series.to_vec(), value.to_bits(), timestamp_ms)))
         }
         _ => Ok(None),
@@ -418,7 +424,7 @@ proptest! {
         ] {
             let body = format!("a {text}\n");
             let expected: f64 = text.parse().unwrap();
-            let Some(Entry::Sample(sample)) = Parser::new(body.as_bytes()).next_entry().unwrap() else {
+            let Some(Entry::Sample(sample)) = Parser::new(body.as_bytes(), Dialect::Prometheus).next_entry().unwrap() else {
                 panic!("not a sample: {body}");
             };
             prop_assert_eq!(sample.value.to_bits(), expected.to_bits(), "{}", body);

@@ -3,12 +3,13 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use prom_config::load_text;
+use prom_exposition::text::Dialect;
 use prom_model::{Labels, is_stale};
 use prom_telemetry::clock;
 use prom_testkit::RecordingStore;
 
 use super::{ScrapeTime, Stored, TargetStore};
-use crate::{metadata::MetadataTable, report::Report, rules::Rules};
+use crate::{metadata::MetadataTable, pass::Body, report::Report, rules::Rules};
 
 /// The first scrape is at 1000 ms, each next one a second later.
 const INTERVAL_MS: i64 = 1_000;
@@ -21,6 +22,7 @@ struct Rig {
     rules: Rules,
     table: MetadataTable,
     now_ms: i64,
+    dialect: Dialect,
 }
 
 impl Rig {
@@ -29,7 +31,8 @@ impl Rig {
         let store = RecordingStore::default();
         let target = TargetStore::new(Arc::new(store.clone()));
         let rules = rules(keys);
-        Self { store, target, rules, table: MetadataTable::default(), now_ms: 0 }
+        let dialect = Dialect::Prometheus;
+        Self { store, target, rules, table: MetadataTable::default(), now_ms: 0, dialect }
     }
 
     fn time(&mut self) -> ScrapeTime {
@@ -40,8 +43,8 @@ impl Rig {
 
     fn scrape(&mut self, body: &str) -> Stored {
         let time = self.time();
-        let bytes = body.as_bytes();
-        self.target.store_body(bytes, &self.rules, time, Report::default(), &self.table)
+        let body = Body { bytes: body.as_bytes(), dialect: self.dialect };
+        self.target.store_body(body, &self.rules, time, Report::default(), &self.table)
     }
 
     fn fail(&mut self) -> Stored {
@@ -310,7 +313,8 @@ fn a_refused_sample_leaves_the_end_to_others() {
     // Somebody else writes the same series, later than we.
     let mut other = TargetStore::new(Arc::new(rig.store.clone()));
     let time = ScrapeTime { timestamp_ms: 2_500, ..rig.time() };
-    other.store_body(b"a 7\n", &rig.rules, time, Report::default(), &rig.table);
+    let body = Body { bytes: b"a 7\n", dialect: Dialect::Prometheus };
+    other.store_body(body, &rig.rules, time, Report::default(), &rig.table);
     rig.added();
     rig.now_ms = 1_400;
     assert_eq!(rig.scrape("a 2\nb 2\n").tally.out_of_order, 1);
@@ -420,4 +424,44 @@ fn metadata_is_read_when_it_changes() {
     // What was refused says nothing; what comes back is read again.
     assert_eq!(said(rig.scrape("# HELP x y\nb x\n")), None);
     assert_eq!(said(rig.scrape(body)), Some(both));
+}
+
+#[test]
+fn openmetrics_bodies_bring_exemplars_and_units() {
+    let mut rig = Rig::new("");
+    rig.dialect = Dialect::OpenMetrics;
+    let body = |count: u32, exemplar: &str| {
+        format!(
+            "# TYPE a_seconds counter\n# UNIT a_seconds seconds\n# HELP a_seconds one\\\"two\n\
+             a_seconds_total{{b=\"c\"}} {count}{exemplar}\nd 1 2.5\n# EOF\n"
+        )
+    };
+    let first = rig.scrape(&body(1, " # {id=\"x\"} 0.5"));
+    let metadata = first.metadata.unwrap();
+    assert_eq!(metadata.len(), 1);
+    assert_eq!((&*metadata[0].unit, &*metadata[0].help), ("seconds", "one\"two"));
+    assert_eq!(rig.added(), ["a_seconds_total{b=\"c\"} 1", "d 1 @2500"]);
+    let exemplars = |rig: &Rig| {
+        let taken = rig.store.take_exemplars().into_iter();
+        let shown = taken.map(|(series, exemplar)| {
+            let name = series.metric_name();
+            format!("{name} {} {} @{}", exemplar.labels, exemplar.value, exemplar.timestamp_ms)
+        });
+        shown.collect::<Vec<_>>()
+    };
+    assert_eq!(exemplars(&rig), ["a_seconds_total {id=\"x\"} 0.5 @1000"]);
+    // known lines, with and without an exemplar, and with a time of its own
+    for (exemplar, expected) in [
+        (" # {id=\"y\",z=\"\"} -7 1.5", Some("a_seconds_total {id=\"y\"} -7 @1500")),
+        ("", None),
+        (" # {} 3", Some("a_seconds_total {} 3 @4000")),
+    ] {
+        let stored = rig.scrape(&body(2, exemplar));
+        assert!(stored.refused.is_none() && stored.metadata.is_none());
+        assert_eq!(exemplars(&rig), Vec::from_iter(expected), "{exemplar}");
+    }
+    rig.added();
+    let refused = rig.scrape("a_seconds_total{b=\"c\"} 3\n").refused.unwrap();
+    assert_eq!(refused.to_string(), "data does not end with # EOF");
+    assert_eq!(rig.added(), ["a_seconds_total{b=\"c\"} stale"]);
 }
