@@ -2,6 +2,7 @@
 
 mod blocks;
 mod directory;
+mod flusher;
 mod lock;
 mod metrics;
 mod open;
@@ -28,7 +29,7 @@ use crate::{
     select::{DbQuerier, HeadQuerier},
 };
 
-use self::{blocks::BlockSet, directory::prepare, lock::DirLock, open::open_log};
+use self::{blocks::BlockSet, directory::prepare, flusher::Flusher, lock::DirLock, open::open_log};
 pub use self::{
     options::{Options, RetentionOptions, WalCompression},
     stats::{HeadStats, ReplayProgress, StatEntry, TsdbStats},
@@ -42,6 +43,7 @@ pub struct Db {
     head: Arc<Head>,
     blocks: BlockSet,
     lock: Mutex<Option<DirLock>>,
+    flusher: Mutex<Option<Flusher>>,
 }
 
 impl Db {
@@ -67,7 +69,9 @@ impl Db {
         directory::warn_of_unread(dir);
         directory::register_size(dir, registry);
         metrics::register(&options, registry);
-        Self::open_on(Arc::new(RealDisk), dir, &options, registry, progress, lock)
+        let db = Self::open_on(Arc::new(RealDisk), dir, &options, registry, progress, lock)?;
+        *crate::lock::lock(&db.flusher) = Flusher::start(&db.head);
+        Ok(db)
     }
 
     /// Figures for the status API; top lists have at most `top_count_max` entries.
@@ -90,6 +94,7 @@ impl Db {
     /// # Errors
     /// The log could not be made durable.
     pub fn close(&self) -> Result<(), StorageError> {
+        drop(crate::lock::lock(&self.flusher).take());
         let closed = self.head.close();
         drop(crate::lock::lock(&self.lock).take());
         closed
@@ -112,7 +117,7 @@ impl Db {
             head.set_min_valid_time(max_time_ms);
         }
         open_log(disk, dir, options, registry, progress, &head)?;
-        Ok(Arc::new(Self { head, blocks, lock: Mutex::new(lock) }))
+        Ok(Arc::new(Self { head, blocks, lock: Mutex::new(lock), flusher: Mutex::default() }))
     }
 }
 

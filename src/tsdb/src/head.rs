@@ -10,6 +10,7 @@ mod blocks;
 mod closed;
 mod commit;
 mod dictionary;
+mod flush;
 mod group;
 mod index;
 mod log;
@@ -36,12 +37,14 @@ use prom_telemetry::Registry;
 use crate::{
     Options, WalCompression,
     chunk::ChunkError,
+    head_chunks::{ChunkFiles, ChunkMetrics},
     lock::{lock, read, write},
     wal::{Wal, WalMetrics},
 };
 
 use self::{
     commit::{Batch, CommitLog},
+    flush::HeadFiles,
     group::{GROUP_SLOTS, Groups},
     index::LABELS_COUNT_MAX,
     metrics::HeadMetrics,
@@ -53,7 +56,7 @@ pub(crate) use self::{
     dictionary::{Dictionary, NameId, PairId, Pairs},
     group::ChunkView,
     index::SeriesIndex,
-    replay::{HeadReplay, ReplayCounts},
+    replay::{FiledChunks, HeadReplay, ReplayCounts},
     visibility::ReaderTicket,
 };
 
@@ -68,6 +71,10 @@ pub(crate) struct Head {
     writers: Arc<Writers>,
     /// One truncation at a time.
     truncation: Mutex<()>,
+    /// Taken by whoever gives closed chunks another place.
+    head_files: Mutex<Option<HeadFiles>>,
+    /// For readers.
+    chunk_files: RwLock<Option<Arc<ChunkFiles>>>,
     commit: Mutex<CommitLog>,
     /// Batches that are not in use, with their buffers.
     batches: Mutex<Vec<Batch>>,
@@ -79,6 +86,7 @@ pub(crate) struct Head {
     is_open: AtomicBool,
     metrics: HeadMetrics,
     wal_metrics: WalMetrics,
+    chunk_metrics: ChunkMetrics,
 }
 
 /// First and last sample of the head, and the bound below which it takes none.
@@ -101,6 +109,8 @@ impl Head {
             readers: Arc::default(),
             writers: Arc::default(),
             truncation: Mutex::default(),
+            head_files: Mutex::default(),
+            chunk_files: RwLock::default(),
             commit: Mutex::default(),
             batches: Mutex::default(),
             times: Times {
@@ -115,6 +125,7 @@ impl Head {
             is_open: AtomicBool::new(true),
             metrics: HeadMetrics::register(registry),
             wal_metrics: WalMetrics::register(registry),
+            chunk_metrics: ChunkMetrics::register(registry),
         });
         metrics::register_views(registry, &head);
         head
@@ -140,7 +151,8 @@ impl Head {
     pub(crate) fn close(&self) -> Result<(), StorageError> {
         self.is_open.store(false, Ordering::Release);
         let wal = lock(&self.commit).wal.take();
-        wal.map_or(Ok(()), |mut wal| wal.close())
+        let closed = wal.map_or(Ok(()), |mut wal| wal.close());
+        closed.and(self.close_chunk_files())
     }
 
     /// Why the latest commit could not be logged; nothing while commits succeed.
@@ -208,7 +220,12 @@ impl Head {
         }
         let hidden_count = data.tails.hidden_count(slot, ticket.snapshot);
         let mint_ms = range.mint_ms.max(ticket.floor_ms);
-        data.read(slot, TimeRange { mint_ms, ..range }, hidden_count, out)
+        let range = TimeRange { mint_ms, ..range };
+        let read = self.with_chunk_maps(|maps| data.read(slot, range, hidden_count, maps, out));
+        if read == Err(ChunkError::Filed) {
+            self.chunk_metrics.corruptions.inc();
+        }
+        read
     }
 
     /// Shows the chunks of a series that reach into the range, oldest first. A series that is gone has none.
@@ -217,12 +234,13 @@ impl Head {
         handle: SeriesHandle,
         range: TimeRange,
         each: impl FnMut(ChunkView<'_>),
-    ) {
-        let Some(group) = self.groups.get(handle.slot) else { return };
+    ) -> Result<(), ChunkError> {
+        let Some(group) = self.groups.get(handle.slot) else { return Ok(()) };
         let mut data = write(&group.data);
         let slot = slot_in_group(handle.slot);
-        if data.hot(slot, handle.series_ref.0).is_some() {
-            data.for_each_chunk(slot, range, each);
+        match data.hot(slot, handle.series_ref.0) {
+            Some(_) => self.with_chunk_maps(|maps| data.for_each_chunk(slot, range, maps, each)),
+            None => Ok(()),
         }
     }
 

@@ -17,7 +17,9 @@
 //! I7. A series goes only when no appender can have a sample of it underway and it has none; its slot may
 //!     be given to another one, its ref never is. Readers of samples that leave are waited for.
 //! I8. A checkpoint holds all that the segments still need which it stands for, and is durable before they go.
-//! I9. Damaged files are kept under `quarantine/`; their good records are used. Nothing is deleted but
+//! I9. A closed chunk is in memory until it can be read in a file of head chunks. The log has its samples,
+//!     too, so these files may be lost or damaged; chunks behind a damaged place are not used.
+//! I10. Damaged files are kept under `quarantine/`; their good records are used. Nothing is deleted but
 //!     the rest of a write that had not ended.
 //!
 //! Concurrency: all of [`Db`] may be called from any thread, none of it is async. One commit at a time
@@ -31,8 +33,7 @@
 //! and a snapshot is one number. Selections are sorted by ranks of the pairs they hold, not of all symbols,
 //! so nothing is rebuilt when series come.
 //!
-//! Limits: the head keeps all samples in memory until it is closed, because blocks and head chunks are
-//! not written yet; out-of-order logs and head chunks of a Prometheus are left alone and named in the log.
+//! Limits: blocks are not made yet; out-of-order logs of a Prometheus are left alone and named in the log.
 //! Histograms, exemplars, metadata and tombstones on the log are counted and passed over.
 //! Queues, buffers and windows have named constants beside their use.
 
@@ -45,6 +46,7 @@ mod disk;
 mod error;
 #[cfg_attr(not(test), allow(dead_code, reason = "compaction will call truncation"))]
 mod head;
+mod head_chunks;
 mod lock;
 #[allow(dead_code, unused_imports, reason = "compaction will read exports")]
 mod select;

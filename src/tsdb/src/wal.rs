@@ -27,7 +27,7 @@ pub(crate) use self::{
     frame::frame_record,
     metrics::WalMetrics,
     record::{Decoded, Keep, RefSample, RefSeries, SampleBatch, encode_samples, encode_series},
-    repair::{Damage, remove_leftovers, repair},
+    repair::{Damage, quarantine, remove_leftovers, repair},
     replay::{FileReport, LogReader, decode_record},
     segment::{LogFiles, SegmentFile, list_log},
     writer::Wal,

@@ -173,6 +173,13 @@ impl Prometheus {
         }
     }
 
+    /// SIGTERM.
+    fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+
     /// SIGKILL.
     fn kill(mut self) {
         self.child.kill().unwrap();
@@ -202,6 +209,11 @@ fn copy_log(from: &Path, to: &Path) {
         let path = entry.unwrap().path();
         fs::copy(&path, to.join("wal").join(path.file_name().unwrap())).unwrap();
     }
+}
+
+fn head_chunks_size_bytes(dir: &Path) -> u64 {
+    let files = fs::read_dir(dir.join("chunks_head")).unwrap();
+    files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
 }
 
 fn tear_last_segment(dir: &Path) {
@@ -250,10 +262,12 @@ fn prometheus_runs_on_our_directory_and_we_on_its() {
     let Some(peers) = peers() else { return };
     let dir = tempfile::tempdir().unwrap();
     let db = open(dir.path(), Options::default());
-    fill(&db, 100);
+    // Some chunks are full, and in files.
+    fill(&db, 300);
     let expected = our_dump(&db);
     db.close().unwrap();
     drop(db);
+    assert!(head_chunks_size_bytes(dir.path()) > 10_000);
     let theirs = Prometheus::start(&peers, dir.path(), false);
     theirs.assert_nothing_repaired();
     theirs.kill();
@@ -267,8 +281,11 @@ fn prometheus_runs_on_our_directory_and_we_on_its() {
     drop(db);
     let theirs = Prometheus::start(&peers, dir.path(), false);
     theirs.assert_nothing_repaired();
-    drop(theirs);
+    theirs.stop();
     assert_eq!(their_dump(&peers, dir.path()), expected);
+    // At a clean end it writes head chunks, too.
+    let db = open(dir.path(), Options::default());
+    assert_eq!(our_dump(&db), expected);
 }
 
 #[test]

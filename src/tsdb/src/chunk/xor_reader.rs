@@ -21,6 +21,8 @@ pub(crate) enum ChunkError {
     UnknownSchema(i64),
     #[error("unknown chunk encoding {0}")]
     UnknownEncoding(u8),
+    #[error("chunk is damaged in its file")]
+    Filed,
 }
 
 /// Calls `each` with time and value bits of the first `count_max` samples at most, until it says no.

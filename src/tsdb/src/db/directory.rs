@@ -47,10 +47,7 @@ pub(super) fn warn_of_unread(dir: &Path) {
             files.into_iter().any(|file| file.metadata().is_ok_and(|data| data.len() > 0))
         })
     };
-    for (name, what) in [
-        ("chunks_head", "head chunks; their samples are taken from the WAL"),
-        ("wbl", "out-of-order samples; this version does not read them yet"),
-    ] {
+    for (name, what) in [("wbl", "out-of-order samples; this version does not read them yet")] {
         if has_files(name) {
             tracing::warn!(dir = %name, "The data directory holds {what}");
         }

@@ -5,7 +5,7 @@ use prom_telemetry::Registry;
 
 use crate::Options;
 
-const COUNTERS: [(&str, &str); 6] = [
+const COUNTERS: [(&str, &str); 5] = [
     ("compactions_total", "Total number of compactions that were executed for the partition."),
     ("compactions_triggered_total", "Total number of triggered compactions for the partition."),
     ("compactions_failed_total", "Total number of compactions that failed for the partition."),
@@ -17,7 +17,6 @@ const COUNTERS: [(&str, &str); 6] = [
         "size_retentions_total",
         "The number of times that blocks were deleted because the maximum number of bytes was exceeded.",
     ),
-    ("mmap_chunk_corruptions_total", "Total number of memory-mapped chunk corruptions."),
 ];
 
 pub(super) fn register(options: &Options, registry: &Registry) {

@@ -8,11 +8,13 @@ use prom_telemetry::{Registry, clock};
 use crate::{
     OpenError, Options, ReplayProgress,
     disk::Disk,
-    head::{Head, HeadReplay, ReplayCounts},
+    head::{FiledChunks, Head, HeadReplay, ReplayCounts},
+    head_chunks::ChunkFiles,
     wal::{Damage, FileReport, LogFiles, LogReader, Wal, list_log, remove_leftovers, repair},
 };
 
 const WAL_DIR: &str = "wal";
+const CHUNKS_DIR: &str = "chunks_head";
 
 type Progress<'a> = &'a (dyn Fn(ReplayProgress) -> ControlFlow<()> + Sync);
 
@@ -41,11 +43,17 @@ pub(super) fn open_log(
     if log.has_gap {
         tracing::warn!(dir = %wal_dir.display(), "WAL segments are missing; what they held is lost");
     }
-    let (counts, reports) = replay(&*disk, &log, progress, head).map_err(|err| match err {
-        ReplayError::Canceled => OpenError::Canceled { path: dir.to_owned() },
-        ReplayError::TooManySeries => OpenError::TooManySeries { path: wal_dir.clone() },
-        ReplayError::Io(err) => OpenError::io(&wal_dir, "read WAL", err),
-    })?;
+    let mut filed = FiledChunks::default();
+    let chunks_dir = dir.join(CHUNKS_DIR);
+    let files = ChunkFiles::new(Arc::clone(&disk), &chunks_dir);
+    head.open_chunk_files(files, dir, |chunk| filed.push(chunk))
+        .map_err(|err| OpenError::io(&chunks_dir, "read head chunks", err))?;
+    let (counts, reports) =
+        replay(&*disk, &log, progress, head, filed).map_err(|err| match err {
+            ReplayError::Canceled => OpenError::Canceled { path: dir.to_owned() },
+            ReplayError::TooManySeries => OpenError::TooManySeries { path: wal_dir.clone() },
+            ReplayError::Io(err) => OpenError::io(&wal_dir, "read WAL", err),
+        })?;
     for report in &reports {
         match repair(&*disk, dir, report) {
             Ok(None) => {}
@@ -92,9 +100,10 @@ fn replay(
     log: &LogFiles,
     progress: Progress<'_>,
     head: &Head,
+    filed: FiledChunks,
 ) -> Result<(ReplayCounts, Vec<FileReport>), ReplayError> {
     let mut reader = LogReader::new(disk, log);
-    let mut replay = HeadReplay::new(head);
+    let mut replay = HeadReplay::new(head, filed);
     let segment_first = log.files.first().map_or(0, |file| file.index);
     let mut next = reader.next_decoded().map_err(ReplayError::Io)?;
     while let Some((window, records)) = next {

@@ -3,6 +3,7 @@
 mod blocks;
 mod crash;
 
+mod head_chunks;
 mod model;
 mod opening;
 mod truncate;

@@ -1,62 +1,81 @@
-//! Closed chunks of one group, byte for byte as chunk files hold them. They stay in memory; this is the
-//! door behind which files in `chunks_head/` will stand.
+//! Closed chunks of one group, byte for byte as chunk files hold them: at first in memory, then in files of
+//! `chunks_head/`, of which only the places are kept. Writing these files is `flush`'s matter.
 
 use std::num::NonZeroU32;
 
-use crate::chunk::Encoding;
-
-const PAGE_SIZE_BYTES: usize = 64 * 1024;
+use crate::{
+    chunk::{ChunkError, Encoding},
+    head_chunks::{ChunkMaps, ChunkPlace},
+};
 
 /// Place of a closed chunk in its group, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClosedId(NonZeroU32);
+
+/// Number of a file; no file has this one.
+const IN_MEMORY: u32 = 0;
+const SIZE_SIZE_BYTES: usize = 2;
 
 /// A chunk that takes no more samples.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClosedChunk {
     pub(super) min_t: i64,
     pub(super) max_t: i64,
-    page: u32,
-    offset: u16,
-    size_bytes: u16,
+    /// In memory, the offset counts all bytes that ever waited in this group.
+    place: ChunkPlace,
     /// The chunk before it, of the same series.
     pub(super) previous: Option<ClosedId>,
     pub(super) samples_count: u16,
     pub(super) encoding: Encoding,
 }
 
+const _: () = assert!(size_of::<ClosedChunk>() == 32);
+
 /// The closed chunks of one group.
 #[derive(Debug, Default)]
 pub(super) struct ClosedChunks {
     chunks: Vec<ClosedChunk>,
-    pages: Vec<Vec<u8>>,
+    /// Chunks in memory, in the order in which they were closed: each with its slot.
+    waiting: Vec<(ClosedId, u16)>,
+    /// Their bytes, each with its size before it; and how many bytes have gone before these.
+    bytes: Vec<u8>,
+    gone_size_bytes: u32,
 }
 
 impl ClosedChunks {
-    /// Keeps a chunk; `data` is at most 1 KiB.
+    /// Keeps a chunk of a slot; `data` is at most 64 KiB.
     pub(super) fn push(
         &mut self,
+        slot: usize,
         previous: Option<ClosedId>,
         (min_t, max_t): (i64, i64),
         samples_count: u16,
         data: &[u8],
     ) -> ClosedId {
-        if self.pages.last().is_none_or(|page| page.len() + data.len() > PAGE_SIZE_BYTES) {
-            self.pages.push(Vec::with_capacity(PAGE_SIZE_BYTES));
-        }
-        let page_at = self.pages.len() - 1;
-        let page = &mut self.pages[page_at];
-        let chunk = ClosedChunk {
-            min_t,
-            max_t,
-            page: page_at as u32,
-            offset: page.len() as u16,
-            size_bytes: data.len() as u16,
-            previous,
-            samples_count,
-            encoding: Encoding::Xor,
-        };
-        page.extend_from_slice(data);
+        let offset = self.gone_size_bytes.wrapping_add(self.bytes.len() as u32);
+        let place = ChunkPlace { file: IN_MEMORY, offset };
+        self.bytes.extend_from_slice(&(data.len() as u16).to_le_bytes());
+        self.bytes.extend_from_slice(data);
+        let encoding = Encoding::Xor;
+        let id =
+            self.push_chunk(ClosedChunk { min_t, max_t, place, previous, samples_count, encoding });
+        self.waiting.push((id, slot as u16));
+        id
+    }
+
+    /// Takes note of a chunk that is in a file.
+    pub(super) fn push_filed(
+        &mut self,
+        previous: Option<ClosedId>,
+        (min_t, max_t): (i64, i64),
+        samples_count: u16,
+        place: ChunkPlace,
+    ) -> ClosedId {
+        let encoding = Encoding::Xor;
+        self.push_chunk(ClosedChunk { min_t, max_t, place, previous, samples_count, encoding })
+    }
+
+    fn push_chunk(&mut self, chunk: ClosedChunk) -> ClosedId {
         if self.chunks.len() == self.chunks.capacity() {
             self.chunks.reserve_exact(self.chunks.len() / 8 + 32);
         }
@@ -65,7 +84,7 @@ impl ClosedChunks {
         ClosedId(id.expect("four billion chunks of one group do not fit any memory"))
     }
 
-    /// Drops chunks that end before `min_t`, of all series: `lasts` has the newest chunk of each.
+    /// Drops chunks that end before `min_t`, of all series: `lasts` has the newest chunk of each slot.
     /// Says how many have gone.
     pub(super) fn truncate<'a>(
         &mut self,
@@ -77,14 +96,17 @@ impl ClosedChunks {
         }
         let mut kept = Self::default();
         let mut chain = Vec::new();
-        for last in lasts {
+        for (slot, last) in lasts.enumerate() {
             chain.clear();
             let ids = std::iter::successors(*last, |id| self.get(*id).previous);
             chain.extend(ids.take_while(|id| self.get(*id).max_t >= min_t));
             *last = chain.iter().rev().fold(None, |previous, id| {
                 let chunk = self.get(*id);
-                let times = (chunk.min_t, chunk.max_t);
-                Some(kept.push(previous, times, chunk.samples_count, self.data(chunk)))
+                let (times, count) = ((chunk.min_t, chunk.max_t), chunk.samples_count);
+                Some(match self.waiting_data(chunk) {
+                    Some(data) => kept.push(slot, previous, times, count, data),
+                    None => kept.push_filed(previous, times, count, chunk.place),
+                })
             });
         }
         let gone = self.chunks.len() - kept.chunks.len();
@@ -96,8 +118,67 @@ impl ClosedChunks {
         &self.chunks[id.0.get() as usize - 1]
     }
 
-    pub(super) fn data(&self, chunk: &ClosedChunk) -> &[u8] {
-        let begin = usize::from(chunk.offset);
-        &self.pages[chunk.page as usize][begin..begin + usize::from(chunk.size_bytes)]
+    /// The bytes of a chunk.
+    ///
+    /// # Errors
+    /// The chunk is in a file and damaged there.
+    pub(super) fn data<'a>(
+        &'a self,
+        chunk: &ClosedChunk,
+        series_ref: u64,
+        maps: &'a ChunkMaps,
+    ) -> Result<&'a [u8], ChunkError> {
+        if let Some(data) = self.waiting_data(chunk) {
+            return Ok(data);
+        }
+        let filed = maps.chunk(chunk.place, Some(series_ref));
+        filed.map(|filed| filed.data).map_err(|_| ChunkError::Filed)
+    }
+
+    /// Bytes that wait for a file.
+    pub(super) fn waiting_size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Shows the chunks that are not in files yet, in the order in which they were closed.
+    pub(super) fn for_each_waiting(&self, mut each: impl FnMut(usize, &ClosedChunk, &[u8])) {
+        for (id, slot) in &self.waiting {
+            let chunk = self.get(*id);
+            if let Some(data) = self.waiting_data(chunk) {
+                each(usize::from(*slot), chunk, data);
+            }
+        }
+    }
+
+    /// The first chunks that waited stand in files now; their memory is free.
+    pub(super) fn set_filed(&mut self, places: &[ChunkPlace]) {
+        let mut size_bytes = 0;
+        for ((id, _), place) in self.waiting.drain(..places.len()).zip(places) {
+            let chunk = &mut self.chunks[id.0.get() as usize - 1];
+            let begin = chunk.place.offset.wrapping_sub(self.gone_size_bytes) as usize;
+            let size = [self.bytes[begin], self.bytes[begin + 1]];
+            size_bytes += SIZE_SIZE_BYTES + usize::from(u16::from_le_bytes(size));
+            chunk.place = *place;
+        }
+        self.gone_size_bytes = self.gone_size_bytes.wrapping_add(size_bytes as u32);
+        self.bytes.drain(..size_bytes);
+        if self.bytes.is_empty() {
+            (self.bytes, self.waiting) = (Vec::new(), Vec::new());
+        }
+    }
+
+    /// The lowest number of a file that is needed; `u32::MAX` if none is.
+    pub(super) fn first_file(&self) -> u32 {
+        let files = self.chunks.iter().map(|chunk| chunk.place.file);
+        files.filter(|file| *file != IN_MEMORY).min().unwrap_or(u32::MAX)
+    }
+
+    fn waiting_data(&self, chunk: &ClosedChunk) -> Option<&[u8]> {
+        if chunk.place.file != IN_MEMORY {
+            return None;
+        }
+        let begin = chunk.place.offset.wrapping_sub(self.gone_size_bytes) as usize;
+        let (size, data) = self.bytes.get(begin..)?.split_first_chunk::<SIZE_SIZE_BYTES>()?;
+        data.get(..usize::from(u16::from_le_bytes(*size)))
     }
 }

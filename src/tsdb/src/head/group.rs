@@ -6,8 +6,12 @@ use std::sync::{OnceLock, RwLock};
 use prom_model::is_stale;
 use prom_storage::{Columns, Rejection, TimeRange};
 
-use crate::chunk::{
-    CHUNK_HEADER_SIZE_BYTES, ChunkError, Encoding, for_each_sample, is_new_chunk_due, range_end_ms,
+use crate::{
+    chunk::{
+        CHUNK_HEADER_SIZE_BYTES, ChunkError, Encoding, for_each_sample, is_new_chunk_due,
+        range_end_ms,
+    },
+    head_chunks::{ChunkMaps, ScannedChunk},
 };
 
 use super::{
@@ -63,6 +67,13 @@ pub(super) struct Truncated {
     pub(super) doomed_count: u64,
     /// The oldest sample that is left; `i64::MAX` if there is none.
     pub(super) min_t: i64,
+    /// The oldest file with a chunk that is left; `u32::MAX` if there is none.
+    pub(super) first_file: u32,
+}
+
+impl Truncated {
+    pub(super) const NOTHING: Self =
+        Self { chunks_count: 0, doomed_count: 0, min_t: i64::MAX, first_file: u32::MAX };
 }
 
 /// A series that has gone.
@@ -147,6 +158,10 @@ impl GroupData {
         (series_ref != HotSlot::NO_REF).then_some(series_ref)
     }
 
+    pub(super) fn stale_count(&self) -> usize {
+        self.hot.iter().filter(|hot| hot.has(HotSlot::STALE)).count()
+    }
+
     pub(super) fn series_refs(&self) -> impl Iterator<Item = u64> {
         let refs = self.hot.iter().map(|hot| hot.series_ref);
         refs.filter(|series_ref| *series_ref != HotSlot::NO_REF)
@@ -207,8 +222,13 @@ impl GroupData {
                 put_chunk(hot, &self.blocks, &mut self.scratch);
                 let times = (hot.chunk_min_t, hot.last_t);
                 let closed = &mut self.closed;
-                cold.closed_last =
-                    Some(closed.push(cold.closed_last, times, hot.samples_count, &self.scratch));
+                cold.closed_last = Some(closed.push(
+                    slot,
+                    cold.closed_last,
+                    times,
+                    hot.samples_count,
+                    &self.scratch,
+                ));
                 self.blocks.free(hot.chain);
                 hot.end_chunk();
             }
@@ -230,9 +250,51 @@ impl GroupData {
         Appended::Stored { is_new_chunk, staleness }
     }
 
+    /// Adds a chunk that is in a file, if it comes after all that the series has; the open chunk is empty.
+    /// Says whether it did.
+    pub(super) fn attach(&mut self, slot: usize, chunk: &ScannedChunk) -> bool {
+        let (Some(hot), Some(cold)) = (self.hot.get_mut(slot), self.cold.get_mut(slot)) else {
+            return false;
+        };
+        if hot.samples_count > 0 || chunk.min_t <= hot.last_t || chunk.max_t < chunk.min_t {
+            return false;
+        }
+        let times = (chunk.min_t, chunk.max_t);
+        let id = self.closed.push_filed(cold.closed_last, times, chunk.samples_count, chunk.place);
+        cold.closed_last = Some(id);
+        hot.last_t = chunk.max_t;
+        true
+    }
+
+    /// What the last value of a series was, where only files know.
+    pub(super) fn recall_last_values(&mut self, maps: &ChunkMaps) {
+        for (hot, cold) in self.hot.iter_mut().zip(&self.cold) {
+            let Some(id) = cold.closed_last.filter(|_| hot.samples_count == 0) else { continue };
+            let chunk = self.closed.get(id);
+            let Ok(data) = self.closed.data(chunk, hot.series_ref, maps) else { continue };
+            let mut last_v = hot.last_v;
+            let read = for_each_sample(data, usize::MAX, |_, v| {
+                last_v = v;
+                true
+            });
+            if read.is_ok() {
+                hot.last_v = last_v;
+                hot.set(HotSlot::STALE, is_stale(f64::from_bits(last_v)));
+            }
+        }
+    }
+
+    pub(super) fn closed(&self) -> &ClosedChunks {
+        &self.closed
+    }
+
+    pub(super) fn closed_mut(&mut self) -> &mut ClosedChunks {
+        &mut self.closed
+    }
+
     /// Drops chunks that end before `min_t`, and marks series that have none left.
     pub(super) fn truncate(&mut self, min_t: i64) -> Truncated {
-        let mut left = Truncated { chunks_count: 0, doomed_count: 0, min_t: i64::MAX };
+        let mut left = Truncated::NOTHING;
         for hot in &mut self.hot {
             if hot.samples_count > 0 && hot.last_t < min_t {
                 self.blocks.free(hot.chain);
@@ -243,6 +305,7 @@ impl GroupData {
         let lasts = self.cold.iter_mut().map(|cold| &mut cold.closed_last);
         left.chunks_count += self.closed.truncate(min_t, lasts);
         self.blocks.shrink();
+        left.first_file = self.closed.first_file();
         for (hot, cold) in self.hot.iter_mut().zip(&self.cold) {
             if hot.samples_count > 0 {
                 left.min_t = left.min_t.min(hot.chunk_min_t);
@@ -282,12 +345,18 @@ impl GroupData {
     }
 
     /// Shows the chunks of a series that reach into the range, oldest first, whoever may see their samples.
+    ///
+    /// # Errors
+    /// A chunk is damaged in its file; the others are shown all the same.
     pub(super) fn for_each_chunk(
         &mut self,
         slot: usize,
         range: TimeRange,
+        maps: &ChunkMaps,
         mut each: impl FnMut(ChunkView<'_>),
-    ) {
+    ) -> Result<(), ChunkError> {
+        let series_ref = self.series_ref(slot).unwrap_or(HotSlot::NO_REF);
+        let mut result = Ok(());
         let is_within = |min_t: i64, max_t: i64| min_t <= range.maxt_ms && max_t >= range.mint_ms;
         let mut wanted: smallvec::SmallVec<[ClosedId; 16]> = smallvec::SmallVec::new();
         let closed = self.closed_from(slot);
@@ -295,14 +364,18 @@ impl GroupData {
         wanted.extend(closed.map(|(id, _)| id));
         for id in wanted.into_iter().rev() {
             let chunk = self.closed.get(id);
-            each(ChunkView {
-                min_t: chunk.min_t,
-                max_t: chunk.max_t,
-                encoding: chunk.encoding,
-                data: self.closed.data(chunk),
-            });
+            match self.closed.data(chunk, series_ref, maps) {
+                Ok(data) => each(ChunkView {
+                    min_t: chunk.min_t,
+                    max_t: chunk.max_t,
+                    encoding: chunk.encoding,
+                    data,
+                }),
+                Err(err) => result = Err(err),
+            }
         }
-        let Some(hot) = self.hot.get(slot).filter(|hot| hot.samples_count > 0) else { return };
+        let hot = self.hot.get(slot).filter(|hot| hot.samples_count > 0);
+        let Some(hot) = hot else { return result };
         if is_within(hot.chunk_min_t, hot.last_t) {
             self.scratch.clear();
             put_chunk(hot, &self.blocks, &mut self.scratch);
@@ -313,6 +386,7 @@ impl GroupData {
                 data: &self.scratch,
             });
         }
+        result
     }
 
     /// Appends the samples of a series to `out`, without the `hidden_count` last ones.
@@ -321,6 +395,7 @@ impl GroupData {
         slot: usize,
         range: TimeRange,
         mut hidden_count: usize,
+        maps: &ChunkMaps,
         out: &mut Columns,
     ) -> Result<(), ChunkError> {
         let Some(hot) = self.hot.get(slot).filter(|hot| hot.last_t != NO_TIME) else {
@@ -343,7 +418,8 @@ impl GroupData {
         for (id, count) in wanted.into_iter().rev() {
             let chunk = self.closed.get(id);
             debug_assert_eq!(chunk.encoding, Encoding::Xor);
-            read_chunk(self.closed.data(chunk), count, range, out)?;
+            let data = self.closed.data(chunk, hot.series_ref, maps)?;
+            read_chunk(data, count, range, out)?;
         }
         if open_count == 0 || hot.chunk_min_t > range.maxt_ms || hot.last_t < range.mint_ms {
             return Ok(());

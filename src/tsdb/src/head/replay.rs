@@ -8,8 +8,11 @@ use std::{
 
 use hashbrown::HashMap;
 use rayon::prelude::*;
+use smallvec::SmallVec;
 
 use crate::{
+    chunk::Encoding,
+    head_chunks::ScannedChunk,
     lock::write,
     wal::{Decoded, RefSample, RefSeries, SampleBatch},
 };
@@ -20,11 +23,30 @@ const REF_PAGE_SIZE: usize = 1024;
 /// Stands for a ref or a slot that is not known.
 const NO_SLOT: u32 = u32::MAX;
 
+/// What files of head chunks have.
+#[derive(Debug, Default)]
+pub(crate) struct FiledChunks {
+    by_ref: HashMap<u64, SmallVec<[ScannedChunk; 4]>, foldhash::fast::RandomState>,
+    /// By slot: the last sample that files have. Empty if they have none.
+    ends: Vec<i64>,
+}
+
+impl FiledChunks {
+    pub(crate) fn push(&mut self, chunk: ScannedChunk) {
+        // Out-of-order chunks belong to another log.
+        if !chunk.is_out_of_order && chunk.encoding == Encoding::Xor as u8 {
+            self.by_ref.entry(chunk.series_ref).or_default().push(chunk);
+        }
+    }
+}
+
 /// A replay under way.
 #[derive(Debug)]
 pub(crate) struct HeadReplay<'a> {
     head: &'a Head,
     refs: RefTable,
+    /// Chunks of files by ref, until their series comes.
+    filed: FiledChunks,
     unknown_refs: BTreeSet<u64>,
     counts: ReplayCounts,
 }
@@ -43,9 +65,13 @@ pub(crate) struct ReplayCounts {
 }
 
 impl<'a> HeadReplay<'a> {
-    pub(crate) fn new(head: &'a Head) -> Self {
+    pub(crate) fn new(head: &'a Head, filed: FiledChunks) -> Self {
+        // A ref whose series record is lost must not be given to another series.
+        let next = filed.by_ref.keys().max().map_or(0, |last| last.wrapping_add(1));
+        head.next_ref.fetch_max(next, Ordering::Relaxed);
         Self {
             head,
+            filed,
             refs: RefTable::default(),
             unknown_refs: BTreeSet::new(),
             counts: ReplayCounts::default(),
@@ -79,6 +105,7 @@ impl<'a> HeadReplay<'a> {
     }
 
     pub(crate) fn finish(mut self) -> ReplayCounts {
+        self.head.recall_last_values();
         self.counts.unknown_refs_count = self.unknown_refs.len() as u64;
         self.counts
     }
@@ -111,12 +138,27 @@ impl<'a> HeadReplay<'a> {
             batches.clear();
         }
         self.refs.set(series.series_ref, slot);
+        if let Some(chunks) = self.filed.by_ref.remove(&series.series_ref) {
+            let end = head.attach(slot, &chunks);
+            let at = slot as usize;
+            let count = self.filed.ends.len().max((at + 1).next_multiple_of(REF_PAGE_SIZE));
+            self.filed.ends.resize(count, i64::MIN);
+            self.filed.ends[at] = self.filed.ends[at].max(end);
+        }
         Ok(())
     }
 
     fn apply_samples(&mut self, batches: &mut [SampleBatch]) {
-        let refs = &self.refs;
-        batches.par_iter_mut().for_each(|batch| refs.resolve(batch));
+        let (refs, ends) = (&self.refs, self.filed.ends.as_slice());
+        batches.par_iter_mut().for_each(|batch| {
+            refs.resolve(batch);
+            if !ends.is_empty() {
+                // Most samples of a log stand in files; nobody else looks at them.
+                batch.retain(|sample| {
+                    ends.get(sample.slot as usize).is_none_or(|end| sample.t > *end)
+                });
+            }
+        });
         let shards = rayon::current_num_threads() as u32;
         let counts = (0..shards)
             .into_par_iter()

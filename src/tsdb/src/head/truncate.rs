@@ -20,6 +20,7 @@ use crate::{
 use super::{
     Head,
     dictionary::DictionaryFull,
+    flush::HeadFiles,
     group::{Swept, Truncated},
     group_of,
     index::SeriesIndex,
@@ -110,12 +111,23 @@ impl Head {
     }
 
     pub(super) fn truncate_groups(&self, min_t: i64) -> Truncated {
-        let mut left = Truncated { chunks_count: 0, doomed_count: 0, min_t: i64::MAX };
+        // Nobody writes chunks to files meanwhile.
+        let mut files = lock(&self.head_files);
+        let mut left = Truncated::NOTHING;
         for group in self.groups.iter() {
             let of_group = write(&group.data).truncate(min_t);
             left.chunks_count += of_group.chunks_count;
             left.doomed_count += of_group.doomed_count;
             left.min_t = left.min_t.min(of_group.min_t);
+            left.first_file = left.first_file.min(of_group.first_file);
+        }
+        if let Some(HeadFiles { writer, files }) = &mut *files {
+            // Chunks of the newest file go with it when they are old.
+            let ended = writer.finish_file();
+            let first = left.first_file.min(writer.next_number());
+            if let Err(err) = ended.and_then(|()| writer.remove_before(first)) {
+                tracing::warn!(dir = %files.dir().display(), err = %err, "Removing old head chunks failed");
+            }
         }
         left
     }

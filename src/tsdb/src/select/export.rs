@@ -77,7 +77,7 @@ impl BlockSource for HeadExport {
         series.labels.extend(ids.map(|id| self.symbols[id]));
         self.selection.for_each_chunk(self.next, |chunk| {
             series.push_chunk((chunk.min_t, chunk.max_t), chunk.encoding as u8, chunk.data);
-        });
+        })?;
         self.next += 1;
         Ok(true)
     }

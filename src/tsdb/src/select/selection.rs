@@ -7,7 +7,10 @@ use prom_storage::{
     Columns, Grouping, Groups, Selection, SeriesHandle, SeriesRef, StorageError, TimeRange,
 };
 
-use crate::head::{ChunkView, Dictionary, Head, PairId, Pairs, ReaderTicket, SeriesIndex};
+use crate::{
+    chunk::ChunkError,
+    head::{ChunkView, Dictionary, Head, PairId, Pairs, ReaderTicket, SeriesIndex},
+};
 
 use super::grouping::{group_rows, rank_ids};
 
@@ -67,8 +70,16 @@ impl HeadSelection {
     }
 
     /// Shows the chunks of a series that reach into the querier's range, oldest first.
-    pub(super) fn for_each_chunk(&self, index: usize, each: impl FnMut(ChunkView<'_>)) {
-        self.head.for_each_chunk(self.series[index].handle, self.range, each);
+    ///
+    /// # Errors
+    /// A chunk is damaged in its file.
+    pub(super) fn for_each_chunk(
+        &self,
+        index: usize,
+        each: impl FnMut(ChunkView<'_>),
+    ) -> Result<(), StorageError> {
+        let handle = self.series[index].handle;
+        self.head.for_each_chunk(handle, self.range, each).map_err(|err| corruption(handle, err))
     }
 
     pub(super) fn truncate(&mut self, count_max: usize) {
@@ -100,6 +111,14 @@ impl Selected {
     }
 }
 
+fn corruption(handle: SeriesHandle, err: ChunkError) -> StorageError {
+    StorageError::Corruption {
+        path: "head".into(),
+        offset: u64::from(handle.slot),
+        reason: format!("chunk of series {}: {err}", handle.series_ref),
+    }
+}
+
 impl Selection for HeadSelection {
     fn len(&self) -> usize {
         self.series.len()
@@ -115,11 +134,7 @@ impl Selection for HeadSelection {
             maxt_ms: range.maxt_ms.min(self.range.maxt_ms),
         };
         let handle = self.series[index].handle;
-        self.head.read(&self.ticket, handle, range, out).map_err(|err| StorageError::Corruption {
-            path: "memory".into(),
-            offset: u64::from(handle.slot),
-            reason: format!("chunk of series {}: {err}", handle.series_ref),
-        })
+        self.head.read(&self.ticket, handle, range, out).map_err(|err| corruption(handle, err))
     }
 
     fn group(&self, grouping: &Grouping<'_>) -> Groups {

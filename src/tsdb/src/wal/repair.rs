@@ -136,7 +136,7 @@ fn copy_good_records(
 }
 
 /// Gives the file a second name in the quarantine.
-fn quarantine(disk: &dyn Disk, data_dir: &Path, path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn quarantine(disk: &dyn Disk, data_dir: &Path, path: &Path) -> io::Result<PathBuf> {
     let dir = data_dir.join(QUARANTINE_DIR);
     disk.create_dir_all(&dir)?;
     let relative = path.strip_prefix(data_dir).unwrap_or(path);

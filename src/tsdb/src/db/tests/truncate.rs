@@ -167,7 +167,8 @@ fn promtool_reads_our_checkpoint() {
     let db = Db::open(&dir, options(), &registry, &progress).unwrap();
     let outcome = run(&db, 60, 150);
     assert!(outcome.checkpoints_count > 0);
-    db.close().unwrap();
+    db.head.flush_chunks().unwrap();
+    assert!(std::fs::read_dir(dir.join("chunks_head")).unwrap().count() > 0);
     let output = Command::new(promtool)
         .args(["tsdb", "dump", "--sandbox-dir-root"])
         .arg(root.path())

@@ -1,0 +1,181 @@
+//! Closed chunks go from memory to files. Commits and readers go on meanwhile: a chunk is in memory until
+//! it can be read in its file.
+
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
+
+use prom_storage::StorageError;
+
+use crate::{
+    head_chunks::{
+        ChunkFiles, ChunkMaps, ChunkPlace, ChunkWriter, HeadChunk, Scanned, ScannedChunk,
+        encode_head_chunk, scan,
+    },
+    lock::{lock, read, write},
+};
+
+use super::{Head, group::Group};
+
+/// Bytes that are written at once; one group may go over it.
+const BATCH_SIZE_BYTES: usize = 1 << 20;
+
+/// The files, and who writes them.
+#[derive(Debug)]
+pub(super) struct HeadFiles {
+    pub(super) files: Arc<ChunkFiles>,
+    pub(super) writer: ChunkWriter,
+}
+
+/// Chunks of some groups on their way into a file.
+#[derive(Default)]
+struct FlushBatch<'a> {
+    bytes: Vec<u8>,
+    /// For each group, the offsets of its chunks in the bytes.
+    groups: Vec<(&'a Group, Vec<u32>)>,
+}
+
+impl Head {
+    /// Opens the files of head chunks and looks through them; `each` is shown what can be used.
+    ///
+    /// # Errors
+    /// The directory cannot be read or made.
+    pub(crate) fn open_chunk_files(
+        &self,
+        files: ChunkFiles,
+        data_dir: &Path,
+        each: impl FnMut(ScannedChunk),
+    ) -> io::Result<Scanned> {
+        let files = Arc::new(files);
+        let scanned = scan(&files, data_dir, each)?;
+        let writer = ChunkWriter::new(Arc::clone(&files), scanned.last_number);
+        self.chunk_metrics.corruptions.inc_by(scanned.damaged_count as u64);
+        *write(&self.chunk_files) = Some(Arc::clone(&files));
+        *lock(&self.head_files) = Some(HeadFiles { files, writer });
+        Ok(scanned)
+    }
+
+    /// Gives `each` the mapped files to read from.
+    pub(super) fn with_chunk_maps<T>(&self, each: impl FnOnce(&ChunkMaps) -> T) -> T {
+        match &*read(&self.chunk_files) {
+            Some(files) => each(&files.maps()),
+            None => each(&ChunkMaps::default()),
+        }
+    }
+
+    /// Bytes of closed chunks in memory.
+    pub(crate) fn waiting_size_bytes(&self) -> u64 {
+        let waiting =
+            self.groups.iter().map(|group| read(&group.data).closed().waiting_size_bytes());
+        waiting.sum::<usize>() as u64
+    }
+
+    /// Writes closed chunks to files and gives their memory back.
+    ///
+    /// # Errors
+    /// The disk refused; what is not written stays in memory.
+    pub(crate) fn flush_chunks(&self) -> Result<(), StorageError> {
+        let mut files = lock(&self.head_files);
+        let Some(HeadFiles { files, writer }) = &mut *files else { return Ok(()) };
+        let io_error = |source| StorageError::Io {
+            path: files.dir().to_owned(),
+            action: "write head chunks",
+            source,
+        };
+        let mut batch = FlushBatch::default();
+        for group in self.groups.iter() {
+            batch.add(group);
+            if batch.bytes.len() >= BATCH_SIZE_BYTES {
+                self.write_batch(&mut batch, writer).map_err(io_error)?;
+            }
+        }
+        self.write_batch(&mut batch, writer).map_err(io_error)?;
+        self.chunk_metrics.waiting_size_bytes.set(0.0);
+        Ok(())
+    }
+
+    /// Makes head chunks durable.
+    pub(super) fn close_chunk_files(&self) -> Result<(), StorageError> {
+        self.flush_chunks()?;
+        let mut files = lock(&self.head_files);
+        let Some(HeadFiles { files, writer }) = &mut *files else { return Ok(()) };
+        writer.finish_file().map_err(|source| StorageError::Io {
+            path: files.dir().to_owned(),
+            action: "sync head chunks",
+            source,
+        })
+    }
+
+    fn write_batch(&self, batch: &mut FlushBatch<'_>, writer: &mut ChunkWriter) -> io::Result<()> {
+        if batch.bytes.is_empty() {
+            return Ok(());
+        }
+        let begin = writer.append(&batch.bytes)?;
+        for (group, offsets) in batch.groups.drain(..) {
+            let place = |offset: &u32| ChunkPlace { offset: begin.offset + offset, ..begin };
+            let places: Vec<ChunkPlace> = offsets.iter().map(place).collect();
+            write(&group.data).closed_mut().set_filed(&places);
+            self.chunk_metrics.mapped_chunks.inc_by(places.len() as u64);
+        }
+        batch.bytes.clear();
+        Ok(())
+    }
+
+    /// Puts the chunks of files under a series that a replay has just made or met. Gives the time of the
+    /// last sample that is known then.
+    pub(super) fn attach(&self, slot: u32, chunks: &[ScannedChunk]) -> i64 {
+        let mut end = i64::MIN;
+        let Some(group) = self.groups.get(slot) else { return end };
+        let mut data = write(&group.data);
+        let min_valid_t = self.times.min_valid.load(Ordering::Acquire);
+        let mut count = 0;
+        // Compat: Prometheus `tsdb/head.go` (loadMmappedChunks): what stands in blocks is left out.
+        for chunk in chunks.iter().filter(|chunk| chunk.max_t >= min_valid_t) {
+            if data.attach(super::slot_in_group(slot), chunk) {
+                self.times.include(chunk.min_t, chunk.max_t);
+                count += 1;
+                end = chunk.max_t;
+            }
+        }
+        self.chunks_count.fetch_add(count, Ordering::Relaxed);
+        end
+    }
+
+    /// Ends a replay: last values that no sample of the log told.
+    pub(super) fn recall_last_values(&self) {
+        self.with_chunk_maps(|maps| {
+            for group in self.groups.iter() {
+                write(&group.data).recall_last_values(maps);
+            }
+        });
+        let stale = self.groups.iter().map(|group| read(&group.data).stale_count());
+        self.stale_count.store(stale.sum::<usize>() as i64, Ordering::Relaxed);
+    }
+}
+
+impl<'a> FlushBatch<'a> {
+    fn add(&mut self, group: &'a Group) {
+        let data = read(&group.data);
+        if data.closed().waiting_size_bytes() == 0 {
+            return;
+        }
+        let mut offsets = Vec::new();
+        data.closed().for_each_waiting(|slot, chunk, bytes| {
+            offsets.push(self.bytes.len() as u32);
+            encode_head_chunk(
+                &mut self.bytes,
+                &HeadChunk {
+                    series_ref: data.series_ref(slot).unwrap_or(super::slot::HotSlot::NO_REF),
+                    min_t: chunk.min_t,
+                    max_t: chunk.max_t,
+                    encoding: chunk.encoding as u8,
+                    is_out_of_order: false,
+                    data: bytes,
+                },
+            );
+        });
+        self.groups.push((group, offsets));
+    }
+}

@@ -1,0 +1,20 @@
+//! Head chunks: full chunks of the head in files, so that they need no memory and no replay. Which chunk
+//! belongs to which place in the head is not known here. Format: docs/format/head_chunks.md.
+//!
+//! The log has all that these files have. So a file that cannot be written costs memory, and one that is
+//! damaged costs a longer replay; neither costs a sample.
+
+mod files;
+mod record;
+mod scan;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::{
+    files::{ChunkFiles, ChunkMaps},
+    record::{HeadChunk, encode_head_chunk},
+    scan::{Scanned, ScannedChunk, scan},
+    writer::{ChunkMetrics, ChunkPlace, ChunkWriter},
+};

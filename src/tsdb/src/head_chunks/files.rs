@@ -1,0 +1,98 @@
+//! The files there are, mapped into memory for those who read chunks.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, RwLock, RwLockReadGuard},
+};
+
+use crate::{
+    disk::{Disk, FileBytes},
+    lock::{read, write},
+};
+
+use super::{
+    record::{HeadChunk, HeadChunkError, read_head_chunk},
+    writer::ChunkPlace,
+};
+
+pub(super) const MAGIC: u32 = 0x0130_bc91;
+pub(super) const VERSION: u8 = 1;
+/// Magic, version, three zeros.
+pub(super) const HEADER_SIZE_BYTES: usize = 4 + 1 + 3;
+
+/// The mapped files of a `chunks_head` directory.
+#[derive(Debug)]
+pub(crate) struct ChunkFiles {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    maps: RwLock<ChunkMaps>,
+}
+
+/// Mapped files by number.
+#[derive(Debug, Default)]
+pub(crate) struct ChunkMaps {
+    by_number: BTreeMap<u32, FileBytes>,
+}
+
+impl ChunkFiles {
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path) -> Self {
+        Self { disk, dir: dir.to_owned(), maps: RwLock::default() }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// Holds the files still for reading.
+    pub(crate) fn maps(&self) -> RwLockReadGuard<'_, ChunkMaps> {
+        read(&self.maps)
+    }
+
+    /// Maps a file as it is now.
+    pub(super) fn map(&self, number: u32) -> io::Result<()> {
+        let bytes = self.disk.map(&self.path(number))?;
+        write(&self.maps).by_number.insert(number, bytes);
+        Ok(())
+    }
+
+    pub(super) fn keep(&self, number: u32, bytes: FileBytes) {
+        write(&self.maps).by_number.insert(number, bytes);
+    }
+
+    /// Removes files with lower numbers, the lowest first.
+    pub(super) fn remove_before(&self, number: u32) -> io::Result<()> {
+        let old: Vec<u32> = read(&self.maps).by_number.range(..number).map(|(n, _)| *n).collect();
+        for number in old {
+            self.disk.remove_file(&self.path(number))?;
+            write(&self.maps).by_number.remove(&number);
+        }
+        Ok(())
+    }
+
+    pub(super) fn path(&self, number: u32) -> PathBuf {
+        self.dir.join(format!("{number:06}"))
+    }
+}
+
+impl ChunkMaps {
+    /// The chunk at a place; it must be that of the series.
+    pub(crate) fn chunk(
+        &self,
+        place: ChunkPlace,
+        series_ref: Option<u64>,
+    ) -> Result<HeadChunk<'_>, HeadChunkError> {
+        let bytes = self.by_number.get(&place.file).ok_or(HeadChunkError::Short)?;
+        let rest = bytes.get(place.offset as usize..).ok_or(HeadChunkError::Short)?;
+        let (chunk, _) = read_head_chunk(rest)?;
+        match series_ref.is_none_or(|series_ref| series_ref == chunk.series_ref) {
+            true => Ok(chunk),
+            false => Err(HeadChunkError::OtherChunk),
+        }
+    }
+}

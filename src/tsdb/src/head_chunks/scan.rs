@@ -1,0 +1,215 @@
+//! Looks through the files at a start: which chunks there are, and where a file is damaged. A torn tail is cut
+//! off; from a damaged place on nothing is used, because chunks behind a gap would hide that samples of the
+//! log are missing. Damaged files are kept under `quarantine/`.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    disk::{Disk, FileBytes, write_all},
+    wal::quarantine,
+};
+
+use super::{
+    files::{ChunkFiles, HEADER_SIZE_BYTES, MAGIC, VERSION},
+    record::{HeadChunkError, read_head_chunk},
+    writer::ChunkPlace,
+};
+
+const SALVAGE_SUFFIX: &str = ".salvage";
+
+/// A chunk that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ScannedChunk {
+    pub(crate) series_ref: u64,
+    pub(crate) min_t: i64,
+    pub(crate) max_t: i64,
+    pub(crate) samples_count: u16,
+    pub(crate) encoding: u8,
+    pub(crate) is_out_of_order: bool,
+    pub(crate) place: ChunkPlace,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scanned {
+    /// The highest number of the files that are left; Prometheus refuses gaps between numbers.
+    pub(crate) last_number: Option<u32>,
+    /// Damaged files.
+    pub(crate) damaged_count: usize,
+}
+
+/// Why a file is not used to its end.
+struct Damage {
+    /// End of the last good chunk.
+    good_end: usize,
+    reason: String,
+    is_torn_tail: bool,
+}
+
+/// Shows all chunks, in the order in which they were written, and maps the files. Damaged files are repaired.
+///
+/// # Errors
+/// The directory cannot be read or made.
+pub(crate) fn scan(
+    files: &ChunkFiles,
+    data_dir: &Path,
+    mut each: impl FnMut(ScannedChunk),
+) -> io::Result<Scanned> {
+    let disk: &dyn Disk = &**files.disk();
+    disk.create_dir_all(files.dir())?;
+    for name in disk.list(files.dir())?.iter().filter(|name| name.ends_with(SALVAGE_SUFFIX)) {
+        disk.remove_file(&files.dir().join(name))?;
+    }
+    let numbers = numbers(files)?;
+    let mut scanned = Scanned::default();
+    let mut is_behind_damage = false;
+    for (at, number) in numbers.iter().enumerate() {
+        let path = files.path(*number);
+        if is_behind_damage {
+            put_away(disk, data_dir, &path);
+            continue;
+        }
+        let bytes = disk.map(&path)?;
+        let is_last = at + 1 == numbers.len();
+        let Some(damage) = scan_file(&bytes, *number, is_last, &mut each) else {
+            files.keep(*number, bytes);
+            continue;
+        };
+        drop(bytes);
+        if !damage.is_torn_tail {
+            scanned.damaged_count += 1;
+            is_behind_damage = true;
+        }
+        if let Some(bytes) = repair(disk, data_dir, &path, &damage) {
+            files.keep(*number, bytes);
+        }
+    }
+    scanned.last_number = self::numbers(files)?.last().copied();
+    Ok(scanned)
+}
+
+fn numbers(files: &ChunkFiles) -> io::Result<Vec<u32>> {
+    let names = files.disk().list(files.dir())?;
+    let is_number = |name: &&String| name.bytes().all(|byte| byte.is_ascii_digit());
+    let mut numbers: Vec<u32> =
+        names.iter().filter(is_number).filter_map(|name| name.parse().ok()).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn scan_file(
+    bytes: &[u8],
+    number: u32,
+    is_last: bool,
+    each: &mut impl FnMut(ScannedChunk),
+) -> Option<Damage> {
+    let header = bytes.first_chunk::<HEADER_SIZE_BYTES>();
+    if header.is_none_or(|header| header[..4] != MAGIC.to_be_bytes() || header[4] != VERSION) {
+        let is_unwritten = bytes.len() < HEADER_SIZE_BYTES || bytes.iter().all(|byte| *byte == 0);
+        return Some(Damage {
+            good_end: 0,
+            reason: "not a file of head chunks".to_owned(),
+            is_torn_tail: is_last && is_unwritten,
+        });
+    }
+    let mut offset = HEADER_SIZE_BYTES;
+    while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
+        match read_head_chunk(rest) {
+            Ok((chunk, size)) => {
+                let count = chunk.data.first_chunk().map_or(0, |count| u16::from_be_bytes(*count));
+                each(ScannedChunk {
+                    series_ref: chunk.series_ref,
+                    min_t: chunk.min_t,
+                    max_t: chunk.max_t,
+                    samples_count: count,
+                    encoding: chunk.encoding,
+                    is_out_of_order: chunk.is_out_of_order,
+                    place: ChunkPlace { file: number, offset: offset as u32 },
+                });
+                offset += size;
+            }
+            // Prometheus makes files larger before it writes.
+            Err(_) if rest.iter().all(|byte| *byte == 0) => return None,
+            Err(err) => {
+                return Some(Damage {
+                    good_end: offset,
+                    reason: err.to_string(),
+                    is_torn_tail: is_last && err == HeadChunkError::Short,
+                });
+            }
+        }
+    }
+    None
+}
+
+/// Leaves the good chunks of a file in its place; gives their bytes.
+fn repair(disk: &dyn Disk, data_dir: &Path, path: &Path, damage: &Damage) -> Option<FileBytes> {
+    let repaired = match (damage.is_torn_tail, damage.good_end) {
+        (true, 0) => disk.remove_file(path),
+        (true, end) => cut(disk, path, end),
+        (false, 0) => quarantine(disk, data_dir, path).and_then(|_| disk.remove_file(path)),
+        (false, end) => salvage(disk, data_dir, path, end),
+    };
+    if damage.is_torn_tail {
+        tracing::warn!(
+            file = %path.display(), offset = damage.good_end, reason = %damage.reason,
+            "Cut off a head chunk that had not been written whole"
+        );
+    } else {
+        tracing::error!(
+            file = %path.display(), offset = damage.good_end, reason = %damage.reason,
+            "A file of head chunks is damaged; it is kept in quarantine, its samples are taken from the WAL"
+        );
+    }
+    match repaired
+        .and_then(|()| if damage.good_end == 0 { Ok(None) } else { disk.map(path).map(Some) })
+    {
+        Ok(bytes) => bytes,
+        Err(err) => {
+            tracing::error!(file = %path.display(), err = %err, "Repairing a file of head chunks failed");
+            None
+        }
+    }
+}
+
+fn cut(disk: &dyn Disk, path: &Path, end: usize) -> io::Result<()> {
+    let mut file = disk.append(path)?;
+    file.truncate(end as u64)?;
+    file.sync()
+}
+
+fn salvage(disk: &dyn Disk, data_dir: &Path, path: &Path, end: usize) -> io::Result<()> {
+    let mut beside = path.to_owned().into_os_string();
+    beside.push(SALVAGE_SUFFIX);
+    let beside = PathBuf::from(beside);
+    let bytes = disk.map(path)?;
+    let mut file = disk.append(&beside)?;
+    file.truncate(0)?;
+    let good = bytes.get(..end).unwrap_or_default();
+    if let Err(err) = write_all(&mut *file, good).and_then(|()| file.sync()) {
+        disk.remove_file(&beside)?;
+        return Err(err);
+    }
+    quarantine(disk, data_dir, path)?;
+    disk.rename(&beside, path)?;
+    path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
+}
+
+/// Moves a file that is good but not used into the quarantine.
+fn put_away(disk: &dyn Disk, data_dir: &Path, path: &Path) {
+    let moved = quarantine(disk, data_dir, path).and_then(|kept| {
+        disk.remove_file(path)?;
+        Ok(kept)
+    });
+    match moved {
+        Ok(kept) => {
+            tracing::warn!(file = %path.display(), kept = %kept.display(), "Head chunks behind a damaged file are taken from the WAL");
+        }
+        Err(err) => {
+            tracing::error!(file = %path.display(), err = %err, "Moving a file of head chunks into quarantine failed");
+        }
+    }
+}
