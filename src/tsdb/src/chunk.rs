@@ -16,7 +16,7 @@ use prom_storage::{Columns, TimeRange};
 
 pub(crate) use self::{
     cut::{ChunkState, is_new_chunk_due, range_end_ms},
-    histogram::encode_histograms,
+    histogram::{buckets_count, encode_histograms, has_known_schema},
     xor::{CHUNK_HEADER_SIZE_BYTES, XorState, chunk_size_bytes},
     xor_reader::{ChunkError, for_each_sample},
     xor2::encode_xor2,

@@ -91,7 +91,8 @@ pub fn decode_log_record(
     match decoded.map_err(StorageError::InvalidSeries)? {
         Decoded::Samples(samples) => Ok(samples.len()),
         Decoded::Series(series) => Ok(series.len()),
-        Decoded::Skipped(_) => Ok(0),
+        Decoded::Histograms(histograms) => Ok(histograms.len()),
+        _ => Ok(0),
     }
 }
 

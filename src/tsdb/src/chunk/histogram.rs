@@ -19,8 +19,10 @@ mod tests;
 
 pub(crate) use self::{
     kind::{Floats, Integers},
+    layout::has_known_schema,
     open::encode_histograms,
     reader::{COUNT_MASK_WITH_START, for_each_histogram},
+    spans::buckets_count,
 };
 
 /// Sample count and flags before the bits.

@@ -90,13 +90,13 @@ impl<'a> HeadReplay<'a> {
         for record in records {
             match record {
                 Decoded::Samples(samples) => batches.push(samples),
-                Decoded::Skipped(kind) => {
-                    *self.counts.skipped_records.entry(kind).or_default() += 1
-                }
                 Decoded::Series(series) => {
                     for one in series {
                         self.add_series(&one, &mut batches)?;
                     }
+                }
+                other => {
+                    *self.counts.skipped_records.entry(other.type_name()).or_default() += 1;
                 }
             }
         }

@@ -133,11 +133,8 @@ fn copy_needed(
             Some(Item::Record { compression, offset, .. }) => {
                 decompress(compression, &stored, &mut plain)
                     .map_err(|err| damaged(offset, err.to_string()))?;
-                let kept = plan.keep.needed(&plain);
-                let kept = kept.map_err(|err| damaged(offset, err.to_string()))?;
-                if let Some(record) = kept {
-                    out.push(&record)?;
-                }
+                let kept = plan.keep.needed(&plain, |record| out.push(record));
+                kept.map_err(|err| damaged(offset, err.to_string()))??;
             }
             Some(Item::Damage { offset, reason }) => return Err(damaged(offset, reason)),
             None => return Ok(()),

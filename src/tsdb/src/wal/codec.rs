@@ -11,6 +11,8 @@ pub(crate) enum DecodeError {
     InvalidText,
     #[error("label longer than 16 MiB")]
     TextTooLong,
+    #[error("histogram whose spans and buckets disagree")]
+    InvalidHistogram,
     #[error("series without labels")]
     NoLabels,
 }

@@ -1,11 +1,35 @@
-//! What records say. Series and samples are read and written; the others are told by their type and
-//! counted. Compat: Prometheus `tsdb/record/record.go`, 3.14.
+//! What records say: series and samples here, the other types beside. Records with start times are read and
+//! never written. Compat: Prometheus `tsdb/record/record.go`, 3.14.
 
-use std::borrow::Cow;
+mod histograms;
+mod keep;
+mod others;
+
+#[cfg(test)]
+mod tests;
 
 use prom_model::Labels;
 
 use super::codec::{Cursor, DecodeError, push_text, push_uvarint, push_varint};
+
+use self::{
+    histograms::{
+        CUSTOM_FLOAT_HISTOGRAMS, CUSTOM_HISTOGRAMS, FLOAT_HISTOGRAMS, FLOAT_HISTOGRAMS_WITH_START,
+        HISTOGRAMS, HISTOGRAMS_WITH_START, decode_histograms, decode_histograms_with_start,
+    },
+    others::{
+        EXEMPLARS, METADATA, MMAP_MARKERS, TOMBSTONES, decode_exemplars, decode_markers,
+        decode_metadata, decode_tombstones,
+    },
+};
+pub(crate) use self::{
+    histograms::{RefHistogram, encode_histograms},
+    keep::Keep,
+    others::{
+        RefExemplar, RefMarker, RefMetadata, RefTombstone, encode_exemplars, encode_metadata,
+        encode_tombstones,
+    },
+};
 
 const SERIES: u8 = 1;
 const SAMPLES: u8 = 2;
@@ -37,59 +61,32 @@ pub(crate) struct RefSeries {
 pub(crate) type SampleBatch = Vec<RefSample>;
 
 /// A record that has been read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Decoded {
     Series(Vec<RefSeries>),
     Samples(SampleBatch),
+    Histograms(Vec<RefHistogram>),
+    Exemplars(Vec<RefExemplar>),
+    Metadata(Vec<RefMetadata>),
+    Tombstones(Vec<RefTombstone>),
+    Markers(Vec<RefMarker>),
     /// Left where it is; the name is the type's, for the counter.
     Skipped(&'static str),
 }
 
-/// What of old records is still needed.
-#[derive(Clone, Copy)]
-pub(crate) struct Keep<'a> {
-    /// Whether the series is in the head, or mentioned by segments that stay (trap 5).
-    pub(crate) is_series_needed: &'a dyn Fn(u64) -> bool,
-    /// Samples before are in blocks.
-    pub(crate) min_t: i64,
-}
-
-impl std::fmt::Debug for Keep<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keep").field("min_t", &self.min_t).finish_non_exhaustive()
-    }
-}
-
-impl Keep<'_> {
-    /// What is needed of a record, as a record; `None` if nothing is. Records that are not read yet are
-    /// needed as they are.
-    pub(crate) fn needed<'r>(
-        &self,
-        record: &'r [u8],
-    ) -> Result<Option<Cow<'r, [u8]>>, DecodeError> {
-        let mut out = Vec::new();
-        match decode(record, Vec::new)? {
-            Decoded::Series(mut series) => {
-                series.retain(|one| (self.is_series_needed)(one.series_ref));
-                if !series.is_empty() {
-                    let entries = series.iter().map(|one| (one.series_ref, &one.labels));
-                    encode_series(&mut out, entries);
-                }
-            }
-            Decoded::Samples(mut samples) if record.first() == Some(&SAMPLES) => {
-                samples.retain(|sample| sample.t >= self.min_t);
-                if !samples.is_empty() {
-                    encode_samples(&mut out, &samples);
-                }
-            }
-            // Rewriting these would lose what is not read of them.
-            Decoded::Samples(samples) => {
-                let is_needed = samples.iter().any(|sample| sample.t >= self.min_t);
-                return Ok(is_needed.then_some(Cow::Borrowed(record)));
-            }
-            Decoded::Skipped(_) => return Ok(Some(Cow::Borrowed(record))),
+impl Decoded {
+    /// The type's name, for counters.
+    pub(crate) fn type_name(&self) -> &'static str {
+        match self {
+            Self::Series(_) => "series",
+            Self::Samples(_) => "samples",
+            Self::Histograms(_) => "histogram_samples",
+            Self::Exemplars(_) => "exemplars",
+            Self::Metadata(_) => "metadata",
+            Self::Tombstones(_) => "tombstones",
+            Self::Markers(_) => "mmapmarkers",
+            Self::Skipped(name) => name,
         }
-        Ok((!out.is_empty()).then_some(Cow::Owned(out)))
     }
 }
 
@@ -101,11 +98,15 @@ pub(crate) fn encode_series<'a>(
     out.push(SERIES);
     for (series_ref, labels) in series {
         out.extend_from_slice(&series_ref.to_be_bytes());
-        push_uvarint(out, labels.count() as u64);
-        for (name, value) in labels {
-            push_text(out, name);
-            push_text(out, value);
-        }
+        push_labels(out, labels);
+    }
+}
+
+fn push_labels(out: &mut Vec<u8>, labels: &Labels) {
+    push_uvarint(out, labels.count() as u64);
+    for (name, value) in labels {
+        push_text(out, name);
+        push_text(out, value);
     }
 }
 
@@ -132,16 +133,16 @@ pub(crate) fn decode(
         SERIES => Decoded::Series(decode_series(cursor)?),
         SAMPLES => Decoded::Samples(decode_samples(cursor, empty_batch())?),
         SAMPLES_WITH_START => Decoded::Samples(decode_samples_with_start(cursor, empty_batch())?),
-        3 => Decoded::Skipped("tombstones"),
-        4 => Decoded::Skipped("exemplars"),
-        5 => Decoded::Skipped("mmapmarkers"),
-        6 => Decoded::Skipped("metadata"),
-        7 => Decoded::Skipped("histogram_samples"),
-        8 => Decoded::Skipped("float_histogram_samples"),
-        9 => Decoded::Skipped("custom_buckets_histogram_samples"),
-        10 => Decoded::Skipped("custom_buckets_float_histogram_samples"),
-        12 => Decoded::Skipped("histogram_samples_v2"),
-        13 => Decoded::Skipped("float_histogram_samples_v2"),
+        TOMBSTONES => Decoded::Tombstones(decode_tombstones(cursor)?),
+        EXEMPLARS => Decoded::Exemplars(decode_exemplars(cursor)?),
+        MMAP_MARKERS => Decoded::Markers(decode_markers(cursor)?),
+        METADATA => Decoded::Metadata(decode_metadata(cursor)?),
+        kind @ (HISTOGRAMS | FLOAT_HISTOGRAMS | CUSTOM_HISTOGRAMS | CUSTOM_FLOAT_HISTOGRAMS) => {
+            Decoded::Histograms(decode_histograms(kind, cursor)?)
+        }
+        kind @ (HISTOGRAMS_WITH_START | FLOAT_HISTOGRAMS_WITH_START) => {
+            Decoded::Histograms(decode_histograms_with_start(kind, cursor)?)
+        }
         _ => Decoded::Skipped("unknown"),
     })
 }
@@ -156,6 +157,11 @@ fn decode_series(mut cursor: Cursor<'_>) -> Result<Vec<RefSeries>, DecodeError> 
 }
 
 fn decode_labels(cursor: &mut Cursor<'_>) -> Result<Labels, DecodeError> {
+    let labels = decode_any_labels(cursor)?;
+    if labels.is_empty() { Err(DecodeError::NoLabels) } else { Ok(labels) }
+}
+
+fn decode_any_labels(cursor: &mut Cursor<'_>) -> Result<Labels, DecodeError> {
     let count = cursor.uvarint()?;
     let mut pairs: Vec<(&str, &str)> = Vec::new();
     for _ in 0..count {
@@ -163,9 +169,6 @@ fn decode_labels(cursor: &mut Cursor<'_>) -> Result<Labels, DecodeError> {
         if !value.is_empty() {
             pairs.push((name, value));
         }
-    }
-    if pairs.is_empty() {
-        return Err(DecodeError::NoLabels);
     }
     let is_sorted = pairs.windows(2).all(|pair| pair[0].0 < pair[1].0);
     Ok(if is_sorted { Labels::from_sorted(pairs) } else { Labels::from_pairs(pairs) })
@@ -206,9 +209,7 @@ fn decode_samples_with_start(
             (Some(first), Some(previous)) => {
                 let series_ref = previous.series_ref.wrapping_add(cursor.varint()? as u64);
                 let t = first.t.wrapping_add(cursor.varint()?);
-                if !matches!(cursor.byte()?, START_NONE | START_SAME) {
-                    cursor.varint()?;
-                }
+                start_time_skip(&mut cursor)?;
                 (series_ref, t)
             }
             _ => {
@@ -220,4 +221,12 @@ fn decode_samples_with_start(
         samples.push(RefSample { series_ref, slot: 0, t, v: cursor.u64()? });
     }
     Ok(samples)
+}
+
+/// Reads over the start time of an entry that is not the first.
+fn start_time_skip(cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
+    if !matches!(cursor.byte()?, START_NONE | START_SAME) {
+        cursor.varint()?;
+    }
+    Ok(())
 }

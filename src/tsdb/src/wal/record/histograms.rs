@@ -1,0 +1,262 @@
+//! Records of histograms. Custom buckets have record types of their own, because readers of their time did
+//! not know them. Compat: Prometheus `tsdb/record/record.go`, 3.14.
+
+use std::sync::Arc;
+
+use prom_model::{
+    CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Histogram, HistogramValue, Span,
+};
+
+use crate::chunk::{buckets_count, has_known_schema};
+
+use super::{
+    super::codec::{Cursor, DecodeError, push_uvarint, push_varint},
+    start_time_skip,
+};
+
+pub(super) const HISTOGRAMS: u8 = 7;
+pub(super) const FLOAT_HISTOGRAMS: u8 = 8;
+pub(super) const CUSTOM_HISTOGRAMS: u8 = 9;
+pub(super) const CUSTOM_FLOAT_HISTOGRAMS: u8 = 10;
+pub(super) const HISTOGRAMS_WITH_START: u8 = 12;
+pub(super) const FLOAT_HISTOGRAMS_WITH_START: u8 = 13;
+/// The order in which a commit writes them.
+const TYPES: [u8; 4] = [HISTOGRAMS, CUSTOM_HISTOGRAMS, FLOAT_HISTOGRAMS, CUSTOM_FLOAT_HISTOGRAMS];
+
+/// One histogram under its series' ref.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RefHistogram {
+    pub(crate) series_ref: u64,
+    /// As in [`super::RefSample`].
+    pub(crate) slot: u32,
+    pub(crate) t: i64,
+    pub(crate) value: HistogramValue,
+}
+
+/// Writes histograms: a record for each kind there is, each handed to `each`.
+pub(crate) fn encode_histograms(histograms: &[RefHistogram], mut each: impl FnMut(&[u8])) {
+    let mut out = Vec::new();
+    for kind in TYPES {
+        let mut of_kind = histograms.iter().filter(|one| type_of(&one.value) == kind).peekable();
+        let Some(first) = of_kind.peek().copied() else { continue };
+        out.clear();
+        out.push(kind);
+        out.extend_from_slice(&first.series_ref.to_be_bytes());
+        out.extend_from_slice(&first.t.to_be_bytes());
+        for one in of_kind {
+            push_varint(&mut out, one.series_ref.wrapping_sub(first.series_ref) as i64);
+            push_varint(&mut out, one.t.wrapping_sub(first.t));
+            match &one.value {
+                HistogramValue::Integer(histogram) => encode_integer(&mut out, histogram),
+                HistogramValue::Float(histogram) => encode_float(&mut out, histogram),
+            }
+        }
+        each(&out);
+    }
+}
+
+pub(super) fn decode_histograms(
+    kind: u8,
+    mut cursor: Cursor<'_>,
+) -> Result<Vec<RefHistogram>, DecodeError> {
+    let mut histograms = Vec::new();
+    if cursor.is_empty() {
+        return Ok(histograms);
+    }
+    let (first_ref, first_t) = (cursor.u64()?, cursor.u64()? as i64);
+    while !cursor.is_empty() {
+        let series_ref = first_ref.wrapping_add(cursor.varint()? as u64);
+        let t = first_t.wrapping_add(cursor.varint()?);
+        let value = match kind {
+            HISTOGRAMS | CUSTOM_HISTOGRAMS => decode_integer(&mut cursor)?,
+            _ => decode_float(&mut cursor)?,
+        };
+        histograms.extend(value.map(|value| RefHistogram { series_ref, slot: 0, t, value }));
+    }
+    Ok(histograms)
+}
+
+pub(super) fn decode_histograms_with_start(
+    kind: u8,
+    mut cursor: Cursor<'_>,
+) -> Result<Vec<RefHistogram>, DecodeError> {
+    let mut histograms = Vec::new();
+    let mut before: Option<(i64, u64)> = None;
+    while !cursor.is_empty() {
+        let (series_ref, t) = match before {
+            None => {
+                let (series_ref, t) = (cursor.varint()? as u64, cursor.varint()?);
+                cursor.varint()?;
+                before = Some((t, series_ref));
+                (series_ref, t)
+            }
+            Some((first_t, last_ref)) => {
+                let series_ref = last_ref.wrapping_add(cursor.varint()? as u64);
+                let t = first_t.wrapping_add(cursor.varint()?);
+                start_time_skip(&mut cursor)?;
+                before = Some((first_t, series_ref));
+                (series_ref, t)
+            }
+        };
+        let value = match kind {
+            HISTOGRAMS_WITH_START => decode_integer(&mut cursor)?,
+            _ => decode_float(&mut cursor)?,
+        };
+        histograms.extend(value.map(|value| RefHistogram { series_ref, slot: 0, t, value }));
+    }
+    Ok(histograms)
+}
+
+fn type_of(value: &HistogramValue) -> u8 {
+    match value {
+        HistogramValue::Integer(one) if one.has_custom_buckets() => CUSTOM_HISTOGRAMS,
+        HistogramValue::Integer(_) => HISTOGRAMS,
+        HistogramValue::Float(one) if one.has_custom_buckets() => CUSTOM_FLOAT_HISTOGRAMS,
+        HistogramValue::Float(_) => FLOAT_HISTOGRAMS,
+    }
+}
+
+fn encode_integer(out: &mut Vec<u8>, histogram: &Histogram) {
+    out.push(histogram.counter_reset_hint as u8);
+    push_varint(out, i64::from(histogram.schema));
+    push_float(out, histogram.zero_threshold);
+    push_uvarint(out, histogram.zero_count);
+    push_uvarint(out, histogram.count);
+    push_float(out, histogram.sum);
+    push_spans(out, &histogram.positive_spans);
+    push_spans(out, &histogram.negative_spans);
+    for buckets in [&histogram.positive_buckets, &histogram.negative_buckets] {
+        push_uvarint(out, buckets.len() as u64);
+        buckets.iter().for_each(|bucket| push_varint(out, *bucket));
+    }
+    if histogram.has_custom_buckets() {
+        push_floats(out, &histogram.custom_values);
+    }
+}
+
+fn encode_float(out: &mut Vec<u8>, histogram: &FloatHistogram) {
+    out.push(histogram.counter_reset_hint as u8);
+    push_varint(out, i64::from(histogram.schema));
+    push_float(out, histogram.zero_threshold);
+    push_float(out, histogram.zero_count);
+    push_float(out, histogram.count);
+    push_float(out, histogram.sum);
+    push_spans(out, &histogram.positive_spans);
+    push_spans(out, &histogram.negative_spans);
+    push_floats(out, &histogram.positive_buckets);
+    push_floats(out, &histogram.negative_buckets);
+    if histogram.has_custom_buckets() {
+        push_floats(out, &histogram.custom_values);
+    }
+}
+
+fn push_float(out: &mut Vec<u8>, value: f64) {
+    out.extend_from_slice(&value.to_bits().to_be_bytes());
+}
+
+fn push_floats(out: &mut Vec<u8>, values: &[f64]) {
+    push_uvarint(out, values.len() as u64);
+    values.iter().for_each(|value| push_float(out, *value));
+}
+
+fn push_spans(out: &mut Vec<u8>, spans: &[Span]) {
+    push_uvarint(out, spans.len() as u64);
+    for span in spans {
+        push_varint(out, i64::from(span.offset));
+        push_uvarint(out, u64::from(span.length));
+    }
+}
+
+/// `None` if the schema has no meaning to us: a newer Prometheus wrote it.
+fn decode_integer(cursor: &mut Cursor<'_>) -> Result<Option<HistogramValue>, DecodeError> {
+    let mut histogram = Histogram {
+        counter_reset_hint: hint(cursor.byte()?),
+        schema: schema(cursor)?,
+        zero_threshold: float(cursor)?,
+        zero_count: cursor.uvarint()?,
+        count: cursor.uvarint()?,
+        sum: float(cursor)?,
+        positive_spans: spans(cursor)?,
+        negative_spans: spans(cursor)?,
+        ..Histogram::default()
+    };
+    histogram.positive_buckets = items(cursor, Cursor::varint)?;
+    histogram.negative_buckets = items(cursor, Cursor::varint)?;
+    if histogram.has_custom_buckets() {
+        histogram.custom_values = items(cursor, float)?.into();
+    }
+    check_side(&histogram.positive_spans, histogram.positive_buckets.len())?;
+    check_side(&histogram.negative_spans, histogram.negative_buckets.len())?;
+    let is_known = has_known_schema(histogram.schema);
+    Ok(is_known.then(|| HistogramValue::Integer(Arc::new(histogram))))
+}
+
+fn decode_float(cursor: &mut Cursor<'_>) -> Result<Option<HistogramValue>, DecodeError> {
+    let mut histogram = FloatHistogram {
+        counter_reset_hint: hint(cursor.byte()?),
+        schema: schema(cursor)?,
+        zero_threshold: float(cursor)?,
+        zero_count: float(cursor)?,
+        count: float(cursor)?,
+        sum: float(cursor)?,
+        positive_spans: spans(cursor)?,
+        negative_spans: spans(cursor)?,
+        ..FloatHistogram::default()
+    };
+    histogram.positive_buckets = items(cursor, float)?;
+    histogram.negative_buckets = items(cursor, float)?;
+    if histogram.schema == CUSTOM_BUCKETS_SCHEMA {
+        histogram.custom_values = items(cursor, float)?.into();
+    }
+    check_side(&histogram.positive_spans, histogram.positive_buckets.len())?;
+    check_side(&histogram.negative_spans, histogram.negative_buckets.len())?;
+    let is_known = has_known_schema(histogram.schema);
+    Ok(is_known.then(|| HistogramValue::Float(Arc::new(histogram))))
+}
+
+fn hint(byte: u8) -> CounterResetHint {
+    match byte {
+        1 => CounterResetHint::CounterReset,
+        2 => CounterResetHint::NotCounterReset,
+        3 => CounterResetHint::Gauge,
+        _ => CounterResetHint::Unknown,
+    }
+}
+
+fn schema(cursor: &mut Cursor<'_>) -> Result<i32, DecodeError> {
+    i32::try_from(cursor.varint()?).map_err(|_| DecodeError::InvalidHistogram)
+}
+
+fn float(cursor: &mut Cursor<'_>) -> Result<f64, DecodeError> {
+    Ok(f64::from_bits(cursor.u64()?))
+}
+
+fn spans(cursor: &mut Cursor<'_>) -> Result<Arc<[Span]>, DecodeError> {
+    let span = |cursor: &mut Cursor<'_>| {
+        let (offset, length) = (cursor.varint()?, cursor.uvarint()?);
+        let offset = i32::try_from(offset).map_err(|_| DecodeError::InvalidHistogram)?;
+        let length = u32::try_from(length).map_err(|_| DecodeError::InvalidHistogram)?;
+        Ok(Span { offset, length })
+    };
+    Ok(items(cursor, span)?.into())
+}
+
+/// Items behind their number. Each takes a byte at least, so a lie is found before memory is taken.
+fn items<'a, T>(
+    cursor: &mut Cursor<'a>,
+    mut item: impl FnMut(&mut Cursor<'a>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let count = usize::try_from(cursor.uvarint()?).map_err(|_| DecodeError::Short)?;
+    if count > cursor.0.len() {
+        return Err(DecodeError::Short);
+    }
+    (0..count).map(|_| item(cursor)).collect()
+}
+
+/// Spans must number the buckets that are there.
+fn check_side(spans: &[Span], count: usize) -> Result<(), DecodeError> {
+    match buckets_count(spans) {
+        Some(buckets) if buckets == count => Ok(()),
+        _ => Err(DecodeError::InvalidHistogram),
+    }
+}

@@ -1,0 +1,108 @@
+//! What of a record goes into a checkpoint. Compat: Prometheus `tsdb/wlog/checkpoint.go`.
+
+use std::borrow::Cow;
+
+use super::{
+    super::codec::DecodeError, Decoded, HISTOGRAMS_WITH_START, SAMPLES_WITH_START, decode,
+    encode_exemplars, encode_histograms, encode_metadata, encode_samples, encode_series,
+    encode_tombstones,
+};
+
+/// What of old records is still needed.
+#[derive(Clone, Copy)]
+pub(crate) struct Keep<'a> {
+    /// Whether the series is in the head, or mentioned by segments that stay (trap 5).
+    pub(crate) is_series_needed: &'a dyn Fn(u64) -> bool,
+    /// Samples before are in blocks.
+    pub(crate) min_t: i64,
+}
+
+impl std::fmt::Debug for Keep<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keep").field("min_t", &self.min_t).finish_non_exhaustive()
+    }
+}
+
+impl Keep<'_> {
+    /// Hands what is needed of a record to `each`, as records.
+    pub(crate) fn needed(
+        &self,
+        record: &[u8],
+        mut each: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<std::io::Result<()>, DecodeError> {
+        Ok(match self.rewritten(record)? {
+            Needed::Nothing => Ok(()),
+            Needed::Record(record) => each(&record),
+            Needed::Records(records) => records.iter().try_for_each(|record| each(record)),
+        })
+    }
+
+    fn rewritten<'r>(&self, record: &'r [u8]) -> Result<Needed<'r>, DecodeError> {
+        let mut out = Vec::new();
+        // Rewriting records of newer writers would lose what is not read of them.
+        let has_start = record
+            .first()
+            .is_some_and(|kind| *kind == SAMPLES_WITH_START || *kind >= HISTOGRAMS_WITH_START);
+        match decode(record, Vec::new)? {
+            Decoded::Series(mut series) => {
+                series.retain(|one| (self.is_series_needed)(one.series_ref));
+                if !series.is_empty() {
+                    let entries = series.iter().map(|one| (one.series_ref, &one.labels));
+                    encode_series(&mut out, entries);
+                }
+            }
+            Decoded::Samples(samples) if has_start => {
+                return Ok(whole(record, samples.iter().any(|one| one.t >= self.min_t)));
+            }
+            Decoded::Histograms(histograms) if has_start => {
+                return Ok(whole(record, histograms.iter().any(|one| one.t >= self.min_t)));
+            }
+            Decoded::Samples(mut samples) => {
+                samples.retain(|sample| sample.t >= self.min_t);
+                if !samples.is_empty() {
+                    encode_samples(&mut out, &samples);
+                }
+            }
+            Decoded::Histograms(mut histograms) => {
+                let count = histograms.len();
+                histograms.retain(|one| one.t >= self.min_t);
+                if histograms.len() == count && count > 0 {
+                    return Ok(Needed::Record(Cow::Borrowed(record)));
+                }
+                let mut records = Vec::new();
+                encode_histograms(&histograms, |record| records.push(record.to_vec()));
+                return Ok(Needed::Records(records));
+            }
+            Decoded::Exemplars(mut exemplars) => {
+                exemplars.retain(|one| one.t >= self.min_t);
+                if !exemplars.is_empty() {
+                    encode_exemplars(&mut out, &exemplars);
+                }
+            }
+            Decoded::Tombstones(mut tombstones) => {
+                tombstones.retain(|one| one.max_t >= self.min_t);
+                if !tombstones.is_empty() {
+                    encode_tombstones(&mut out, &tombstones);
+                }
+            }
+            Decoded::Metadata(mut metadata) => {
+                metadata.retain(|one| (self.is_series_needed)(one.series_ref));
+                if !metadata.is_empty() {
+                    encode_metadata(&mut out, &metadata);
+                }
+            }
+            Decoded::Markers(_) | Decoded::Skipped(_) => return Ok(whole(record, true)),
+        }
+        Ok(if out.is_empty() { Needed::Nothing } else { Needed::Record(Cow::Owned(out)) })
+    }
+}
+
+enum Needed<'r> {
+    Nothing,
+    Record(Cow<'r, [u8]>),
+    Records(Vec<Vec<u8>>),
+}
+
+fn whole(record: &[u8], is_needed: bool) -> Needed<'_> {
+    if is_needed { Needed::Record(Cow::Borrowed(record)) } else { Needed::Nothing }
+}
