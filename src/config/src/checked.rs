@@ -9,17 +9,34 @@ use std::{
 
 use prom_model::{Labels, NameEscaping, NameValidation, RelabelRule};
 
-use crate::{Secret, Source};
+use crate::{
+    ConfigError, ConfigErrors, DiscoveryConfig, OAuth2Config, OtlpConfig, ProxyConfig,
+    RemoteReadConfig, RemoteWriteConfig, RuleFile, Secret, Sigv4Config, Source, StorageConfig,
+    TlsConfig, TracingConfig,
+};
 
-/// A whole configuration, read-only and shared.
+/// A whole configuration, included files and all, read-only and shared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub global: GlobalConfig,
     pub runtime: RuntimeConfig,
     pub alerting: AlertingConfig,
-    /// In the order of the file; job names are unique. Equal jobs of two configurations compare equal, so
-    /// that a reload can leave them alone.
+    /// The files that `rule_files` names, each once, in the order of the patterns.
+    pub rule_files: Vec<Arc<RuleFile>>,
+    /// In the order of the file, then those of the files in `scrape_config_files`; job names are unique.
+    /// Equal jobs of two configurations compare equal, so that a reload can leave them alone.
     pub scrape_configs: Vec<Arc<ScrapeConfig>>,
+    pub storage: StorageConfig,
+    pub tracing: Option<TracingConfig>,
+    pub remote_write: Vec<RemoteWriteConfig>,
+    pub remote_read: Vec<RemoteReadConfig>,
+    pub otlp: OtlpConfig,
+    pub(crate) rule_file_patterns: Vec<String>,
+    pub(crate) scrape_file_patterns: Vec<String>,
+    /// How many of the jobs stand in the main file.
+    pub(crate) main_job_count: usize,
+    pub(crate) unrunnable: Vec<ConfigError>,
+    pub(crate) included_files: Vec<PathBuf>,
     pub(crate) file: PathBuf,
     pub(crate) content_hash: u64,
 }
@@ -30,32 +47,37 @@ impl Config {
         &self.file
     }
 
-    /// xxh3 of all texts the configuration was made of: equal hashes mean that nothing was edited.
+    /// xxh3 of the bytes the configuration was read from, those of included files among them: equal hashes
+    /// mean that nothing was edited.
     pub fn content_hash(&self) -> u64 {
         self.content_hash
+    }
+
+    /// Patterns of `rule_files`, from the directory of the main file.
+    pub fn rule_file_patterns(&self) -> &[String] {
+        &self.rule_file_patterns
+    }
+
+    /// Patterns of `scrape_config_files`, from the directory of the main file.
+    pub fn scrape_file_patterns(&self) -> &[String] {
+        &self.scrape_file_patterns
+    }
+
+    /// Refuses what is valid but needs a component that this build has not: a server that started with it
+    /// would silently scrape or send something else than what is written.
+    ///
+    /// # Errors
+    /// Each such key with its place.
+    pub fn check_runnable(&self) -> Result<(), ConfigErrors> {
+        match self.unrunnable.as_slice() {
+            [] => Ok(()),
+            errors => Err(ConfigErrors::invalid(&self.file, errors.to_vec())),
+        }
     }
 
     /// The configuration as Prometheus shows it: defaults filled in, secrets masked.
     pub fn redacted_yaml(&self) -> String {
         crate::print::to_yaml(self)
-    }
-
-    /// What the file asks for that has no effect in this build, in sentences for the log.
-    pub fn notices(&self) -> Vec<String> {
-        let mut notices = Vec::new();
-        let alertmanagers = self.alerting.alertmanagers.iter();
-        let mut groups = alertmanagers.flat_map(|alertmanager| &alertmanager.static_configs);
-        if groups.any(|group| !group.targets.is_empty()) {
-            notices.push(String::from(
-                "Alertmanagers are configured, but this build evaluates no rules and sends no alerts",
-            ));
-        }
-        if self.scrape_configs.iter().any(|job| job.scrape_native_histograms) {
-            notices.push(String::from(
-                "Native histograms are wanted, but this build scrapes text formats, which have only the classic ones",
-            ));
-        }
-        notices
     }
 
     /// The job of this name.
@@ -73,8 +95,14 @@ pub struct GlobalConfig {
     pub scrape_protocols: Option<Vec<ScrapeProtocol>>,
     pub evaluation_interval: Duration,
     pub rule_query_offset: Duration,
+    /// Empty if queries are not logged.
+    pub query_log_file: PathBuf,
+    /// Empty if failures are not logged.
+    pub scrape_failure_log_file: PathBuf,
     /// With environment variables filled in.
     pub external_labels: Labels,
+    /// Names of those whose value is empty once variables are filled in: shown, and no labels.
+    pub(crate) blank_external_labels: Vec<String>,
     pub limits: ScrapeLimits,
     /// As written; `None` means UTF-8.
     pub metric_name_validation_scheme: Option<NameValidation>,
@@ -82,6 +110,7 @@ pub struct GlobalConfig {
     pub metric_name_escaping_scheme: Option<NameEscaping>,
     /// Without effect as long as only text formats are scraped.
     pub scrape_native_histograms: bool,
+    pub convert_classic_histograms_to_nhcb: bool,
     pub always_scrape_classic_histograms: bool,
     pub extra_scrape_metrics: bool,
 }
@@ -130,8 +159,11 @@ pub struct ScrapeConfig {
     pub fallback_scrape_protocol: Option<ScrapeProtocol>,
     /// Without effect as long as only text formats are scraped.
     pub scrape_native_histograms: bool,
+    pub convert_classic_histograms_to_nhcb: bool,
     pub always_scrape_classic_histograms: bool,
     pub extra_scrape_metrics: bool,
+    /// Empty if failures are not logged.
+    pub scrape_failure_log_file: PathBuf,
     pub metrics_path: String,
     pub scheme: String,
     pub enable_compression: bool,
@@ -140,6 +172,8 @@ pub struct ScrapeConfig {
     pub metric_name_validation_scheme: NameValidation,
     pub metric_name_escaping_scheme: NameEscaping,
     pub http_client: HttpClientConfig,
+    /// In the order of the keys of the mechanisms.
+    pub discovery_configs: Vec<DiscoveryConfig>,
     pub static_configs: Vec<StaticConfig>,
     /// Applied to targets.
     pub relabel_configs: Vec<RelabelRule>,
@@ -210,13 +244,31 @@ impl ScrapeProtocol {
 }
 
 /// How to speak HTTP to a target or a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HttpClientConfig {
+    /// At most one of this and `oauth2`.
     pub auth: Option<HttpAuth>,
+    pub oauth2: Option<Box<OAuth2Config>>,
+    pub tls: TlsConfig,
+    pub proxy: ProxyConfig,
     pub follow_redirects: bool,
     pub enable_http2: bool,
     /// Sorted by name; none of the headers the client sets itself.
     pub http_headers: Vec<HttpHeader>,
+}
+
+impl Default for HttpClientConfig {
+    fn default() -> Self {
+        Self {
+            auth: None,
+            oauth2: None,
+            tls: TlsConfig::default(),
+            proxy: ProxyConfig::default(),
+            follow_redirects: true,
+            enable_http2: true,
+            http_headers: Vec::new(),
+        }
+    }
 }
 
 /// How requests prove who sends them; at most one way.
@@ -251,7 +303,7 @@ pub struct StaticConfig {
     pub labels: Vec<(String, String)>,
 }
 
-/// `alerting`: where alerts go. Without rules there are none.
+/// `alerting`: where alerts go.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AlertingConfig {
     pub alert_relabel_configs: Vec<RelabelRule>,
@@ -265,6 +317,8 @@ pub struct AlertmanagerConfig {
     pub path_prefix: String,
     pub timeout: Duration,
     pub http_client: HttpClientConfig,
+    pub sigv4: Option<Sigv4Config>,
+    pub discovery_configs: Vec<DiscoveryConfig>,
     pub static_configs: Vec<StaticConfig>,
     /// Applied to the addresses of the Alertmanagers.
     pub relabel_configs: Vec<RelabelRule>,

@@ -1,12 +1,19 @@
 //! Everything that is wrong with a configuration file, at once, each with its place and a hint.
 //! How a file is read and checked is decided elsewhere.
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use prom_model::quote_go;
 
 /// One mistake in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigError {
+    /// The included file that holds it; `None` for the file that was loaded.
+    pub file: Option<PathBuf>,
     /// From 1; 0 if the mistake has no place.
     pub line: usize,
     /// In characters, from 1; 0 if the mistake has no place.
@@ -18,6 +25,15 @@ pub struct ConfigError {
     /// What to do about it, if we know.
     pub hint: Option<String>,
     pub(crate) kind: ErrorKind,
+    pub(crate) origin: Origin,
+}
+
+/// Which kind of file a mistake stands in, for the wording of the first line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Main,
+    ScrapeFile,
+    RuleFile,
 }
 
 /// What sort of mistake it is, for the wording of the first line.
@@ -30,11 +46,18 @@ pub(crate) enum ErrorKind {
     Unmarshal,
     /// A value that means nothing.
     Check,
+    /// A section that an agent has no use for, which is noticed after all others.
+    Agent,
     /// Valid for Prometheus; this build does not do it.
     Unsupported,
 }
 
 impl ConfigError {
+    /// Whether it is about a key that the format does not have.
+    pub(crate) fn is_unknown_field(&self) -> bool {
+        self.kind == ErrorKind::Unmarshal && self.message.contains(" not found in type ")
+    }
+
     /// Whether Prometheus would take it and only this build does not support it.
     pub fn is_unsupported(&self) -> bool {
         self.kind == ErrorKind::Unsupported
@@ -86,6 +109,10 @@ pub(crate) enum Cause {
 }
 
 impl ConfigErrors {
+    pub(crate) fn invalid(file: &Path, errors: Vec<ConfigError>) -> Self {
+        Self { file: file.to_owned(), errors, cause: Cause::Invalid }
+    }
+
     pub fn is_missing(&self) -> bool {
         self.io_kind() == Some(io::ErrorKind::NotFound)
     }
@@ -131,6 +158,7 @@ impl ConfigErrors {
                 Cause::TooLarge { .. } | Cause::Invalid => format!("{file}: {}", self.headline()),
             };
         };
+        let file = first.file.as_deref().unwrap_or(&self.file).display();
         let place = if first.line > 0 { format!(" line {}", first.line) } else { String::new() };
         let message = first.message.lines().next().unwrap_or_default();
         let parent = first.key_path.rsplit_once('.').map_or("", |(parent, _)| parent);
@@ -162,31 +190,61 @@ impl ConfigErrors {
             Cause::TooLarge { size_bytes, size_bytes_max } => format!(
                 "parsing YAML file {file}: file has {size_bytes} bytes, more than the limit of {size_bytes_max}"
             ),
-            Cause::Invalid => format!("parsing YAML file {file}: {}", self.unmarshal_text()),
+            Cause::Invalid => {
+                let first = self.errors.first();
+                let (origin, path) = first
+                    .map_or((Origin::Main, None), |error| (error.origin, error.file.as_deref()));
+                let of_file: Vec<&ConfigError> =
+                    self.errors.iter().filter(|error| error.file.as_deref() == path).collect();
+                let path = path.unwrap_or(&self.file);
+                let is_agent = |error: &&ConfigError| error.kind == ErrorKind::Agent;
+                match origin {
+                    Origin::Main if of_file.iter().copied().all(|error| is_agent(&error)) => {
+                        go_text(&of_file)
+                    }
+                    Origin::Main => format!("parsing YAML file {file}: {}", go_text(&of_file)),
+                    Origin::ScrapeFile => {
+                        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                        let path = quote_go(&path.display().to_string());
+                        format!("{path}: {}", go_text(&of_file))
+                    }
+                    Origin::RuleFile => {
+                        let path = path.display();
+                        match of_file.first().filter(|error| error.kind == ErrorKind::Check) {
+                            Some(first) if first.line > 0 => {
+                                let (line, column) = (first.line, first.column);
+                                format!("{path}: {line}:{column}: {}", first.message)
+                            }
+                            _ => format!("{path}: {}", go_text(&of_file)),
+                        }
+                    }
+                }
+            }
         }
     }
+}
 
-    fn unmarshal_text(&self) -> String {
-        let of_kind = |kind| self.errors.iter().filter(move |error| error.kind == kind);
-        let mut unmarshal = of_kind(ErrorKind::Unmarshal).peekable();
-        let is_syntax = |error: &ConfigError| matches!(error.kind, ErrorKind::Syntax { .. });
-        if unmarshal.peek().is_some() && !self.errors.iter().any(is_syntax) {
-            let mut text = String::from("yaml: unmarshal errors:");
-            for error in unmarshal {
-                text.push_str(&format!("\n  line {}: {}", error.line, error.message));
-            }
-            return text;
+/// What the reference says of the mistakes of one file: it lists those of one kind, or knows only the first.
+pub(crate) fn go_text(errors: &[&ConfigError]) -> String {
+    let of_kind = |kind| errors.iter().filter(move |error| error.kind == kind);
+    let mut unmarshal = of_kind(ErrorKind::Unmarshal).peekable();
+    let is_syntax = |error: &&&ConfigError| matches!(error.kind, ErrorKind::Syntax { .. });
+    if unmarshal.peek().is_some() && !errors.iter().any(|error| is_syntax(&error)) {
+        let mut text = String::from("yaml: unmarshal errors:");
+        for error in unmarshal {
+            text.push_str(&format!("\n  line {}: {}", error.line, error.message));
         }
-        let first = self.errors.iter().find(|error| is_syntax(error));
-        let first = first.or_else(|| of_kind(ErrorKind::Check).next()).or(self.errors.first());
-        match first.map(|error| (error.kind, &error.message)) {
-            Some((ErrorKind::Syntax { shown_line: 0 }, message)) => format!("yaml: {message}"),
-            Some((ErrorKind::Syntax { shown_line }, message)) => {
-                format!("yaml: line {shown_line}: {message}")
-            }
-            Some((_, message)) => message.clone(),
-            None => String::from("invalid configuration"),
+        return text;
+    }
+    let first = errors.iter().find(is_syntax);
+    let first = first.or_else(|| of_kind(ErrorKind::Check).next()).or(errors.first());
+    match first.map(|error| (error.kind, &error.message)) {
+        Some((ErrorKind::Syntax { shown_line: 0 }, message)) => format!("yaml: {message}"),
+        Some((ErrorKind::Syntax { shown_line }, message)) => {
+            format!("yaml: line {shown_line}: {message}")
         }
+        Some((_, message)) => message.clone(),
+        None => String::from("invalid configuration"),
     }
 }
 
@@ -194,7 +252,8 @@ impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.headline())?;
         for error in &self.errors {
-            write!(f, "\n{}:{error}", self.file.display())?;
+            let file = error.file.as_deref().unwrap_or(&self.file);
+            write!(f, "\n{}:{error}", file.display())?;
         }
         Ok(())
     }

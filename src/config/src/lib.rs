@@ -1,8 +1,16 @@
 //! `prometheus.yml`: text in, checked plain data out, or every mistake with its place; and word when the
 //! file changes.
 //!
+//! The format is that of 3.14, whole: what is valid loads, included files are read and merged. What is valid
+//! and needs a component that this build has not stands in one list (`check::runnable`): a server loads with
+//! [`LoadOptions::SERVER`], which refuses it by name, a tool with [`LoadOptions::CHECK`], which takes it and
+//! may ask [`Config::check_runnable`]. What has no effect without being wrong is a [`Config::notices`].
+//!
 //! Bytes become a document by go-yaml's rules (`yaml`), the document a raw value that mirrors the text
-//! (`raw`), the raw value a checked one (`checked`). Each room that is configured takes its own section of
+//! (`raw`), the raw value a checked one (`checked`). Sections that are no more than keys with defaults are
+//! tables (`sections`), which yield both. Expressions of rules are checked by a function that the caller
+//! lends, since this room knows no PromQL; the main file, files of jobs and rule files are read through
+//! [`Sources`]. Each room that is configured takes its own section of
 //! the checked data; this room knows none of them. Relabelling rules come from `prom-model`.
 //!
 //! Invariants:
@@ -23,12 +31,18 @@ mod checked;
 mod error;
 mod expand;
 mod go_path;
+mod go_url;
 mod key_path;
 mod load;
 mod near_miss;
+mod open_value;
 mod print;
 mod raw;
+mod referenced;
+mod rules;
 mod secret;
+mod section;
+mod sections;
 mod sources;
 mod units;
 mod watch;
@@ -39,7 +53,12 @@ pub use checked::{
     HttpHeader, RuntimeConfig, ScrapeConfig, ScrapeLimits, ScrapeProtocol, StaticConfig,
 };
 pub use error::{ConfigError, ConfigErrors};
-pub use load::{load, load_file, load_text};
+pub use go_url::Url;
+pub use load::{ExprCheck, LoadOptions, load, load_file, load_text, load_with};
+pub use open_value::OpenValue;
+pub use rules::{AlertingRule, RecordingRule, Rule, RuleFile, RuleGroup, RuleOptions, parse_rules};
 pub use secret::{Secret, Source};
+pub use section::RelabelRules;
+pub use sections::*;
 pub use sources::{FILE_SIZE_BYTES_MAX, PatternError, SourceText, Sources};
 pub use watch::{Changed, WatchOptions, WatchSet, Watcher};

@@ -8,10 +8,11 @@ use std::time::Duration;
 use prom_model::{RelabelRule, format_duration, format_float};
 
 use crate::{
-    AlertmanagerConfig, Config, GlobalConfig, HttpAuth, HttpClientConfig, HttpHeader, ScrapeConfig,
-    ScrapeLimits, ScrapeProtocol, Secret, Source, StaticConfig, units::format_size_bytes,
+    AlertmanagerConfig, Config, GlobalConfig, HttpAuth, HttpClientConfig, HttpHeader, OtlpConfig,
+    ScrapeConfig, ScrapeLimits, ScrapeProtocol, Secret, Source, StaticConfig, section::Field,
+    sections::put_discovery, units::format_size_bytes,
 };
-use emit::{Map, Value};
+pub(crate) use emit::{Map, Value};
 
 /// Prints a configuration; secrets are masked (I3).
 pub(crate) fn to_yaml(config: &Config) -> String {
@@ -23,10 +24,27 @@ pub(crate) fn to_yaml(config: &Config) -> String {
         .with_list("alert_relabel_configs", alerting.alert_relabel_configs.iter().map(rule))
         .with_list("alertmanagers", alerting.alertmanagers.iter().map(alertmanager));
     top.put_map("alerting", alerting);
-    top.put_list("scrape_configs", config.scrape_configs.iter().map(|job| scrape(job)));
-    let otlp = Map::default().with("translation_strategy", "UnderscoreEscapingWithSuffixes");
-    top.put("otlp", otlp);
+    top.put_list("rule_files", config.rule_file_patterns.iter().map(|it| it.as_str().into()));
+    let files = config.scrape_file_patterns.iter();
+    top.put_list("scrape_config_files", files.map(|it| it.as_str().into()));
+    let jobs = &config.scrape_configs[..config.main_job_count];
+    top.put_list("scrape_configs", jobs.iter().map(|job| scrape(job)));
+    config.storage.put("storage", false, &mut top);
+    config.tracing.put("tracing", false, &mut top);
+    config.remote_write.put("remote_write", false, &mut top);
+    config.remote_read.put("remote_read", false, &mut top);
+    top.put_map("otlp", otlp(&config.otlp));
     top.to_yaml()
+}
+
+/// Keys that no version before 3.6 knows are left out while they have their default.
+fn otlp(config: &OtlpConfig) -> Map {
+    let mut map = Map::default();
+    config.put("#", true, &mut map);
+    for key in ["label_name_underscore_sanitization", "label_name_preserve_multiple_underscores"] {
+        map.remove_if(key, "true");
+    }
+    map
 }
 
 fn global(global: &GlobalConfig) -> Map {
@@ -41,8 +59,13 @@ fn global(global: &GlobalConfig) -> Map {
     if !global.rule_query_offset.is_zero() {
         map.put("rule_query_offset", duration(global.rule_query_offset));
     }
-    let labels = global.external_labels.iter();
-    map.put_map("external_labels", labels.map(|(name, value)| (name, value.into())).collect());
+    global.query_log_file.put("query_log_file", false, &mut map);
+    global.scrape_failure_log_file.put("scrape_failure_log_file", false, &mut map);
+    let mut labels: Vec<(&str, Value)> =
+        global.external_labels.iter().map(|(name, value)| (name, value.into())).collect();
+    labels.extend(global.blank_external_labels.iter().map(|name| (name.as_str(), "".into())));
+    labels.sort_by_key(|(name, _)| *name);
+    map.put_map("external_labels", labels.into_iter().collect());
     limits(&global.limits, 0.0, &mut map);
     if let Some(scheme) = global.metric_name_validation_scheme {
         map.put("metric_name_validation_scheme", scheme.name());
@@ -51,6 +74,7 @@ fn global(global: &GlobalConfig) -> Map {
         map.put("metric_name_escaping_scheme", scheme.name());
     }
     map.put_true("scrape_native_histograms", global.scrape_native_histograms);
+    map.put_true("convert_classic_histograms_to_nhcb", global.convert_classic_histograms_to_nhcb);
     map.put_true("always_scrape_classic_histograms", global.always_scrape_classic_histograms);
     map.put_true("extra_scrape_metrics", global.extra_scrape_metrics);
     map
@@ -100,7 +124,8 @@ fn scrape(job: &ScrapeConfig) -> Value {
     }
     map.put_true("scrape_native_histograms", job.scrape_native_histograms);
     map.put("always_scrape_classic_histograms", job.always_scrape_classic_histograms);
-    map.put("convert_classic_histograms_to_nhcb", false);
+    map.put("convert_classic_histograms_to_nhcb", job.convert_classic_histograms_to_nhcb);
+    job.scrape_failure_log_file.put("scrape_failure_log_file", false, &mut map);
     map.put_text("metrics_path", &job.metrics_path);
     map.put_text("scheme", &job.scheme);
     map.put("enable_compression", job.enable_compression);
@@ -111,6 +136,7 @@ fn scrape(job: &ScrapeConfig) -> Value {
     http_client(&job.http_client, &mut map);
     map.put_list("relabel_configs", job.relabel_configs.iter().map(rule));
     map.put_list("metric_relabel_configs", job.metric_relabel_configs.iter().map(rule));
+    put_discovery(&job.discovery_configs, &mut map);
     map.put_list("static_configs", job.static_configs.iter().map(static_config));
     map.into()
 }
@@ -118,47 +144,55 @@ fn scrape(job: &ScrapeConfig) -> Value {
 fn alertmanager(config: &AlertmanagerConfig) -> Value {
     let mut map = Map::default();
     http_client(&config.http_client, &mut map);
+    config.sigv4.put("sigv4", false, &mut map);
     map.put_text("scheme", &config.scheme);
     map.put_text("path_prefix", &config.path_prefix);
     map.put("timeout", duration(config.timeout));
     map.put("api_version", "v2");
     map.put_list("relabel_configs", config.relabel_configs.iter().map(rule));
     map.put_list("alert_relabel_configs", config.alert_relabel_configs.iter().map(rule));
+    put_discovery(&config.discovery_configs, &mut map);
     map.put_list("static_configs", config.static_configs.iter().map(static_config));
     map.into()
 }
 
-fn http_client(config: &HttpClientConfig, map: &mut Map) {
+pub(crate) fn http_client(config: &HttpClientConfig, map: &mut Map) {
     match &config.auth {
         None => {}
         Some(HttpAuth::Basic { username, password }) => {
             let mut basic = Map::default();
-            source(&mut basic, ("username", "username_file"), username, |text| text.clone());
-            source(&mut basic, ("password", "password_file"), password, Secret::to_string);
+            let keys = ("username", "username_file", "username_ref");
+            source(&mut basic, keys, username, |text| text.clone());
+            let keys = ("password", "password_file", "password_ref");
+            source(&mut basic, keys, password, Secret::to_string);
             map.put("basic_auth", basic);
         }
         Some(HttpAuth::Authorization { scheme, credentials }) => {
             let mut authorization = Map::default().with("type", scheme.as_str());
-            let keys = ("credentials", "credentials_file");
+            let keys = ("credentials", "credentials_file", "credentials_ref");
             source(&mut authorization, keys, credentials, Secret::to_string);
             map.put("authorization", authorization);
         }
     }
+    config.oauth2.put("oauth2", false, map);
+    config.tls.put("tls_config", false, map);
     map.put("follow_redirects", config.follow_redirects);
     map.put("enable_http2", config.enable_http2);
+    config.proxy.put("#", true, map);
     let headers = config.http_headers.iter();
     map.put_map("http_headers", headers.map(|it| (it.name.as_str(), header(it))).collect());
 }
 
 fn source<T>(
     map: &mut Map,
-    (inline_key, file_key): (&str, &str),
+    (inline_key, file_key, reference_key): (&str, &str, &str),
     source: &Source<T>,
     show: impl Fn(&T) -> String,
 ) {
     match source {
         Source::Inline(value) => map.put_text(inline_key, &show(value)),
         Source::File(file) => map.put(file_key, file.display().to_string()),
+        Source::Reference(name) => map.put(reference_key, name.as_str()),
     }
 }
 
@@ -170,7 +204,7 @@ fn header(header: &HttpHeader) -> Value {
         .into()
 }
 
-fn rule(rule: &RelabelRule) -> Value {
+pub(crate) fn rule(rule: &RelabelRule) -> Value {
     let spec = rule.spec();
     let mut map = Map::default();
     if let Some(names) = spec.source_labels.as_ref().filter(|names| !names.is_empty()) {

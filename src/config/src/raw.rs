@@ -8,7 +8,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::Secret;
+use crate::{
+    Secret,
+    sections::{
+        RawDiscovery, RawOAuth2, RawOtlp, RawProxy, RawRemoteRead, RawRemoteWrite, RawSigv4,
+        RawStorage, RawTls, RawTracing,
+    },
+};
 
 pub(crate) use schema::SCHEMA;
 
@@ -21,6 +27,22 @@ pub(crate) struct RawConfig {
     pub(crate) global: Option<RawGlobal>,
     pub(crate) runtime: Option<RawRuntime>,
     pub(crate) alerting: Option<RawAlerting>,
+    pub(crate) rule_files: Vec<String>,
+    pub(crate) scrape_config_files: Vec<String>,
+    pub(crate) scrape_configs: Nullable<RawScrape>,
+    pub(crate) storage: Option<RawStorage>,
+    pub(crate) tracing: Option<RawTracing>,
+    pub(crate) remote_write: Nullable<RawRemoteWrite>,
+    pub(crate) remote_read: Nullable<RawRemoteRead>,
+    /// A null section is all zero, not all defaults.
+    #[serde(deserialize_with = "given")]
+    pub(crate) otlp: Option<Option<RawOtlp>>,
+}
+
+/// A file that `scrape_config_files` names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename = "config.ScrapeConfigs", default)]
+pub(crate) struct RawScrapeFile {
     pub(crate) scrape_configs: Nullable<RawScrape>,
 }
 
@@ -32,12 +54,15 @@ pub(crate) struct RawGlobal {
     pub(crate) scrape_protocols: Option<Vec<String>>,
     pub(crate) evaluation_interval: Option<String>,
     pub(crate) rule_query_offset: Option<String>,
+    pub(crate) query_log_file: String,
+    pub(crate) scrape_failure_log_file: String,
     pub(crate) external_labels: BTreeMap<String, String>,
     #[serde(rename = "#limits")]
     pub(crate) limits: RawLimits,
     pub(crate) metric_name_validation_scheme: Option<String>,
     pub(crate) metric_name_escaping_scheme: Option<String>,
     pub(crate) scrape_native_histograms: Option<bool>,
+    pub(crate) convert_classic_histograms_to_nhcb: bool,
     pub(crate) always_scrape_classic_histograms: bool,
     pub(crate) extra_scrape_metrics: Option<bool>,
 }
@@ -62,6 +87,8 @@ pub(crate) struct RawScrape {
     pub(crate) fallback_scrape_protocol: String,
     pub(crate) scrape_native_histograms: Option<bool>,
     pub(crate) always_scrape_classic_histograms: Option<bool>,
+    pub(crate) convert_classic_histograms_to_nhcb: Option<bool>,
+    pub(crate) scrape_failure_log_file: String,
     pub(crate) metrics_path: String,
     pub(crate) scheme: String,
     pub(crate) enable_compression: bool,
@@ -74,6 +101,8 @@ pub(crate) struct RawScrape {
     pub(crate) extra_scrape_metrics: Option<bool>,
     #[serde(rename = "#http")]
     pub(crate) http: RawHttpClient,
+    #[serde(rename = "#sd")]
+    pub(crate) discovery: RawDiscovery,
     pub(crate) static_configs: Nullable<RawTargetGroup>,
     pub(crate) relabel_configs: Nullable<RawRelabel>,
     pub(crate) metric_relabel_configs: Nullable<RawRelabel>,
@@ -93,6 +122,8 @@ impl Default for RawScrape {
             fallback_scrape_protocol: String::new(),
             scrape_native_histograms: None,
             always_scrape_classic_histograms: None,
+            convert_classic_histograms_to_nhcb: None,
+            scrape_failure_log_file: String::new(),
             metrics_path: String::from("/metrics"),
             scheme: String::from("http"),
             enable_compression: true,
@@ -103,6 +134,7 @@ impl Default for RawScrape {
             metric_name_escaping_scheme: None,
             extra_scrape_metrics: None,
             http: RawHttpClient::default(),
+            discovery: RawDiscovery::default(),
             static_configs: Vec::new(),
             relabel_configs: Vec::new(),
             metric_relabel_configs: Vec::new(),
@@ -128,10 +160,16 @@ pub(crate) struct RawLimits {
 pub(crate) struct RawHttpClient {
     pub(crate) basic_auth: Option<RawBasicAuth>,
     pub(crate) authorization: Option<RawAuthorization>,
+    pub(crate) oauth2: Option<Box<RawOAuth2>>,
     pub(crate) bearer_token: Secret,
     pub(crate) bearer_token_file: String,
+    pub(crate) tls_config: RawTls,
     pub(crate) follow_redirects: bool,
     pub(crate) enable_http2: bool,
+    pub(crate) proxy_url: Option<String>,
+    pub(crate) no_proxy: String,
+    pub(crate) proxy_from_environment: bool,
+    pub(crate) proxy_connect_header: BTreeMap<String, Vec<Secret>>,
     pub(crate) http_headers: Option<BTreeMap<String, RawHeader>>,
 }
 
@@ -140,11 +178,39 @@ impl Default for RawHttpClient {
         Self {
             basic_auth: None,
             authorization: None,
+            oauth2: None,
             bearer_token: Secret::default(),
             bearer_token_file: String::new(),
+            tls_config: RawTls::default(),
             follow_redirects: true,
             enable_http2: true,
+            proxy_url: None,
+            no_proxy: String::new(),
+            proxy_from_environment: false,
+            proxy_connect_header: BTreeMap::new(),
             http_headers: None,
+        }
+    }
+}
+
+impl RawHttpClient {
+    /// The default of remote writing.
+    pub(crate) fn without_http2() -> Self {
+        Self { enable_http2: false, ..Self::default() }
+    }
+
+    /// Where Prometheus forgets its defaults.
+    pub(crate) fn all_off() -> Self {
+        Self { follow_redirects: false, enable_http2: false, ..Self::default() }
+    }
+
+    /// The keys of the proxy, which stand among the others.
+    pub(crate) fn take_proxy(&mut self) -> RawProxy {
+        RawProxy {
+            proxy_url: self.proxy_url.take(),
+            no_proxy: std::mem::take(&mut self.no_proxy),
+            proxy_from_environment: self.proxy_from_environment,
+            proxy_connect_header: std::mem::take(&mut self.proxy_connect_header),
         }
     }
 }
@@ -154,8 +220,10 @@ impl Default for RawHttpClient {
 pub(crate) struct RawBasicAuth {
     pub(crate) username: String,
     pub(crate) username_file: String,
+    pub(crate) username_ref: String,
     pub(crate) password: Secret,
     pub(crate) password_file: String,
+    pub(crate) password_ref: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -165,6 +233,7 @@ pub(crate) struct RawAuthorization {
     pub(crate) kind: String,
     pub(crate) credentials: Secret,
     pub(crate) credentials_file: String,
+    pub(crate) credentials_ref: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -225,6 +294,9 @@ pub(crate) struct RawAlerting {
 pub(crate) struct RawAlertmanager {
     #[serde(rename = "#http")]
     pub(crate) http: RawHttpClient,
+    #[serde(rename = "#sd")]
+    pub(crate) discovery: RawDiscovery,
+    pub(crate) sigv4: Option<RawSigv4>,
     pub(crate) scheme: String,
     pub(crate) path_prefix: String,
     pub(crate) timeout: Option<String>,
@@ -238,6 +310,8 @@ impl Default for RawAlertmanager {
     fn default() -> Self {
         Self {
             http: RawHttpClient::default(),
+            discovery: RawDiscovery::default(),
+            sigv4: None,
             scheme: String::from("http"),
             path_prefix: String::new(),
             timeout: None,
@@ -250,6 +324,10 @@ impl Default for RawAlertmanager {
 }
 
 /// Keeps apart a key that is absent and one that is null.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    String::deserialize(deserializer).map(Some)
+fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }

@@ -1,6 +1,9 @@
 //! Text that must never be shown, and where a value comes from. Reading the files is the user's matter.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 
@@ -38,12 +41,25 @@ impl fmt::Display for Secret {
     }
 }
 
-/// A value written in the configuration, or the file that holds it. The file is read (and trimmed) for
+/// A value written in the configuration, or where it is kept. The file is read (and trimmed) for
 /// each use, so that a rotated credential needs no reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source<T> {
     Inline(T),
     File(PathBuf),
+    /// The name of a secret in a secret manager. The format knows these; like Prometheus itself, this
+    /// server has no such manager.
+    Reference(String),
+}
+
+impl<T> Source<T> {
+    /// The file that holds the value, if one does.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::Inline(_) | Self::Reference(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]

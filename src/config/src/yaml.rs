@@ -11,8 +11,8 @@ mod scalar;
 mod scope;
 mod text;
 
-pub(crate) use decode::{Decoded, KnownKey, Schema, decode};
-pub(crate) use document::{Document, Fault};
+pub(crate) use decode::{Decoded, Schema, decode};
+pub(crate) use document::{Document, Fault, Rank};
 pub(crate) use scope::ERROR_COUNT_MAX;
 pub(crate) use text::to_text;
 

@@ -75,6 +75,7 @@ async fn authorization(auth: &HttpAuth) -> Result<String, Cause> {
             let username = match username {
                 Source::Inline(name) => name.clone(),
                 Source::File(file) => read(file, "basic auth username").await?,
+                Source::Reference(name) => return Err(no_manager(name)),
             };
             let password = reveal(password, "basic auth password").await?;
             Ok(format!("Basic {}", base64::encode(format!("{username}:{password}").as_bytes())))
@@ -90,7 +91,12 @@ async fn reveal(secret: &Source<Secret>, what: &'static str) -> Result<String, C
     match secret {
         Source::Inline(secret) => Ok(secret.reveal().to_owned()),
         Source::File(file) => read(file, what).await,
+        Source::Reference(name) => Err(no_manager(name)),
     }
+}
+
+fn no_manager(name: &str) -> Cause {
+    Cause::Request(format!("secret {name:?} is kept in a secret manager, and there is none"))
 }
 
 async fn read(file: &Path, what: &'static str) -> Result<String, Cause> {

@@ -17,12 +17,7 @@ const LIMIT: BodyLimit = BodyLimit { size_bytes: 1_000 };
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 fn plain() -> HttpClientConfig {
-    HttpClientConfig {
-        auth: None,
-        follow_redirects: true,
-        enable_http2: true,
-        http_headers: Vec::new(),
-    }
+    HttpClientConfig::default()
 }
 
 fn client(cfg: HttpClientConfig) -> Client {

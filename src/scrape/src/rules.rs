@@ -156,6 +156,7 @@ pub(crate) fn understand_alike(a: &ScrapeConfig, b: &ScrapeConfig) -> bool {
         fallback_scrape_protocol,
         scrape_native_histograms,
         always_scrape_classic_histograms,
+        convert_classic_histograms_to_nhcb,
         extra_scrape_metrics,
         limits,
         native_histogram_min_bucket_factor,
@@ -171,6 +172,8 @@ pub(crate) fn understand_alike(a: &ScrapeConfig, b: &ScrapeConfig) -> bool {
         scheme: _,
         enable_compression: _,
         http_client: _,
+        discovery_configs: _,
+        scrape_failure_log_file: _,
         static_configs: _,
         relabel_configs: _,
     } = a;
@@ -181,6 +184,7 @@ pub(crate) fn understand_alike(a: &ScrapeConfig, b: &ScrapeConfig) -> bool {
         && *fallback_scrape_protocol == b.fallback_scrape_protocol
         && *scrape_native_histograms == b.scrape_native_histograms
         && *always_scrape_classic_histograms == b.always_scrape_classic_histograms
+        && *convert_classic_histograms_to_nhcb == b.convert_classic_histograms_to_nhcb
         && *extra_scrape_metrics == b.extra_scrape_metrics
         && limits.label_count == b.limits.label_count
         && limits.label_name_size_bytes == b.limits.label_name_size_bytes

@@ -1,4 +1,4 @@
-//! The section `alerting`. Without rules nothing is ever sent; it is checked so that a usual file loads.
+//! The section `alerting`. Whether anything is sent is not decided here.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use crate::{
     AlertingConfig, AlertmanagerConfig,
     key_path::KeyPath,
     raw::{RawAlerting, RawAlertmanager},
+    section::Field,
 };
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,8 +53,11 @@ impl Checker<'_> {
                 ),
             );
         }
-        if raw.scheme == "https" {
-            self.report_unsupported(&at.key("scheme"), "scheme https");
+        let http_client = self.http_client(raw.http, at);
+        if raw.sigv4.is_some() && (http_client.auth.is_some() || http_client.oauth2.is_some()) {
+            let message =
+                "at most one of basic_auth, authorization, oauth2, & sigv4 must be configured";
+            self.report(&at.key("sigv4"), message);
         }
         AlertmanagerConfig {
             scheme: raw.scheme,
@@ -61,7 +65,9 @@ impl Checker<'_> {
             timeout: self
                 .duration(raw.timeout.as_deref(), &at.key("timeout"))
                 .unwrap_or(DEFAULT_TIMEOUT),
-            http_client: self.http_client(raw.http, at),
+            http_client,
+            sigv4: Field::check(raw.sigv4, self, &at.key("sigv4")),
+            discovery_configs: raw.discovery.check(self, at),
             static_configs: self.static_configs(
                 raw.static_configs,
                 raw.relabel_configs.is_empty(),

@@ -44,6 +44,11 @@ impl Checker<'_> {
             "global",
             &at.key("metric_name_escaping_scheme"),
         );
+        let external_labels = self.external_labels(
+            &raw.external_labels,
+            metric_name_validation_scheme.unwrap_or(NameValidation::Utf8),
+            &at.key("external_labels"),
+        );
         let protocols_at = at.key("scrape_protocols");
         GlobalConfig {
             scrape_interval,
@@ -57,15 +62,19 @@ impl Checker<'_> {
             rule_query_offset: self
                 .duration(raw.rule_query_offset.as_deref(), &at.key("rule_query_offset"))
                 .unwrap_or_default(),
-            external_labels: self.external_labels(
-                &raw.external_labels,
-                metric_name_validation_scheme.unwrap_or(NameValidation::Utf8),
-                &at.key("external_labels"),
-            ),
+            blank_external_labels: external_labels
+                .iter()
+                .filter(|(_, value)| value.is_empty())
+                .map(|(name, _)| name.clone())
+                .collect(),
+            external_labels: Labels::from_pairs(external_labels),
+            query_log_file: self.path(&raw.query_log_file),
+            scrape_failure_log_file: self.path(&raw.scrape_failure_log_file),
             limits: self.limits(&raw.limits, &ScrapeLimits::default(), at),
             metric_name_validation_scheme,
             metric_name_escaping_scheme,
             scrape_native_histograms: raw.scrape_native_histograms.unwrap_or(false),
+            convert_classic_histograms_to_nhcb: raw.convert_classic_histograms_to_nhcb,
             always_scrape_classic_histograms: raw.always_scrape_classic_histograms,
             extra_scrape_metrics: raw.extra_scrape_metrics.unwrap_or(false),
         }
@@ -100,12 +109,13 @@ impl Checker<'_> {
         raw: &BTreeMap<String, String>,
         validation: NameValidation,
         at: &KeyPath<'_>,
-    ) -> Labels {
+    ) -> BTreeMap<String, String> {
         for name in raw.keys().filter(|name| !validation.is_valid_label_name(name)) {
             let message = format!("{} is not a valid label name", quote_go(name));
             self.report(&at.key(name), message);
         }
-        Labels::from_pairs(raw.iter().map(|(name, value)| (name, self.expand_env(name, value, at))))
+        let pairs = raw.iter();
+        pairs.map(|(name, value)| (name.clone(), self.expand_env(name, value, at))).collect()
     }
 
     fn expand_env(&mut self, label: &str, value: &str, at: &KeyPath<'_>) -> String {
@@ -124,7 +134,8 @@ impl Checker<'_> {
 }
 
 impl GlobalConfig {
-    pub(super) fn name_validation(&self) -> NameValidation {
+    /// How names are validated where a job does not say it.
+    pub fn name_validation(&self) -> NameValidation {
         self.metric_name_validation_scheme.unwrap_or(NameValidation::Utf8)
     }
 

@@ -6,9 +6,10 @@ use prom_model::quote_go;
 
 use super::Checker;
 use crate::{
-    HttpAuth, HttpClientConfig, HttpHeader, Source,
+    HttpAuth, HttpClientConfig, HttpHeader, OAuth2Config, Source,
     key_path::KeyPath,
     raw::{RawAuthorization, RawBasicAuth, RawHeader, RawHttpClient},
+    section::Field,
 };
 
 /// Headers that the client sets itself. Compat: prometheus/common `config.ReservedHeaders`.
@@ -34,7 +35,7 @@ const RESERVED_HEADERS: [&str; 18] = [
 ];
 
 impl Checker<'_> {
-    pub(super) fn http_client(
+    pub(crate) fn http_client(
         &mut self,
         mut raw: RawHttpClient,
         at: &KeyPath<'_>,
@@ -44,8 +45,26 @@ impl Checker<'_> {
             follow_redirects: raw.follow_redirects,
             enable_http2: raw.enable_http2,
             http_headers: self.http_headers(headers, &at.key("http_headers")),
+            tls: Field::check(std::mem::take(&mut raw.tls_config), self, &at.key("tls_config")),
+            proxy: Field::check(raw.take_proxy(), self, at),
+            oauth2: self.oauth2(&mut raw, at),
             auth: self.http_auth(raw, at),
         }
+    }
+
+    fn oauth2(&mut self, raw: &mut RawHttpClient, at: &KeyPath<'_>) -> Option<Box<OAuth2Config>> {
+        let oauth2 = raw.oauth2.take()?;
+        if !raw.bearer_token.is_empty() || !raw.bearer_token_file.is_empty() {
+            self.report(
+                &at.key("oauth2"),
+                "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
+            );
+        }
+        if raw.basic_auth.is_some() || raw.authorization.is_some() {
+            let message = "at most one of basic_auth, oauth2 & authorization must be configured";
+            self.report(&at.key("oauth2"), message);
+        }
+        Some(Field::check(oauth2, self, &at.key("oauth2")))
     }
 
     /// At most one way to authenticate; the old bearer keys mean `authorization`.
@@ -78,6 +97,7 @@ impl Checker<'_> {
         let authorization = raw.authorization.or_else(|| {
             has_bearer.then(|| RawAuthorization {
                 kind: String::new(),
+                credentials_ref: String::new(),
                 // Both would be noted a second time.
                 credentials_file: if has_token { String::new() } else { raw.bearer_token_file },
                 credentials: raw.bearer_token,
@@ -87,31 +107,23 @@ impl Checker<'_> {
     }
 
     fn basic_auth(&mut self, raw: RawBasicAuth, at: &KeyPath<'_>) -> HttpAuth {
-        if !raw.username.is_empty() && !raw.username_file.is_empty() {
-            self.report(
-                &at.key("username_file"),
-                "at most one of basic_auth username, username_file & username_ref must be configured",
-            );
-        }
-        if !raw.password.is_empty() && !raw.password_file.is_empty() {
-            self.report(
-                &at.key("password_file"),
-                "at most one of basic_auth password, password_file & password_ref must be configured",
-            );
-        }
         HttpAuth::Basic {
-            username: self.source(raw.username, &raw.username_file),
-            password: self.source(raw.password, &raw.password_file),
+            username: self.source(
+                Some(raw.username).filter(|name| !name.is_empty()),
+                (&raw.username_file, &raw.username_ref),
+                "at most one of basic_auth username, username_file & username_ref must be configured",
+                &at.key("username_file"),
+            ),
+            password: self.source(
+                Some(raw.password).filter(|password| !password.is_empty()),
+                (&raw.password_file, &raw.password_ref),
+                "at most one of basic_auth password, password_file & password_ref must be configured",
+                &at.key("password_file"),
+            ),
         }
     }
 
     fn authorization(&mut self, raw: RawAuthorization, at: &KeyPath<'_>) -> HttpAuth {
-        if !raw.credentials.is_empty() && !raw.credentials_file.is_empty() {
-            self.report(
-                &at.key("credentials_file"),
-                "at most one of authorization credentials & credentials_file must be configured",
-            );
-        }
         let scheme = match raw.kind.trim() {
             "" => "Bearer",
             scheme => scheme,
@@ -124,12 +136,33 @@ impl Checker<'_> {
         }
         HttpAuth::Authorization {
             scheme: scheme.to_owned(),
-            credentials: self.source(raw.credentials, &raw.credentials_file),
+            credentials: self.source(
+                Some(raw.credentials).filter(|credentials| !credentials.is_empty()),
+                (&raw.credentials_file, &raw.credentials_ref),
+                "at most one of authorization credentials & credentials_file must be configured",
+                &at.key("credentials_file"),
+            ),
         }
     }
 
-    fn source<T>(&self, inline: T, file: &str) -> Source<T> {
-        if file.is_empty() { Source::Inline(inline) } else { Source::File(self.path(file)) }
+    /// A value, its file, or its name in a secret manager: at most one of them.
+    fn source<T: Default>(
+        &mut self,
+        inline: Option<T>,
+        (file, reference): (&str, &str),
+        too_many: &str,
+        at: &KeyPath<'_>,
+    ) -> Source<T> {
+        match (inline, file, reference) {
+            (Some(value), "", "") => Source::Inline(value),
+            (None, "", "") => Source::Inline(T::default()),
+            (None, file, "") => Source::File(self.path(file)),
+            (None, "", reference) => Source::Reference(reference.to_owned()),
+            (inline, ..) => {
+                self.report(at, too_many);
+                Source::Inline(inline.unwrap_or_default())
+            }
+        }
     }
 
     fn http_headers(
@@ -149,6 +182,13 @@ impl Checker<'_> {
         }
         headers
     }
+}
+
+/// Whether the client sets a header itself; scrapes' own header is not among those of remote writing.
+pub(crate) fn is_reserved_header(name: &str) -> bool {
+    const OF_SCRAPES: &str = "X-Prometheus-Scrape-Timeout-Seconds";
+    let name = canonical(name);
+    name != OF_SCRAPES && RESERVED_HEADERS.contains(&name.as_str())
 }
 
 /// `x-foo` as `X-Foo`. Compat: Go `http.CanonicalHeaderKey`.

@@ -10,7 +10,7 @@ use crate::{
 
 impl Checker<'_> {
     /// Checks rules; `null_text` is what an empty entry is called.
-    pub(super) fn relabel_rules(
+    pub(crate) fn relabel_rules(
         &mut self,
         raw: Nullable<RawRelabel>,
         validation: NameValidation,

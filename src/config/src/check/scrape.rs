@@ -1,6 +1,6 @@
 //! The section `scrape_configs`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use prom_model::{NameEscaping, NameValidation, quote_go};
 
@@ -37,7 +37,9 @@ impl Checker<'_> {
                     format!("the other one is scrape_configs[{first}]"),
                 );
             }
-            scrape_configs.push(Arc::new(self.scrape_config(raw, global, &at)));
+            let job = self.scrape_config(raw, global, &at);
+            self.note_unrunnable_job(&job, &at);
+            scrape_configs.push(Arc::new(job));
         }
         scrape_configs
     }
@@ -49,19 +51,7 @@ impl Checker<'_> {
         at: &KeyPath<'_>,
     ) -> ScrapeConfig {
         let whose = format!("scrape config with job name {}", quote_go(&raw.job_name));
-        let scrape_interval = self
-            .duration(raw.scrape_interval.as_deref(), &at.key("scrape_interval"))
-            .unwrap_or(global.scrape_interval);
-        let scrape_timeout = self
-            .duration(raw.scrape_timeout.as_deref(), &at.key("scrape_timeout"))
-            .unwrap_or(global.scrape_timeout.min(scrape_interval));
-        if scrape_timeout > scrape_interval {
-            let message = format!("scrape timeout greater than scrape interval for {whose}");
-            self.report(&at.key("scrape_timeout"), message);
-        }
-        if raw.scheme == "https" {
-            self.report_unsupported(&at.key("scheme"), "scheme https");
-        }
+        let (scrape_interval, scrape_timeout) = self.scrape_times(&raw, global, &whose, at);
         let limits = ScrapeLimits {
             native_histogram_bucket_count: raw.native_histogram_bucket_limit,
             ..self.limits(&raw.limits, &global.limits, at)
@@ -88,7 +78,14 @@ impl Checker<'_> {
             always_scrape_classic_histograms: raw
                 .always_scrape_classic_histograms
                 .unwrap_or(global.always_scrape_classic_histograms),
+            convert_classic_histograms_to_nhcb: raw
+                .convert_classic_histograms_to_nhcb
+                .unwrap_or(global.convert_classic_histograms_to_nhcb),
             extra_scrape_metrics: raw.extra_scrape_metrics.unwrap_or(global.extra_scrape_metrics),
+            scrape_failure_log_file: match raw.scrape_failure_log_file.as_str() {
+                "" => global.scrape_failure_log_file.clone(),
+                file => self.path(file),
+            },
             metrics_path: raw.metrics_path,
             scheme: raw.scheme,
             enable_compression: raw.enable_compression,
@@ -97,6 +94,7 @@ impl Checker<'_> {
             metric_name_validation_scheme: validation,
             metric_name_escaping_scheme: escaping,
             http_client: self.http_client(raw.http, at),
+            discovery_configs: raw.discovery.check(self, at),
             static_configs: self.static_configs(
                 raw.static_configs,
                 raw.relabel_configs.is_empty(),
@@ -116,6 +114,27 @@ impl Checker<'_> {
             ),
             job_name: raw.job_name,
         }
+    }
+
+    /// Interval and timeout, of which the latter may not be longer.
+    fn scrape_times(
+        &mut self,
+        raw: &RawScrape,
+        global: &GlobalConfig,
+        whose: &str,
+        at: &KeyPath<'_>,
+    ) -> (Duration, Duration) {
+        let interval = self
+            .duration(raw.scrape_interval.as_deref(), &at.key("scrape_interval"))
+            .unwrap_or(global.scrape_interval);
+        let timeout = self
+            .duration(raw.scrape_timeout.as_deref(), &at.key("scrape_timeout"))
+            .unwrap_or(global.scrape_timeout.min(interval));
+        if timeout > interval {
+            let message = format!("scrape timeout greater than scrape interval for {whose}");
+            self.report(&at.key("scrape_timeout"), message);
+        }
+        (interval, timeout)
     }
 
     fn scrape_protocols(

@@ -48,7 +48,7 @@ impl Checker<'_> {
     }
 
     /// Any text that is not empty may name a label here, whatever the validation scheme.
-    pub(super) fn label_name(&mut self, name: &str, at: &KeyPath<'_>) {
+    pub(crate) fn label_name(&mut self, name: &str, at: &KeyPath<'_>) {
         if !NameValidation::Utf8.is_valid_label_name(name) {
             self.report(at, format_args!("{} is not a valid label name", quote_go(name)));
         }

@@ -354,16 +354,13 @@ fn alertmanagers_are_checked() {
 #[test]
 fn what_is_not_supported_yet_is_said_so() {
     for text in [
-        "rule_files: [a.yml]",
         "remote_write: [{url: 'http://x'}]",
         "storage: {tsdb: {retention: {time: 1d}}}",
-        "otlp: {promote_all_resource_attributes: true}",
         "tracing: {endpoint: x}",
-        "global: {query_log_file: x}",
         "scrape_configs: [{job_name: a, scheme: https}]",
         "scrape_configs: [{job_name: a, tls_config: {insecure_skip_verify: true}}]",
         "scrape_configs: [{job_name: a, kubernetes_sd_configs: [{role: pod}]}]",
-        "scrape_configs: [{job_name: a, oauth2: {}}]",
+        "scrape_configs: [{job_name: a, oauth2: {client_id: x, token_url: y}}]",
         "alerting: {alertmanagers: [{sigv4: {region: x}}]}",
     ] {
         let errors = load(text).expect_err(text);
@@ -376,6 +373,7 @@ fn what_is_not_supported_yet_is_said_so() {
         "storage: {}",
         "storage: {tsdb: {out_of_order_time_window: 0s}}",
         "otlp:",
+        "otlp: {promote_all_resource_attributes: true}",
         "remote_write: []",
         "scrape_configs: [{job_name: a, tls_config: {insecure_skip_verify: false}}]",
         "scrape_configs: [{job_name: a, dns_sd_configs: []}]",

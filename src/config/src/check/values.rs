@@ -9,7 +9,7 @@ use crate::{ScrapeProtocol, go_path, key_path::KeyPath, units::parse_size_bytes}
 
 impl Checker<'_> {
     /// A duration; `None` if it is absent, null or zero, which all mean the default.
-    pub(super) fn duration(&mut self, text: Option<&str>, at: &KeyPath<'_>) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, text: Option<&str>, at: &KeyPath<'_>) -> Option<Duration> {
         match parse_duration(text?) {
             Ok(ms) => Some(Duration::from_millis(ms.unsigned_abs())).filter(|it| !it.is_zero()),
             Err(err) => {
@@ -139,7 +139,7 @@ impl Checker<'_> {
     }
 
     /// A path that starts from the directory of the file.
-    pub(super) fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         go_path::join(self.directory(), path)
     }
 }

@@ -3,7 +3,7 @@
 
 /// Something to print.
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Text(String),
     /// Printed as it is: numbers and booleans.
     Plain(String),
@@ -15,29 +15,36 @@ pub(super) enum Value {
 
 /// Keys in the order in which they are put.
 #[derive(Debug, Default)]
-pub(super) struct Map(Vec<(String, Value)>);
+pub(crate) struct Map(Vec<(String, Value)>);
 
 impl Map {
-    pub(super) fn put(&mut self, key: &str, value: impl Into<Value>) {
+    pub(crate) fn put(&mut self, key: &str, value: impl Into<Value>) {
         self.0.push((key.to_owned(), value.into()));
     }
 
     /// Leaves an empty text out.
-    pub(super) fn put_text(&mut self, key: &str, text: &str) {
+    pub(crate) fn put_text(&mut self, key: &str, text: &str) {
         if !text.is_empty() {
             self.put(key, text);
         }
     }
 
     /// Leaves false out.
-    pub(super) fn put_true(&mut self, key: &str, value: bool) {
+    pub(crate) fn put_true(&mut self, key: &str, value: bool) {
         if value {
             self.put(key, value);
         }
     }
 
+    /// Takes a plain value out again if it is the one named.
+    pub(crate) fn remove_if(&mut self, key: &str, plain: &str) {
+        self.0.retain(|(name, value)| {
+            name != key || !matches!(value, Value::Plain(text) if text == plain)
+        });
+    }
+
     /// Leaves an empty list out.
-    pub(super) fn put_list(&mut self, key: &str, values: impl Iterator<Item = Value>) {
+    pub(crate) fn put_list(&mut self, key: &str, values: impl Iterator<Item = Value>) {
         let values: Vec<Value> = values.collect();
         if !values.is_empty() {
             self.put(key, Value::List(values));
@@ -45,24 +52,24 @@ impl Map {
     }
 
     /// Leaves an empty mapping out.
-    pub(super) fn put_map(&mut self, key: &str, map: Map) {
+    pub(crate) fn put_map(&mut self, key: &str, map: Map) {
         if !map.0.is_empty() {
             self.put(key, map);
         }
     }
 
-    pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.put(key, value);
         self
     }
 
-    pub(super) fn with_list(mut self, key: &str, values: impl Iterator<Item = Value>) -> Self {
+    pub(crate) fn with_list(mut self, key: &str, values: impl Iterator<Item = Value>) -> Self {
         self.put_list(key, values);
         self
     }
 
     /// The document.
-    pub(super) fn to_yaml(&self) -> String {
+    pub(crate) fn to_yaml(&self) -> String {
         let mut out = String::new();
         write_map(&mut out, self, 0, false);
         out

@@ -2,8 +2,8 @@
 //! same file: `fixtures/status/*.real.yml`.
 //!
 //! Known differences, none of them in the fixtures: an empty `separator`, `replacement` or `regex` is printed
-//! (as 3.14 does; left out, it would read back as the default); an external label that expands to nothing
-//! and an empty `http_headers` are left out; a job with UTF-8 names under legacy global ones escapes by its
+//! (as 3.14 does; left out, it would read back as the default); an empty
+//! `http_headers` is left out; a job with UTF-8 names under legacy global ones escapes by its
 //! own scheme (3.14).
 
 use std::path::Path;

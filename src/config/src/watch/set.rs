@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Config, HttpAuth, HttpClientConfig, Source, Sources};
+use crate::Sources;
 
 use super::fingerprint::Fingerprint;
 
@@ -53,33 +53,4 @@ impl WatchSet {
             }
         }
     }
-}
-
-impl Config {
-    /// Files that are named in it and read when they are used: secrets and what authentication needs.
-    /// Whoever uses one reads it anew, so that a change of its content needs no reload.
-    pub fn referenced_files(&self) -> Vec<PathBuf> {
-        let scraped = self.scrape_configs.iter().map(|job| &job.http_client);
-        let alerted = self.alerting.alertmanagers.iter().map(|set| &set.http_client);
-        let mut files: Vec<PathBuf> = scraped.chain(alerted).flat_map(files_of_client).collect();
-        files.sort();
-        files.dedup();
-        files
-    }
-}
-
-fn files_of_client(client: &HttpClientConfig) -> Vec<PathBuf> {
-    fn file_of<T>(source: &Source<T>) -> Option<PathBuf> {
-        match source {
-            Source::Inline(_) => None,
-            Source::File(path) => Some(path.clone()),
-        }
-    }
-    let of_headers = client.http_headers.iter().flat_map(|header| header.files.iter().cloned());
-    let of_auth = match &client.auth {
-        Some(HttpAuth::Basic { username, password }) => [file_of(username), file_of(password)],
-        Some(HttpAuth::Authorization { credentials, .. }) => [file_of(credentials), None],
-        None => [None, None],
-    };
-    of_headers.chain(of_auth.into_iter().flatten()).collect()
 }

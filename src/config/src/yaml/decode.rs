@@ -33,8 +33,6 @@ const OPEN_DEPTH_MAX: usize = 64;
 /// own where that is ambiguous: `config.plain#global`.
 #[derive(Debug)]
 pub(crate) struct Schema {
-    /// Keys of a struct that Prometheus knows and this build does not support.
-    pub(crate) known_keys: fn(struct_name: &str) -> &'static [KnownKey],
     /// The type Prometheus names for a key's value, where it is not that of a plain scalar.
     pub(crate) type_name: fn(struct_name: &str, key: &str) -> Option<&'static str>,
     /// The keys of an inlined struct. A raw struct inlines another by a field whose name begins with `#`;
@@ -42,15 +40,6 @@ pub(crate) struct Schema {
     pub(crate) inline_fields: fn(inline: &str) -> &'static [&'static str],
     /// Types whose values no message may show, misplaced as they are (I3).
     pub(crate) is_secret: fn(type_name: &str) -> bool,
-}
-
-/// A key that is known but not supported.
-#[derive(Debug)]
-pub(crate) struct KnownKey {
-    pub(crate) name: &'static str,
-    /// Whether a value says nothing and may stand, as `false` or the empty mapping `{}`; null and the
-    /// empty list always may.
-    pub(crate) is_harmless: fn(text: &str) -> bool,
 }
 
 /// What came out of a document.

@@ -68,7 +68,10 @@ impl Fault {
 
 /// Position of a node in its document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NodeId(u32);
+pub(crate) struct NodeId(u32);
+
+/// What a mistake is sorted by: line, column, whether it follows what stands there, and how high up it is.
+pub(crate) type Rank = (usize, usize, bool, usize);
 
 /// One node and where it begins.
 #[derive(Debug)]
@@ -142,16 +145,62 @@ impl<'t> Document<'t> {
         anchor_name(self.text, node.line as usize, node.column as usize)
     }
 
+    /// The node at a path, if it is there.
+    pub(crate) fn find(&self, path: &KeyPath<'_>) -> Option<NodeId> {
+        path.steps().into_iter().try_fold(self.root?, |at, step| self.step(at, step))
+    }
+
+    /// The scalar at a path.
+    pub(crate) fn text_at(&self, path: &KeyPath<'_>) -> Option<&str> {
+        match &self.node(self.resolve(self.find(path)?)).kind {
+            Kind::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    fn step(&self, at: NodeId, step: Step<'_>) -> Option<NodeId> {
+        match (step, &self.node(self.resolve(at)).kind) {
+            (Step::Index(index), Kind::Sequence(children)) => children.get(index).copied(),
+            (Step::Key(key), _) => self.child(at, key, INDIRECTION_MAX),
+            _ => None,
+        }
+    }
+
+    /// Where a mistake at a path counts among others: one about something that is not there comes after all
+    /// that is there, as the reference finds it.
+    pub(crate) fn rank(&self, path: &KeyPath<'_>) -> Rank {
+        if self.find(path).is_some() {
+            let (line, column) = self.locate(path);
+            return (line, column, false, 0);
+        }
+        let Some(mut at) = self.root else { return (0, 0, true, 0) };
+        for step in path.steps() {
+            match self.step(at, step) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        loop {
+            let last = match &self.node(at).kind {
+                Kind::Sequence(children) => children.last().copied(),
+                Kind::Mapping(pairs) => pairs.last().map(|(_, value)| *value),
+                Kind::Scalar { .. } | Kind::Alias(_) => None,
+            };
+            match last {
+                Some(last) => at = last,
+                None => break,
+            }
+        }
+        let node = self.node(at);
+        // What is missing deep inside is noticed first.
+        (node.line as usize, node.column as usize, true, usize::MAX - path.steps().len())
+    }
+
     /// Line and column of the node at a path, or of the deepest one on the way to it that exists.
     pub(crate) fn locate(&self, path: &KeyPath<'_>) -> (usize, usize) {
         let Some(mut at) = self.root else { return (0, 0) };
         for step in path.steps() {
-            let next = match (step, &self.node(self.resolve(at)).kind) {
-                (Step::Index(index), Kind::Sequence(children)) => children.get(index).copied(),
-                (Step::Key(key), _) => self.child(at, key, INDIRECTION_MAX),
-                _ => None,
-            };
-            match next {
+            match self.step(at, step) {
                 Some(next) => at = next,
                 None => break,
             }

@@ -9,9 +9,8 @@ use serde::{
 };
 
 use super::{
-    decode::{Decoder, KnownKey, LABEL_NAME, Schema, go_name},
+    decode::{Decoder, LABEL_NAME, Schema, go_name},
     document::{Kind, NodeId},
-    scalar::Meaning,
     scope::Stop,
 };
 use crate::{error::ErrorKind, near_miss::near_miss};
@@ -163,17 +162,10 @@ impl Shape<'_> {
         self.fields.iter().copied().filter(|field| field.starts_with('#'))
     }
 
-    fn known_keys(&self) -> impl Iterator<Item = &'static KnownKey> {
-        std::iter::once(self.struct_name)
-            .chain(self.inlines())
-            .flat_map(|name| (self.schema.known_keys)(name))
-    }
-
     /// All keys that mean something.
     fn names(&self) -> impl Iterator<Item = &'static str> {
         self.own_fields()
             .chain(self.inlines().flat_map(|inline| (self.schema.inline_fields)(inline)).copied())
-            .chain(self.known_keys().map(|known| known.name))
     }
 }
 
@@ -297,40 +289,15 @@ fn no_mapping(at: Decoder<'_, '_>) -> Stop {
     at.scope.stop(at.node, at.path, message)
 }
 
-/// Notes a key that the raw type does not have: unknown, or known and not supported.
+/// Notes a key that the raw type does not have.
 fn unknown_key(entry: &Entry<'_, '_>, shape: &Shape<'_>) {
-    let Entry { at, key, name, value, .. } = entry;
-    let path = at.path.key(name);
-    if let Some(known) = shape.known_keys().find(|known| known.name == *name) {
-        if !says_nothing(*at, *value, known, 0) {
-            let message = format!("{name} is not supported by this build yet");
-            at.scope.report(ErrorKind::Unsupported, *key, &path, message, None);
-        }
-    } else if !at.scope.is_full() {
-        let message = format!("field {name} not found in type {}", go_name(shape.struct_name));
-        let hint = near_miss(name, shape.names()).map(|name| format!("did you mean {name}?"));
-        at.scope.report(ErrorKind::Unmarshal, *key, &path, message, hint);
+    let Entry { at, key, name, .. } = entry;
+    if at.scope.is_full() {
+        return;
     }
-}
-
-/// Whether the value of an unsupported key asks for nothing: null, empty, harmless, or made of such.
-fn says_nothing(at: Decoder<'_, '_>, value: NodeId, known: &KnownKey, depth: usize) -> bool {
-    const DEPTH_MAX: usize = 4;
-    let value = Decoder { node: at.scope.document.resolve(value), ..at };
-    match value.kind() {
-        Kind::Sequence(children) => children.is_empty(),
-        Kind::Mapping(pairs) => {
-            (known.is_harmless)("{}")
-                && depth < DEPTH_MAX
-                && pairs.iter().all(|pair| says_nothing(at, pair.1, known, depth + 1))
-        }
-        Kind::Scalar { text, .. } => match value.meaning() {
-            Ok(Some(Meaning::Null)) => true,
-            Ok(Some(Meaning::Bool(value))) => (known.is_harmless)(&value.to_string()),
-            _ => (known.is_harmless)(text),
-        },
-        Kind::Alias(_) => false,
-    }
+    let message = format!("field {name} not found in type {}", go_name(shape.struct_name));
+    let hint = near_miss(name, shape.names()).map(|name| format!("did you mean {name}?"));
+    at.scope.report(ErrorKind::Unmarshal, *key, &at.path.key(name), message, hint);
 }
 
 fn is_label_map(type_name: &str) -> bool {

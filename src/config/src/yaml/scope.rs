@@ -9,7 +9,7 @@ use super::{
     document::{Document, NodeId},
 };
 use crate::{
-    error::{ConfigError, ErrorKind},
+    error::{ConfigError, ErrorKind, Origin},
     key_path::KeyPath,
 };
 
@@ -41,7 +41,7 @@ impl<'s> Scope<'s> {
     pub(super) fn into_errors(self, stop: Option<Stop>) -> Vec<ConfigError> {
         let mut errors = self.state.into_inner().errors;
         if let Some(stop) = stop {
-            errors.insert(0, stop.0);
+            errors.insert(0, *stop.0);
         }
         errors
     }
@@ -68,7 +68,7 @@ impl<'s> Scope<'s> {
 
     /// The mistake that ends reading.
     pub(super) fn stop(&self, node: NodeId, path: &KeyPath<'_>, message: String) -> Stop {
-        Stop(self.error(ErrorKind::Syntax { shown_line: 0 }, node, path, message, None))
+        Stop(Box::new(self.error(ErrorKind::Syntax { shown_line: 0 }, node, path, message, None)))
     }
 
     fn error(
@@ -81,12 +81,14 @@ impl<'s> Scope<'s> {
     ) -> ConfigError {
         let node = self.document.node(node);
         ConfigError {
+            file: None,
             line: node.line as usize,
             column: node.column as usize,
             key_path: path.to_string(),
             message,
             hint,
             kind,
+            origin: Origin::Main,
         }
     }
 
@@ -143,7 +145,7 @@ impl Drop for AliasGuard<'_> {
 
 /// The mistake that made reading the rest pointless.
 #[derive(Debug)]
-pub(super) struct Stop(ConfigError);
+pub(super) struct Stop(Box<ConfigError>);
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -157,13 +159,15 @@ impl de::Error for Stop {
     /// Raw types have no rules of their own, so that serde has nothing to complain about; should it, the
     /// user still gets its words.
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(ConfigError {
+        Self(Box::new(ConfigError {
+            file: None,
             line: 0,
             column: 0,
             key_path: String::new(),
             message: message.to_string(),
             hint: None,
             kind: ErrorKind::Syntax { shown_line: 0 },
-        })
+            origin: Origin::Main,
+        }))
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
-use crate::error::{ConfigError, ErrorKind};
+use crate::error::ConfigError;
 
 /// All kinds of fields.
 #[derive(Debug, Default, PartialEq, Deserialize)]
@@ -39,10 +39,6 @@ impl Default for Part {
 }
 
 static TEST_SCHEMA: Schema = Schema {
-    known_keys: |name| match name {
-        "test.Thing#top" => const { &[KnownKey { name: "later", is_harmless: |t| t == "false" }] },
-        _ => &[],
-    },
     type_name: |_, key| match key {
         "labels" => Some("map[string]string"),
         "list" => Some("[]test.Name"),
@@ -212,23 +208,10 @@ fn an_inlined_struct_takes_its_keys_from_its_holder() {
 }
 
 #[test]
-fn known_keys_are_refused_unless_they_say_nothing() {
-    for nothing in ["later:", "later: []", "later: false", "later: no"] {
-        check(nothing, Thing::default());
-    }
-    for something in ["later: 1", "later: [a]", "later: {}", "later: {a: b}", "later: true"] {
-        let errors = read(something).unwrap().errors;
-        assert_eq!(errors[0].kind, ErrorKind::Unsupported, "{something}");
-        assert_eq!(errors[0].message, "later is not supported by this build yet");
-    }
-}
-
-#[test]
 fn unknown_keys_get_a_hint() {
     let hint = |key: &str| read(&format!("{key}: 1")).unwrap().errors[0].hint.clone();
     assert_eq!(hint("unit").as_deref(), Some("did you mean uint?"));
     assert_eq!(hint("insid").as_deref(), Some("did you mean inside?"));
-    assert_eq!(hint("latre").as_deref(), Some("did you mean later?"));
     assert_eq!(hint("unrelated"), None);
 }
 

@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod files;
+mod reference;
+mod status;
 mod verdicts;

@@ -1,0 +1,151 @@
+//! What is valid and needs a component that this build has not: the one list of it. The lists shrink as
+//! rooms learn to honour their sections; what has no effect at all without being wrong is a notice instead.
+
+use super::{Checker, Sections};
+use crate::{
+    AlertmanagerConfig, Config, DiscoveryConfig, HttpAuth, HttpClientConfig, ScrapeConfig, Source,
+    StorageConfig, TlsConfig, key_path::KeyPath, section::Field,
+};
+
+/// Mechanisms that `discovery` runs, beside `static_configs`.
+const RUNNABLE_DISCOVERY: [&str; 0] = [];
+
+impl Checker<'_> {
+    /// Notes the sections whose rooms do not exist yet.
+    pub(super) fn note_unrunnable(&mut self, sections: &Sections) {
+        let top = KeyPath::TOP;
+        for (key, is_used) in [
+            ("remote_write", !sections.remote_write.is_empty()),
+            ("remote_read", !sections.remote_read.is_empty()),
+            ("tracing", sections.tracing.is_some()),
+        ] {
+            if is_used {
+                self.report_unsupported(&top.key(key), key);
+            }
+        }
+        self.note_unrunnable_storage(&sections.storage, &top.key("storage"));
+        let at = top.key("alerting");
+        let at = at.key("alertmanagers");
+        for (i, alertmanager) in sections.alerting.alertmanagers.iter().enumerate() {
+            self.note_unrunnable_alertmanager(alertmanager, &at.index(i));
+        }
+    }
+
+    fn note_unrunnable_storage(&mut self, storage: &StorageConfig, at: &KeyPath<'_>) {
+        if storage.exemplars.as_ref().is_some_and(|exemplars| exemplars.max_exemplars > 0) {
+            self.report_unsupported(&at.key("exemplars"), "storing exemplars");
+        }
+        let Some(tsdb) = &storage.tsdb else { return };
+        let at = at.key("tsdb");
+        let retention = tsdb.retention.as_ref().is_some_and(|retention| !retention.is_zero());
+        for (key, is_used) in [
+            ("out_of_order_time_window", !tsdb.out_of_order_time_window.is_zero()),
+            ("stale_series_compaction_threshold", tsdb.stale_series_compaction_threshold > 0.0),
+            ("chunk_encoding", !matches!(tsdb.chunk_encoding.floats.as_str(), "" | "xor")),
+            ("retention", retention),
+        ] {
+            if is_used {
+                self.report_unsupported(&at.key(key), key);
+            }
+        }
+    }
+
+    fn note_unrunnable_alertmanager(&mut self, config: &AlertmanagerConfig, at: &KeyPath<'_>) {
+        if config.sigv4.is_some() {
+            self.report_unsupported(&at.key("sigv4"), "sigv4");
+        }
+        self.note_unrunnable_client(&config.http_client, &config.scheme, at);
+        self.note_unrunnable_discovery(&config.discovery_configs, at);
+    }
+
+    /// Notes what a job asks for that scraping cannot do.
+    pub(super) fn note_unrunnable_job(&mut self, job: &ScrapeConfig, at: &KeyPath<'_>) {
+        if job.convert_classic_histograms_to_nhcb {
+            let key = "convert_classic_histograms_to_nhcb";
+            self.report_unsupported(&at.key(key), key);
+        }
+        self.note_unrunnable_client(&job.http_client, &job.scheme, at);
+        self.note_unrunnable_discovery(&job.discovery_configs, at);
+    }
+
+    fn note_unrunnable_discovery(&mut self, configs: &[DiscoveryConfig], at: &KeyPath<'_>) {
+        for of_kind in configs.chunk_by(|one, other| one.key() == other.key()) {
+            if let [config, ..] = of_kind
+                && !RUNNABLE_DISCOVERY.contains(&config.name())
+            {
+                self.report_unsupported(&at.key(config.key()), config.key());
+            }
+        }
+    }
+
+    fn note_unrunnable_client(
+        &mut self,
+        client: &HttpClientConfig,
+        scheme: &str,
+        at: &KeyPath<'_>,
+    ) {
+        if scheme == "https" {
+            self.report_unsupported(&at.key("scheme"), "scheme https");
+        }
+        let proxy = &client.proxy;
+        for (key, is_used) in [
+            ("oauth2", client.oauth2.is_some()),
+            ("tls_config", client.tls != TlsConfig::default()),
+            ("proxy_url", proxy.proxy_url.as_ref().is_some_and(|url| !url.is_empty())),
+            ("proxy_from_environment", proxy.proxy_from_environment),
+        ] {
+            if is_used {
+                self.report_unsupported(&at.key(key), key);
+            }
+        }
+        match &client.auth {
+            Some(HttpAuth::Basic { username, password }) => {
+                let at = at.key("basic_auth");
+                self.note_reference(username, &at.key("username_ref"));
+                self.note_reference(password, &at.key("password_ref"));
+            }
+            Some(HttpAuth::Authorization { credentials, .. }) => {
+                self.note_reference(credentials, &at.key("authorization").key("credentials_ref"));
+            }
+            None => {}
+        }
+    }
+
+    fn note_reference<T>(&mut self, source: &Source<T>, at: &KeyPath<'_>) {
+        if matches!(source, Source::Reference(_)) {
+            self.report_unsupported(at, "a secret manager");
+        }
+    }
+}
+
+impl Config {
+    /// What the file asks for that has no effect in this build, in sentences for the log.
+    pub fn notices(&self) -> Vec<String> {
+        let mut notices = Vec::new();
+        let mut note = |is_used: bool, notice: &str| {
+            if is_used {
+                notices.push(notice.to_owned());
+            }
+        };
+        let alertmanagers = self.alerting.alertmanagers.iter();
+        let mut groups = alertmanagers.flat_map(|alertmanager| &alertmanager.static_configs);
+        note(
+            groups.any(|group| !group.targets.is_empty()),
+            "Alertmanagers are configured, but this build evaluates no rules and sends no alerts",
+        );
+        note(
+            self.scrape_configs.iter().any(|job| job.scrape_native_histograms),
+            "Native histograms are wanted, but this build scrapes text formats, which have only the classic ones",
+        );
+        note(
+            !self.global.query_log_file.as_os_str().is_empty(),
+            "query_log_file is set, but this build writes no query log",
+        );
+        let has_log = |job: &ScrapeConfig| !job.scrape_failure_log_file.as_os_str().is_empty();
+        note(
+            self.scrape_configs.iter().any(|job| has_log(job)),
+            "scrape_failure_log_file is set, but this build writes no such log",
+        );
+        notices
+    }
+}
