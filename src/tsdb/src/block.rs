@@ -13,15 +13,15 @@ mod source;
 mod tombstones;
 
 pub(crate) use self::{
-    chunks::{ChunkReader, ChunkWriter},
+    chunks::{CHUNKS_DIR_NAME, ChunkReader, ChunkWriter, SEGMENT_SIZE_BYTES},
     codec::read_chunk,
     id::BlockId,
-    index::{ChunkMeta, IndexReader, IndexWriter, Postings, SeriesEntry},
+    index::{ChunkMeta, INDEX_FILE_NAME, IndexReader, IndexWriter, Postings, SeriesEntry},
     meta::{
-        BlockDesc, BlockMeta, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES,
+        BlockMeta, BlockStats, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES,
         META_FILE_NAME,
     },
     opened::Block,
     source::{BlockSource, SourceChunk, SourceSeries},
-    tombstones::{Tombstones, add_range},
+    tombstones::{TOMBSTONES_FILE_NAME, Tombstones},
 };

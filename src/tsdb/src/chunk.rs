@@ -2,6 +2,7 @@
 //! Pure functions over bytes; where chunks are kept is not known here.
 
 mod cut;
+mod dense;
 mod histogram;
 mod start_time;
 mod varbit;
@@ -16,6 +17,7 @@ use prom_storage::{Columns, TimeRange};
 
 pub(crate) use self::{
     cut::{ChunkState, is_new_chunk_due, range_end_ms},
+    dense::{encode_densest, encode_floats},
     histogram::{buckets_count, encode_histograms, has_known_schema},
     xor::{CHUNK_HEADER_SIZE_BYTES, XorState, chunk_size_bytes},
     xor_reader::{ChunkError, for_each_sample},

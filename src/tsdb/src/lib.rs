@@ -37,9 +37,9 @@
 //! Histograms, exemplars, metadata and tombstones on the log are counted and passed over.
 //! Queues, buffers and windows have named constants beside their use.
 
-#[allow(dead_code, unused_imports, reason = "the writer of blocks stands behind it next")]
 mod block;
 mod chunk;
+mod compact;
 mod db;
 #[allow(dead_code, unused_imports, reason = "mapped files come with blocks")]
 mod disk;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use prom_storage::StorageError;
 
-use crate::disk::{Disk, FileBytes};
+use crate::disk::Disk;
 
 use super::file::{BlockFile, CRC_SIZE_BYTES, Decoder, Flaw, io_error, put_uvarint};
 use super::sink::FileSink;
@@ -59,11 +59,6 @@ impl ChunkReader {
 
     pub(crate) fn size_bytes(&self) -> u64 {
         self.segments.iter().map(BlockFile::size_bytes).sum()
-    }
-
-    /// The files, in order.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &FileBytes> {
-        self.segments.iter().map(BlockFile::bytes)
     }
 
     /// The encoding and the bytes of a chunk, checked by its checksum.

@@ -27,9 +27,9 @@ impl BlockId {
         dir.file_name()?.to_str()?.parse().ok()
     }
 
-    /// When it was made.
-    pub(crate) fn made_ms(self) -> i64 {
-        i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX)
+    /// Bits of its random part.
+    pub(crate) fn random(self) -> u64 {
+        self.0.random() as u64
     }
 }
 

@@ -42,6 +42,19 @@ impl XorState {
         (t, v): (i64, u64),
         sink: impl FnMut(u32),
     ) {
+        self.write_planned(count, last, (t, v), None, sink);
+    }
+
+    /// [`Self::write_next`] with a new window for the value, which must fit it and differ from the last one.
+    #[inline]
+    pub(super) fn write_planned(
+        &mut self,
+        count: u16,
+        last: (i64, u64),
+        (t, v): (i64, u64),
+        planned: Option<(u8, u8)>,
+        sink: impl FnMut(u32),
+    ) {
         let t_delta = t.wrapping_sub(last.0) as u32;
         let mut bits = BitWriter::resume(self, sink);
         if count == 1 {
@@ -50,7 +63,13 @@ impl XorState {
             put_dod(&mut bits, i64::from(t_delta) - i64::from(self.t_delta));
         }
         let mut window = (self.leading, self.trailing);
-        put_value(&mut bits, v ^ last.1, &mut window);
+        match planned {
+            None => put_value(&mut bits, v ^ last.1, &mut window),
+            Some(planned) => {
+                window = planned;
+                put_in_new_window(&mut bits, v ^ last.1, planned);
+            }
+        }
         let (tail, tail_bits) = bits.finish();
         *self = Self { t_delta, tail, tail_bits, leading: window.0, trailing: window.1 };
     }
@@ -101,8 +120,18 @@ pub(super) fn put_value(bits: &mut BitWriter<impl FnMut(u32)>, delta: u64, windo
         bits.put_long(delta >> old_trailing, size);
         return;
     }
-    let size = 64 - leading - trailing;
     *window = (leading as u8, trailing as u8);
+    put_in_new_window(bits, delta, *window);
+}
+
+#[inline]
+fn put_in_new_window(
+    bits: &mut BitWriter<impl FnMut(u32)>,
+    delta: u64,
+    (leading, trailing): (u8, u8),
+) {
+    let (leading, trailing) = (u32::from(leading), u32::from(trailing));
+    let size = 64 - leading - trailing;
     // A size of 64 does not fit six bits and is written as 0.
     bits.put(u64::from(0b11 << 11 | leading << 6 | (size & 63)), 13);
     bits.put_long(delta >> trailing, size);

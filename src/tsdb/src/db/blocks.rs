@@ -13,6 +13,7 @@ use prom_telemetry::{Counter, Gauge, Registry};
 
 use crate::{
     block::{Block, BlockId, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES},
+    compact::CREATION_SUFFIX,
     disk::Disk,
     lock::{read, write},
 };
@@ -20,8 +21,7 @@ use crate::{
 const QUARANTINE_DIR: &str = "quarantine";
 /// Tries to find a free name in the quarantine.
 const NAMES_COUNT_MAX: usize = 10_000;
-/// Names of blocks that are being made, or removed.
-pub(crate) const CREATION_SUFFIX: &str = ".tmp-for-creation";
+/// Behind the name of a block that is being removed.
 const DELETION_SUFFIX: &str = ".tmp-for-deletion";
 
 /// All blocks that are open.

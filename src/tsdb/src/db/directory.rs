@@ -65,7 +65,7 @@ pub(super) fn register_size(dir: &Path, registry: &Registry) {
 }
 
 /// Size of the files in a directory and in those within it, one level down.
-fn size_bytes(dir: &Path) -> u64 {
+pub(super) fn size_bytes(dir: &Path) -> u64 {
     let files = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
     let mut size = 0;
     for entry in files(dir) {

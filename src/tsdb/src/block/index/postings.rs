@@ -74,17 +74,6 @@ impl<'a> Postings<'a> {
             rest.first() == Some(&wanted)
         });
     }
-
-    /// Drops from `series`, which ascend, those that are here.
-    pub(crate) fn subtract(&self, series: &mut Vec<u32>) {
-        let mut rest = self.entries;
-        series.retain(|candidate| {
-            let candidate = candidate.to_be_bytes();
-            let skip = rest.partition_point(|entry| *entry < candidate);
-            rest = rest.get(skip..).unwrap_or_default();
-            rest.first() != Some(&candidate)
-        });
-    }
 }
 
 impl PostingsTable {

@@ -87,10 +87,6 @@ impl IndexReader {
         self.file.bytes()
     }
 
-    pub(crate) fn symbols_count(&self) -> u32 {
-        self.symbols.count()
-    }
-
     /// The text that a series calls so.
     pub(crate) fn symbol(&self, symbol: u32) -> Result<&str, StorageError> {
         self.checked(self.symbols.get(self.file.bytes(), symbol))
@@ -100,6 +96,19 @@ impl IndexReader {
     pub(crate) fn symbols(&self) -> impl Iterator<Item = Result<(u32, &str), StorageError>> {
         let symbols = self.symbols.iter(self.file.bytes());
         symbols.map(|symbol| self.checked(symbol))
+    }
+
+    /// All texts by their bytes, each with what series call it.
+    pub(crate) fn sorted_symbols(
+        &self,
+    ) -> Result<Box<dyn Iterator<Item = Result<(u32, &str), StorageError>> + '_>, StorageError>
+    {
+        if self.version == Version::V2 {
+            return Ok(Box::new(self.symbols()));
+        }
+        let mut symbols = self.symbols().collect::<Result<Vec<_>, _>>()?;
+        symbols.sort_by_key(|(_, text)| *text);
+        Ok(Box::new(symbols.into_iter().map(Ok)))
     }
 
     /// What series call a text; none where that cannot be told without a look at all symbols.

@@ -39,10 +39,6 @@ impl Symbols {
         Ok(Self { version, begin, end: table.position(), count, samples })
     }
 
-    pub(super) fn count(&self) -> u32 {
-        self.count
-    }
-
     /// Memory that the samples take.
     pub(super) fn memory_size_bytes(&self) -> usize {
         self.samples.len() * size_of::<u32>()

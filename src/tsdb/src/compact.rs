@@ -1,0 +1,17 @@
+//! Making blocks: of the head, of other blocks. Which are due is planned here, too; when it is done, and what
+//! goes afterwards, is the matter of `db`.
+
+mod merge;
+mod plan;
+mod shape;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::{
+    merge::{BlockMerge, merged_meta},
+    plan::{block_ranges, plan},
+    shape::Shape,
+    writer::{CREATION_SUFFIX, write_block},
+};

@@ -1,0 +1,377 @@
+//! What a database does by itself: the head becomes blocks, blocks become larger ones, old ones go. One
+//! thread does it, and whoever asks for something of the kind waits for its turn.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Condvar, Mutex, RwLock, Weak,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use prom_storage::{StorageError, TimeRange};
+use prom_telemetry::{Counter, Gauge, Histogram, Registry, clock, exponential_buckets};
+
+use crate::{
+    Options, RetentionOptions,
+    block::{BlockId, BlockMeta, BlockSource, SourceSeries},
+    compact::{BlockMerge, Shape, block_ranges, merged_meta, plan, write_block},
+    lock::{lock, read, write},
+    select::HeadExport,
+};
+
+use super::{Db, blocks::is_damage, retention::Beyond};
+
+/// How often is looked whether something is due.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// State of the work on blocks.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    /// Held by whoever makes or removes blocks.
+    pub(super) turn: Mutex<()>,
+    is_stopped: AtomicBool,
+    /// Ranges of blocks, the head's first.
+    ranges: Vec<i64>,
+    /// Samples of the head before it stand in blocks that were made since the start.
+    written_until: AtomicI64,
+    retention: RwLock<RetentionOptions>,
+    pub(super) metrics: UpkeepMetrics,
+}
+
+/// The thread that calls [`Db::do_upkeep`] now and then.
+#[derive(Debug)]
+pub(super) struct UpkeepThread {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+pub(super) struct UpkeepMetrics {
+    compactions: Counter,
+    triggered: Counter,
+    failed: Counter,
+    vertical: Counter,
+    populating: Gauge,
+    duration: Histogram,
+    pub(super) time_retentions: Counter,
+    pub(super) size_retentions: Counter,
+    pub(super) limit_seconds: Gauge,
+    pub(super) limit_bytes: Gauge,
+    pub(super) limit_percentage: Gauge,
+}
+
+impl Upkeep {
+    pub(super) fn new(options: &Options, registry: &Registry) -> Self {
+        let upkeep = Self {
+            turn: Mutex::default(),
+            is_stopped: AtomicBool::new(false),
+            ranges: block_ranges(options.min_block_duration_ms, options.max_block_duration_ms),
+            written_until: AtomicI64::new(i64::MIN),
+            retention: RwLock::new(options.retention),
+            metrics: UpkeepMetrics::register(registry),
+        };
+        upkeep.metrics.show_limits(options.retention);
+        upkeep
+    }
+
+    /// Ends what is going on as soon as that can be.
+    pub(super) fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Release);
+    }
+
+    pub(super) fn retention(&self) -> RetentionOptions {
+        *read(&self.retention)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Acquire)
+    }
+}
+
+impl UpkeepThread {
+    /// Begins; the thread ends when it is stopped, or when nobody holds the database any more.
+    pub(super) fn spawn(db: &Arc<Db>) -> std::io::Result<Self> {
+        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let (of_thread, db) = (Arc::clone(&stop), Arc::downgrade(db));
+        let thread = thread::Builder::new()
+            .name("tsdb-upkeep".to_owned())
+            .spawn(move || run(&of_thread, &db))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Waits for the end of what the thread does.
+    pub(super) fn stop(self) {
+        *lock(&self.stop.0) = true;
+        self.stop.1.notify_all();
+        // The last one to hold the database may be the thread itself.
+        if self.thread.thread().id() != thread::current().id() && self.thread.join().is_err() {
+            tracing::error!("The thread that looks after blocks has panicked");
+        }
+    }
+}
+
+fn run((is_stopped, wake): &(Mutex<bool>, Condvar), db: &Weak<Db>) {
+    loop {
+        let stopped = lock(is_stopped);
+        let waited = wake.wait_timeout_while(stopped, INTERVAL, |is_stopped| !*is_stopped);
+        let (stopped, _) = waited.expect("no thread panics while it holds this lock");
+        if *stopped {
+            return;
+        }
+        drop(stopped);
+        let Some(db) = db.upgrade() else { return };
+        if let Err(err) = db.do_upkeep() {
+            tracing::error!(err = %err, "Compaction failed");
+        }
+    }
+}
+
+impl Db {
+    /// Does what is due: looks for blocks that came, writes blocks of the head, compacts blocks, removes what
+    /// is beyond retention. It is called by a thread of the database's own every minute.
+    ///
+    /// # Errors
+    /// The disk refuses, or a block is damaged; the data stays where it was.
+    pub fn do_upkeep(&self) -> Result<(), StorageError> {
+        let _turn = lock(&self.upkeep.turn);
+        let done = self.try_upkeep();
+        match done {
+            Err(StorageError::Canceled) => Ok(()),
+            Err(err) => {
+                self.upkeep.metrics.failed.inc();
+                Err(err)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Puts other limits of age and size in force; what is beyond them goes at once.
+    ///
+    /// # Errors
+    /// The data directory cannot be listed.
+    pub fn apply_retention(&self, retention: RetentionOptions) -> Result<(), StorageError> {
+        *write(&self.upkeep.retention) = retention;
+        self.upkeep.metrics.show_limits(retention);
+        let _turn = lock(&self.upkeep.turn);
+        self.reload_blocks()
+    }
+
+    fn try_upkeep(&self) -> Result<(), StorageError> {
+        self.reload_blocks()?;
+        self.compact_head()?;
+        self.compact_blocks()
+    }
+
+    /// Lists the blocks anew, and removes what others stand in for and what is beyond retention.
+    pub(super) fn reload_blocks(&self) -> Result<(), StorageError> {
+        let mut beyond = Beyond::new(self);
+        self.blocks.reload(clock::now_ms(), &mut |block| beyond.is_beyond(block))
+    }
+
+    /// Makes blocks of the head's oldest ranges as long as it holds more than one and a half of them.
+    fn compact_head(&self) -> Result<(), StorageError> {
+        let mut end = None;
+        while let Some((min_t, max_t)) = self.head.compactable_range() {
+            self.stop_if_told()?;
+            self.head.seal_before(max_t)?;
+            // Where only the truncation failed last time, the block is there.
+            if self.upkeep.written_until.load(Ordering::Acquire) < max_t {
+                self.write_head_block(&self.dir, min_t, max_t)?;
+                self.reload_blocks()?;
+                self.upkeep.written_until.store(max_t, Ordering::Release);
+            }
+            self.head.truncate(max_t)?;
+            end = Some(max_t);
+        }
+        if let Some(end) = end {
+            self.head.truncate_log(end)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the head's samples from `min_t` on, before `max_t`, as a block into `dir`.
+    pub(super) fn write_head_block(
+        &self,
+        dir: &Path,
+        min_t: i64,
+        max_t: i64,
+    ) -> Result<Option<BlockMeta>, StorageError> {
+        let id = BlockId::new(clock::now_ms());
+        let mut meta = BlockMeta::new(id, (min_t, max_t));
+        meta.compaction.level = 1;
+        meta.compaction.sources = vec![id];
+        let range = TimeRange { mint_ms: min_t, maxt_ms: max_t.saturating_sub(1) };
+        let mut export = HeadExport::new(&self.head, min_t, max_t);
+        self.write(dir, meta, &mut export, Shape { range, is_dense: false })
+    }
+
+    fn compact_blocks(&self) -> Result<(), StorageError> {
+        loop {
+            self.stop_if_told()?;
+            // Samples in memory are more urgent.
+            if self.head.compactable_range().is_some() {
+                return Ok(());
+            }
+            let metas: Vec<BlockMeta> = self.blocks.list().iter().map(|b| b.meta()).collect();
+            let planned = plan(&metas, &self.upkeep.ranges);
+            if planned.is_empty() {
+                return Ok(());
+            }
+            self.upkeep.metrics.triggered.inc();
+            self.merge_blocks(&planned)?;
+        }
+    }
+
+    /// Makes one block of several, which go then.
+    fn merge_blocks(&self, ids: &[BlockId]) -> Result<(), StorageError> {
+        let list = self.blocks.list();
+        let blocks: Vec<_> = ids
+            .iter()
+            .filter_map(|id| list.iter().find(|block| block.id() == *id))
+            .map(Arc::clone)
+            .collect();
+        let metas: Vec<BlockMeta> = blocks.iter().map(|block| block.meta()).collect();
+        let meta = merged_meta(BlockId::new(clock::now_ms()), &metas);
+        if metas.windows(2).any(|pair| pair[0].max_time > pair[1].min_time) {
+            self.upkeep.metrics.vertical.inc();
+        }
+        let written = BlockMerge::new(&blocks)
+            .and_then(|mut merge| self.write(&self.dir, meta, &mut merge, whole(true)));
+        match written {
+            Ok(Some(meta)) => tracing::info!(
+                ulid = %meta.ulid, mint = meta.min_time, maxt = meta.max_time,
+                count = blocks.len(), sources = ?ids, "compact blocks"
+            ),
+            Ok(None) => {
+                tracing::info!(sources = ?ids, "compact blocks resulted in empty block");
+                for block in &blocks {
+                    block.update_meta(&*self.disk, |meta| meta.compaction.deletable = true)?;
+                }
+            }
+            Err(err) => {
+                // Blocks that cannot be read are not tried again and again.
+                if is_damage(&err) {
+                    for block in &blocks {
+                        block.update_meta(&*self.disk, |meta| meta.compaction.failed = true)?;
+                    }
+                }
+                return Err(err);
+            }
+        }
+        self.reload_blocks()
+    }
+
+    /// Writes a block, unless the database is being closed.
+    pub(super) fn write(
+        &self,
+        dir: &Path,
+        meta: BlockMeta,
+        source: &mut dyn BlockSource,
+        shape: Shape,
+    ) -> Result<Option<BlockMeta>, StorageError> {
+        let metrics = &self.upkeep.metrics;
+        let begin = clock::monotonic();
+        metrics.populating.set(1.0);
+        let mut source = Stoppable { source, upkeep: &self.upkeep };
+        let written = write_block(&*self.disk, dir, meta, &mut source, shape);
+        metrics.populating.set(0.0);
+        metrics.compactions.inc();
+        metrics.duration.observe(begin.elapsed().as_secs_f64());
+        written
+    }
+
+    fn stop_if_told(&self) -> Result<(), StorageError> {
+        if self.upkeep.is_stopped() { Err(StorageError::Canceled) } else { Ok(()) }
+    }
+}
+
+/// The shape of a block that keeps all samples of its sources.
+pub(super) fn whole(is_dense: bool) -> Shape {
+    Shape { range: TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX }, is_dense }
+}
+
+/// A source that ends with an error once the database is being closed.
+struct Stoppable<'a> {
+    source: &'a mut dyn BlockSource,
+    upkeep: &'a Upkeep,
+}
+
+impl BlockSource for Stoppable<'_> {
+    fn symbols(
+        &mut self,
+        each: &mut dyn FnMut(&str) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        self.source.symbols(each)
+    }
+
+    fn next_series(&mut self, series: &mut SourceSeries) -> Result<bool, StorageError> {
+        if self.upkeep.is_stopped() {
+            return Err(StorageError::Canceled);
+        }
+        self.source.next_series(series)
+    }
+}
+
+impl UpkeepMetrics {
+    fn register(registry: &Registry) -> Self {
+        let name = |suffix: &str| format!("prometheus_tsdb_{suffix}");
+        let counter = |suffix, help| registry.counter(&name(suffix), help);
+        let gauge = |suffix, help| registry.gauge(&name(suffix), help);
+        Self {
+            compactions: counter(
+                "compactions_total",
+                "Total number of compactions that were executed for the partition.",
+            ),
+            triggered: counter(
+                "compactions_triggered_total",
+                "Total number of triggered compactions for the partition.",
+            ),
+            failed: counter(
+                "compactions_failed_total",
+                "Total number of compactions that failed for the partition.",
+            ),
+            vertical: counter(
+                "vertical_compactions_total",
+                "Total number of compactions done on overlapping blocks.",
+            ),
+            populating: gauge(
+                "compaction_populating_block",
+                "Set to 1 when a block is currently being written to the disk.",
+            ),
+            duration: registry.histogram(
+                &name("compaction_duration_seconds"),
+                "Duration of compaction runs",
+                &exponential_buckets(1.0, 2.0, 14),
+            ),
+            time_retentions: counter(
+                "time_retentions_total",
+                "The number of times that blocks were deleted because the maximum time limit was exceeded.",
+            ),
+            size_retentions: counter(
+                "size_retentions_total",
+                "The number of times that blocks were deleted because the maximum number of bytes was exceeded.",
+            ),
+            limit_seconds: gauge(
+                "retention_limit_seconds",
+                "How long to retain samples in storage.",
+            ),
+            limit_bytes: gauge(
+                "retention_limit_bytes",
+                "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled",
+            ),
+            limit_percentage: gauge(
+                "retention_limit_percentage",
+                "Max percentage of total storage space to be retained in the tsdb blocks, configured 0 means disabled",
+            ),
+        }
+    }
+
+    fn show_limits(&self, retention: RetentionOptions) {
+        self.limit_seconds.set((retention.duration_ms / 1000) as f64);
+        self.limit_bytes.set(retention.size_bytes as f64);
+        self.limit_percentage.set(retention.percentage);
+    }
+}
