@@ -5,7 +5,6 @@ mod deletion;
 mod directory;
 mod flusher;
 mod lock;
-mod metrics;
 mod open;
 mod options;
 mod retention;
@@ -33,17 +32,14 @@ use crate::{
     select::{DbQuerier, HeadQuerier},
 };
 
-<<<<<<< HEAD
-use self::{blocks::BlockSet, directory::prepare, flusher::Flusher, lock::DirLock, open::open_log};
-=======
 use self::{
     blocks::BlockSet,
     directory::prepare,
+    flusher::Flusher,
     lock::DirLock,
     open::open_log,
     upkeep::{Upkeep, UpkeepThread},
 };
->>>>>>> b39b134 (Make blocks of the head and of blocks, remove what is beyond retention, take snapshots)
 pub use self::{
     options::{Options, RetentionOptions, WalCompression},
     stats::{HeadStats, ReplayProgress, StatEntry, TsdbStats},
@@ -86,17 +82,11 @@ impl Db {
         directory::clean(dir)?;
         directory::warn_of_unread(dir);
         directory::register_size(dir, registry);
-<<<<<<< HEAD
-        metrics::register(&options, registry);
         let db = Self::open_on(Arc::new(RealDisk), dir, &options, registry, progress, lock)?;
         *crate::lock::lock(&db.flusher) = Flusher::start(&db.head);
-=======
-        metrics::register(registry);
-        let db = Self::open_on(Arc::new(RealDisk), dir, &options, registry, progress, lock)?;
         let thread =
             UpkeepThread::spawn(&db).map_err(|err| OpenError::io(dir, "start thread", err))?;
         *crate::lock::lock(&db.upkeep_thread) = Some(thread);
->>>>>>> b39b134 (Make blocks of the head and of blocks, remove what is beyond retention, take snapshots)
         Ok(db)
     }
 
@@ -120,15 +110,12 @@ impl Db {
     /// # Errors
     /// The log could not be made durable.
     pub fn close(&self) -> Result<(), StorageError> {
-<<<<<<< HEAD
-        drop(crate::lock::lock(&self.flusher).take());
-=======
         self.upkeep.stop();
         let thread = crate::lock::lock(&self.upkeep_thread).take();
         if let Some(thread) = thread {
             thread.stop();
         }
->>>>>>> b39b134 (Make blocks of the head and of blocks, remove what is beyond retention, take snapshots)
+        drop(crate::lock::lock(&self.flusher).take());
         let closed = self.head.close();
         drop(crate::lock::lock(&self.lock).take());
         closed
@@ -150,10 +137,6 @@ impl Db {
         if let Some(max_time_ms) = blocks.in_order_max_time(now_ms) {
             head.set_min_valid_time(max_time_ms);
         }
-<<<<<<< HEAD
-        open_log(disk, dir, options, registry, progress, &head)?;
-        Ok(Arc::new(Self { head, blocks, lock: Mutex::new(lock), flusher: Mutex::default() }))
-=======
         open_log(Arc::clone(&disk), dir, options, registry, progress, &head)?;
         Ok(Arc::new(Self {
             disk,
@@ -163,8 +146,8 @@ impl Db {
             upkeep: Upkeep::new(options, registry),
             upkeep_thread: Mutex::new(None),
             lock: Mutex::new(lock),
+            flusher: Mutex::default(),
         }))
->>>>>>> b39b134 (Make blocks of the head and of blocks, remove what is beyond retention, take snapshots)
     }
 }
 

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::block::file::BlockFile;
 
+/// What series call a text, and the text.
+type Symbol<'a> = (u32, &'a str);
+
 /// The index of a block.
 #[derive(Debug)]
 pub(crate) struct IndexReader {
@@ -101,8 +104,7 @@ impl IndexReader {
     /// All texts by their bytes, each with what series call it.
     pub(crate) fn sorted_symbols(
         &self,
-    ) -> Result<Box<dyn Iterator<Item = Result<(u32, &str), StorageError>> + '_>, StorageError>
-    {
+    ) -> Result<Box<dyn Iterator<Item = Result<Symbol<'_>, StorageError>> + '_>, StorageError> {
         if self.version == Version::V2 {
             return Ok(Box::new(self.symbols()));
         }

@@ -7,7 +7,7 @@ use prom_testkit::{Fault, FaultyDisk};
 
 use crate::{Options, RetentionOptions};
 
-use super::{ALL, Content, DIR, Db, commit, content, try_open};
+use super::{Content, DIR, Db, commit, content, try_open};
 
 /// Range of the smallest block.
 const RANGE: i64 = 1000;
