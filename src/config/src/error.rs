@@ -34,6 +34,8 @@ pub(crate) enum Origin {
     Main,
     ScrapeFile,
     RuleFile,
+    Web,
+    Targets,
 }
 
 /// What sort of mistake it is, for the wording of the first line.
@@ -175,6 +177,11 @@ impl ConfigErrors {
         format!("{file}{place}: {message}{hint}{more}")
     }
 
+    /// What the reference says of the same text; further lines, if there are any, belong to it.
+    pub fn first_line(&self) -> String {
+        self.headline()
+    }
+
     fn io_kind(&self) -> Option<io::ErrorKind> {
         match &self.cause {
             Cause::Io { kind, .. } => Some(*kind),
@@ -203,6 +210,7 @@ impl ConfigErrors {
                         go_text(&of_file)
                     }
                     Origin::Main => format!("parsing YAML file {file}: {}", go_text(&of_file)),
+                    Origin::Web | Origin::Targets => go_text(&of_file),
                     Origin::ScrapeFile => {
                         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
                         let path = quote_go(&path.display().to_string());

@@ -36,6 +36,7 @@ mod key_path;
 mod load;
 mod near_miss;
 mod open_value;
+mod other_files;
 mod print;
 mod raw;
 mod referenced;
@@ -54,8 +55,9 @@ pub use checked::{
 };
 pub use error::{ConfigError, ConfigErrors};
 pub use go_url::Url;
-pub use load::{ExprCheck, LoadOptions, load, load_file, load_text, load_with};
+pub use load::{ExprCheck, IncludedFiles, LoadOptions, load, load_file, load_text, load_with};
 pub use open_value::OpenValue;
+pub use other_files::{parse_http_client, parse_target_file, parse_web_config, web_config_files};
 pub use rules::{AlertingRule, RecordingRule, Rule, RuleFile, RuleGroup, RuleOptions, parse_rules};
 pub use secret::{Secret, Source};
 pub use section::RelabelRules;

@@ -23,6 +23,15 @@ use crate::{
 /// Tells what is wrong with an expression of a rule: this room knows no PromQL.
 pub type ExprCheck<'c> = dyn Fn(&str) -> Result<(), String> + 'c;
 
+/// Which of the files that the main one names are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IncludedFiles {
+    All,
+    /// Those of `scrape_config_files`: rule files are looked at by themselves.
+    Jobs,
+    None,
+}
+
 /// How a configuration is loaded.
 #[derive(Clone, Copy)]
 pub struct LoadOptions<'o> {
@@ -32,8 +41,7 @@ pub struct LoadOptions<'o> {
     pub is_agent: bool,
     /// Takes what is valid though this build cannot run it; else it is refused by name.
     pub accepts_unrunnable: bool,
-    /// Leaves included files unread, as `--syntax-only` asks for.
-    pub skips_included: bool,
+    pub included: IncludedFiles,
     /// The configuration in force: its equal parts are shared instead of being held twice.
     pub previous: Option<&'o Config>,
 }
@@ -44,7 +52,7 @@ impl LoadOptions<'_> {
         check_expression: None,
         is_agent: false,
         accepts_unrunnable: false,
-        skips_included: false,
+        included: IncludedFiles::All,
         previous: None,
     };
 
@@ -58,7 +66,7 @@ impl std::fmt::Debug for LoadOptions<'_> {
             .field("checks_expressions", &self.check_expression.is_some())
             .field("is_agent", &self.is_agent)
             .field("accepts_unrunnable", &self.accepts_unrunnable)
-            .field("skips_included", &self.skips_included)
+            .field("included", &self.included)
             .field("has_previous", &self.previous.is_some())
             .finish()
     }
@@ -116,8 +124,10 @@ pub fn load_with(
     let (errors, unrunnable) = checker.into_findings();
     let mut included = Included { sources, options, errors, unrunnable, files: Vec::new() };
     let mut rule_files = Vec::new();
-    if !options.skips_included {
+    if options.included != IncludedFiles::None {
         included.add_jobs(&mut sections);
+    }
+    if options.included == IncludedFiles::All {
         rule_files = included.rule_files(&sections);
     }
     let Included { errors, mut unrunnable, files, .. } = included;
@@ -156,7 +166,7 @@ pub fn load_with(
     Ok(config)
 }
 
-fn surroundings(path: &Path) -> Surroundings<'static> {
+pub(crate) fn surroundings(path: &Path) -> Surroundings<'static> {
     Surroundings {
         directory: directory_of(path),
         env: &|name| std::env::var(name).unwrap_or_default(),

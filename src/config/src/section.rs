@@ -88,6 +88,9 @@ plain_field! {
     BTreeMap<String, String>: |value| value.is_empty(), Value::Map(
         value.iter().map(|(name, value)| (name.as_str(), value.as_str().into())).collect()
     );
+    BTreeMap<String, Secret>: |value| value.is_empty(), Value::Map(
+        value.iter().map(|(name, secret)| (name.as_str(), secret.show())).collect()
+    );
     BTreeMap<String, Vec<Secret>>: |value| value.is_empty(), Value::Map(
         value.iter().map(|(name, secrets)| (name.as_str(), secrets_list(secrets))).collect()
     );

@@ -8,6 +8,7 @@ mod discovery;
 mod http;
 mod remote;
 mod server;
+mod web;
 
 pub use auth::{
     AzureAdConfig, AzureCertificateConfig, AzureManagedIdentityConfig, AzureOAuthConfig,
@@ -21,6 +22,10 @@ pub use server::{
     TracingConfig, TsdbConfig,
 };
 
+pub use server::SizeBytes;
+pub use web::{GoDuration, WebConfig, WebHttpConfig, WebRateLimit, WebTlsConfig};
+
 pub(crate) use discovery::RawDiscovery;
 pub(crate) use http::RawProxy;
+pub(crate) use web::RawWeb;
 pub(crate) use {auth::*, http::*, remote::*, server::*};

@@ -12,7 +12,7 @@ use crate::{
 impl Checker<'_> {
     /// Checks groups of targets. Addresses that look like a URL are refused unless relabelling may repair
     /// them.
-    pub(super) fn static_configs(
+    pub(crate) fn static_configs(
         &mut self,
         raw: Nullable<RawTargetGroup>,
         check_addresses: bool,

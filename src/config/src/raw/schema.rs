@@ -48,6 +48,7 @@ fn type_name(struct_name: &str, key: &str) -> Option<&'static str> {
         ) => "config.Secret",
         // Addresses may hold passwords.
         (_, "url" | "proxy_url" | "api_server") => "config.URL",
+        (_, "basic_auth_users") => "map[string]config.Secret",
         (_, "remote_write") => "[]*config.RemoteWriteConfig",
         (_, "remote_read") => "[]*config.RemoteReadConfig",
         (_, "write_relabel_configs") => "[]*relabel.Config",
@@ -67,6 +68,7 @@ fn is_secret(type_name: &str) -> bool {
             | "config.Header"
             | "config.Headers"
             | "config.ProxyHeader"
+            | "map[string]config.Secret"
             | "config.URL"
             | "config.plain#oauth2"
             | "config.plain#tls_config"

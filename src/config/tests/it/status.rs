@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prom_config::{LoadOptions, Sources, load_with};
+use prom_config::{IncludedFiles, LoadOptions, Sources, load_with};
 use serde_yaml::Value;
 
 use crate::reference::{conformance, program, verdicts};
@@ -146,7 +146,7 @@ fn slow_shown_configurations_are_those_of_the_original() {
         };
         // Paths start from where the original read its copy.
         let mut sources = Sources::with_text(&original.config, text.as_bytes());
-        let options = LoadOptions { skips_included: true, ..LoadOptions::CHECK };
+        let options = LoadOptions { included: IncludedFiles::None, ..LoadOptions::CHECK };
         let ours = load_with(&original.config, &mut sources, &options).unwrap().redacted_yaml();
         let ours = without_version_keys(serde_yaml::from_str(&ours).unwrap());
         assert_eq!(ours, theirs, "{}", path.display());

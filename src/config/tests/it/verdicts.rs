@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use prom_config::{Config, ConfigErrors, LoadOptions, Sources, load_with};
+use prom_config::{Config, ConfigErrors, IncludedFiles, LoadOptions, Sources, load_with};
 
 use crate::reference::{conformance, program, verdicts};
 
@@ -59,7 +59,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn load(path: &Path, is_agent: bool, skips_included: bool) -> Result<Config, ConfigErrors> {
-    let options = LoadOptions { is_agent, skips_included, ..LoadOptions::CHECK };
+    let included = if skips_included { IncludedFiles::None } else { IncludedFiles::All };
+    let options = LoadOptions { is_agent, included, ..LoadOptions::CHECK };
     load_with(path, &mut Sources::of_disk(), &options)
 }
 
