@@ -7,7 +7,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use prom_config::{IncludedFiles, LoadOptions, Sources, load_with};
@@ -17,6 +17,8 @@ use crate::reference::{conformance, program, verdicts};
 
 /// How long the original may take to listen, and to take a file.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is asked whether it listens: nothing else tells.
+const POLL: Duration = Duration::from_millis(10);
 
 /// The original with a configuration that changes under it.
 struct Original {
@@ -44,14 +46,15 @@ impl Original {
             .spawn()
             .unwrap();
         let mut original = Self { child, port, config, _directory: directory };
-        let start = Instant::now();
-        while original.ask("GET /-/ready").is_none_or(|answer| !answer.starts_with("HTTP/1.1 200"))
-        {
-            assert!(start.elapsed() < PATIENCE, "the original does not get ready");
+        for _ in 0..PATIENCE.as_millis() / POLL.as_millis() {
+            let answer = original.ask("GET /-/ready");
+            if answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+                return original;
+            }
             assert!(original.child.try_wait().unwrap().is_none(), "the original ended");
-            std::thread::yield_now();
+            std::thread::sleep(POLL);
         }
-        original
+        panic!("the original does not get ready");
     }
 
     fn ask(&self, request: &str) -> Option<String> {
