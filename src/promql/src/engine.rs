@@ -1,32 +1,36 @@
 //! The door: a query text in, an answer out.
 //! How a query is planned stands in `plan`, how it is computed in `exec`.
 
+mod active;
 mod admission;
 mod job;
 mod metrics;
+mod question;
 mod stack;
 
 use std::{
-    fmt,
-    sync::{Arc, OnceLock},
+    fmt, io,
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
 use prom_storage::Queryable;
-use prom_telemetry::{Registry, clock};
+use prom_telemetry::Registry;
 
 use crate::{
     CancelToken, QueryError, QueryStats, Value,
-    exec::{Budget, Held, Memory, Report},
-    stats::QueryTimings,
+    exec::{Budget, Held},
     syntax::{Expr, ParseOptions, pretty_while},
-    watch::{IN_EXECUTION, IN_PREPARATION, Watch},
+    watch::{IN_PREPARATION, Watch},
+};
+
+pub use self::{
+    active::{ActiveQuery, FinishedQuery, QueryId},
+    question::{Begun, WaitingQuery},
 };
 
 use self::{
-    admission::Admission,
-    job::{Job, QuerySpan, parse_within},
-    metrics::EngineMetrics,
+    active::ActiveQueries, admission::Admission, job::parse_within, metrics::EngineMetrics,
 };
 
 /// Default of `query.lookback-delta`: 5 minutes.
@@ -50,6 +54,18 @@ const THREAD_STACK_SIZE_BYTES: usize = 16 << 20;
 
 /// The step of a subquery that names none, in milliseconds, from its range in milliseconds.
 pub type SubqueryStep = Arc<dyn Fn(i64) -> i64 + Send + Sync>;
+
+/// Writes down a query that ended.
+pub type QueryLog = Arc<dyn Fn(&FinishedQuery) -> io::Result<()> + Send + Sync>;
+
+/// Keeps note of the queries that are being evaluated where a crash of this process leaves it.
+pub trait QueryJournal: Send + Sync {
+    /// Notes a query; nothing where there is no room for it.
+    fn began(&self, query: &str) -> Option<usize>;
+
+    /// Takes the note away.
+    fn ended(&self, slot: usize);
+}
 
 /// Settings of an engine; they hold for its life.
 #[derive(Clone)]
@@ -78,6 +94,7 @@ pub struct EngineOptions {
     pub has_type_and_unit_labels: bool,
     /// Feature `promql-per-step-stats`.
     pub has_per_step_stats: bool,
+    pub journal: Option<Arc<dyn QueryJournal>>,
 }
 
 /// What holds for one query only.
@@ -90,6 +107,7 @@ pub struct QueryParams {
     /// Whether to count samples by step, where the engine may.
     pub wants_per_step_stats: bool,
     pub class: QueryClass,
+    pub origin: QueryOrigin,
     pub cancel: CancelToken,
 }
 
@@ -100,6 +118,37 @@ pub enum QueryClass {
     #[default]
     Api,
     Pages,
+    RemoteRead,
+}
+
+/// Where a query comes from. Queries of one client wait for each other before those of others do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum QueryOrigin {
+    #[default]
+    Unknown,
+    Http {
+        client_ip: String,
+        method: String,
+        path: String,
+    },
+    RuleGroup {
+        file: String,
+        name: String,
+    },
+}
+
+/// The instants that a query is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryTimes {
+    Instant {
+        time_ms: i64,
+    },
+    /// Both ends are inclusive.
+    Range {
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+    },
 }
 
 /// An instant query.
@@ -148,13 +197,42 @@ pub struct Engine {
     options: EngineOptions,
     metrics: EngineMetrics,
     admission: Admission,
+    active: Arc<ActiveQueries>,
     budget: Arc<Budget>,
+    log: RwLock<Option<QueryLog>>,
+    cores: usize,
     /// Started with the first query that is worth several threads.
     threads: OnceLock<Option<rayon::ThreadPool>>,
 }
 
-/// Counts a query as long as it is there.
-struct Counted<'a>(&'a EngineMetrics);
+impl QueryTimes {
+    /// The first and the last instant.
+    pub fn bounds_ms(self) -> (i64, i64) {
+        match self {
+            Self::Instant { time_ms } => (time_ms, time_ms),
+            Self::Range { start_ms, end_ms, .. } => (start_ms, end_ms),
+        }
+    }
+
+    /// 0 for an instant query.
+    pub fn step_ms(self) -> i64 {
+        match self {
+            Self::Instant { .. } => 0,
+            Self::Range { step_ms, .. } => step_ms,
+        }
+    }
+}
+
+impl QueryOrigin {
+    /// Whose turn it is when several wait.
+    fn client(&self) -> &str {
+        match self {
+            Self::Unknown => "",
+            Self::Http { client_ip, .. } => client_ip,
+            Self::RuleGroup { name, .. } => name,
+        }
+    }
+}
 
 impl Default for EngineOptions {
     fn default() -> Self {
@@ -171,6 +249,7 @@ impl Default for EngineOptions {
             is_name_removal_delayed: false,
             has_type_and_unit_labels: false,
             has_per_step_stats: false,
+            journal: None,
         }
     }
 }
@@ -190,10 +269,17 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// An engine whose metrics appear in `registry`.
     pub fn new(options: EngineOptions, registry: &Registry) -> Self {
-        let metrics = EngineMetrics::new(registry, options.concurrency_max);
-        let admission = Admission::new(options.concurrency_max);
-        let budget = Budget::new(options.total_bytes_max);
-        Self { options, metrics, admission, budget, threads: OnceLock::new() }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            metrics: EngineMetrics::new(registry, options.concurrency_max),
+            admission: Admission::new(options.concurrency_max, cores),
+            active: Arc::default(),
+            budget: Budget::new(options.total_bytes_max),
+            log: RwLock::new(None),
+            cores,
+            threads: OnceLock::new(),
+            options,
+        }
     }
 
     pub fn options(&self) -> &EngineOptions {
@@ -211,8 +297,7 @@ impl Engine {
         params: InstantParams,
     ) -> Result<QueryAnswer, QueryError> {
         let InstantParams { time_ms, query: params } = params;
-        let span = QuerySpan { start_ms: time_ms, end_ms: time_ms, step_ms: 0, is_range: false };
-        self.evaluate(store, query, &span, &params)
+        self.evaluate(store, query, QueryTimes::Instant { time_ms }, params)
     }
 
     /// Evaluates `query` at each step of a range. Blocks: call it from a thread that may wait.
@@ -226,50 +311,42 @@ impl Engine {
         params: RangeParams,
     ) -> Result<QueryAnswer, QueryError> {
         let RangeParams { start_ms, end_ms, step_ms, query: params } = params;
-        if step_ms <= 0 {
-            return Err(QueryError::Invalid("step must be greater than 0".to_owned()));
-        }
-        let span = QuerySpan { start_ms, end_ms, step_ms, is_range: true };
-        self.evaluate(store, query, &span, &params)
+        self.evaluate(store, query, QueryTimes::Range { start_ms, end_ms, step_ms }, params)
     }
 
+    /// Evaluates `query` and blocks as long as that takes.
     fn evaluate(
         &self,
         store: &dyn Queryable,
         query: &str,
-        span: &QuerySpan,
-        params: &QueryParams,
+        times: QueryTimes,
+        params: QueryParams,
     ) -> Result<QueryAnswer, QueryError> {
-        let watch = self.watch(params);
-        let _counted = Counted::new(&self.metrics);
-        let started = clock::monotonic();
-        let _permit = self.admission.enter(&watch)?;
-        let exec_queue = clock::monotonic() - started;
-        watch.check(IN_EXECUTION)?;
+        match self.begin(store, query, times, params) {
+            Begun::Done(result) => *result,
+            Begun::Waiting(waiting) => self.finish(store, *waiting),
+        }
+    }
 
-        let share_percent = if params.class == QueryClass::Rules { 100 } else { SHARE_PERCENT };
-        let memory = Memory::new(self.options.bytes_max, &self.budget, share_percent);
-        let mut report = Report::default();
-        let eval_started = clock::monotonic();
-        let job = Job { store, query, span, params, watch: &watch, memory: &memory };
-        let value = job.run(self, &mut report);
-        let timings = QueryTimings {
-            eval_total: clock::monotonic() - eval_started,
-            result_sort: report.result_sort,
-            query_preparation: report.preparation,
-            inner_eval: report.inner_eval,
-            exec_queue,
-            exec_total: clock::monotonic() - started,
-        };
-        let samples = span.samples_of(&report);
-        self.metrics.observe(&timings, &samples);
-        Ok(QueryAnswer {
-            value: value?,
-            warnings: report.warnings,
-            infos: report.infos,
-            stats: QueryStats { timings, samples, peak_bytes: memory.peak_bytes() },
-            held: AnswerMemory(report.value_held),
-        })
+    /// Queries that run or wait, the oldest first.
+    pub fn active(&self) -> Vec<ActiveQuery> {
+        self.active.list()
+    }
+
+    /// Queries that took long, the newest first.
+    pub fn slow(&self) -> Vec<FinishedQuery> {
+        self.active.slow()
+    }
+
+    /// Asks a query to stop; whether there was such a query.
+    pub fn cancel(&self, id: QueryId) -> bool {
+        self.active.cancel(id)
+    }
+
+    /// Says where queries that end are written down, from now on.
+    pub fn set_query_log(&self, log: Option<QueryLog>) {
+        self.metrics.log_enabled.set(if log.is_some() { 1.0 } else { 0.0 });
+        *self.log.write().unwrap_or_else(PoisonError::into_inner) = log;
     }
 
     /// Bytes that the values of all queries take now, answers that are being sent included.
@@ -305,7 +382,7 @@ impl Engine {
     /// Threads for a large query; none while as many queries run as there are cores.
     fn threads(&self) -> Option<&rayon::ThreadPool> {
         let count = match self.options.threads_count_max {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            0 => self.cores,
             count => count,
         };
         if count < 2 || self.admission.running_count() > count {
@@ -319,18 +396,5 @@ impl Engine {
             pool.build().ok()
         });
         pool.as_ref()
-    }
-}
-
-impl<'a> Counted<'a> {
-    fn new(metrics: &'a EngineMetrics) -> Self {
-        metrics.queries.inc();
-        Self(metrics)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.queries.dec();
     }
 }

@@ -33,7 +33,7 @@ mod window;
 pub use estimate::QueryEstimate;
 pub(crate) use ledger::Totals;
 pub(crate) use memory::{Budget, Held, Memory};
-pub(crate) use result::{Report, Run, run};
+pub(crate) use result::{Report, Run, Selected, run, select};
 
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError,

@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) root: Node,
     /// Distinct sets of matchers; nodes refer to them by index.
     pub(crate) selectors: Vec<Selector>,
+    /// Steps of all operators together.
+    pub(crate) step_count: u64,
 }
 
 /// Matchers and the time they are needed for.

@@ -5,6 +5,7 @@ pub(crate) mod form;
 pub(crate) mod params;
 
 mod answer;
+pub(crate) mod queries;
 mod query;
 mod remote_write;
 mod request;
@@ -22,7 +23,7 @@ use http::{HeaderValue, header::CONTENT_TYPE};
 
 use crate::{context::WebContext, error::ApiError, json};
 
-pub(crate) use self::{query::RANGE_POINTS_MAX, remote_write::RemoteWriteDoor};
+pub(crate) use self::{answer::push_stats, query::RANGE_POINTS_MAX, remote_write::RemoteWriteDoor};
 
 /// The warning of an answer that `limit` shortened.
 const TRUNCATED: &str = "results truncated due to limit";
@@ -48,6 +49,8 @@ pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
         ("/api/v1/status/runtimeinfo", get(status::runtime)),
         ("/api/v1/status/buildinfo", get(status::build)),
         ("/api/v1/status/tsdb", get(status::tsdb)),
+        ("/api/v1/status/active_queries", get(queries::active)),
+        ("/api/v1/status/slow_queries", get(queries::slow)),
         // No rule files and no Alertmanagers are loaded: these answers are the truth.
         ("/api/v1/rules", get(async || success(|out| out.extend_from_slice(b"{\"groups\":[]}")))),
         ("/api/v1/alerts", get(async || success(|out| out.extend_from_slice(b"{\"alerts\":[]}")))),
@@ -58,9 +61,12 @@ pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
     endpoints
 }
 
-/// Endpoints that change what is stored, and need a server that is ready.
+/// Endpoints that change something, and need a server that is ready.
 pub(crate) fn actions() -> Vec<(&'static str, Endpoint)> {
-    vec![("/api/v1/write", post(remote_write::write))]
+    vec![
+        ("/api/v1/write", post(remote_write::write)),
+        ("/api/v1/admin/cancel_query", post(queries::cancel).put(queries::cancel)),
+    ]
 }
 
 /// Endpoints that answer in every state of the server.

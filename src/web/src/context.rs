@@ -136,6 +136,13 @@ impl WebContext {
     }
 }
 
+impl WebContext {
+    /// Whether clients may change or delete what the server holds: `--web.enable-admin-api`.
+    pub(crate) fn is_admin_enabled(&self) -> bool {
+        self.parts.flags.get("web.enable-admin-api").is_some_and(|value| value == "true")
+    }
+}
+
 impl fmt::Debug for WebParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebParts").field("build", &self.build).finish_non_exhaustive()

@@ -27,8 +27,10 @@ mod listen;
 mod markup;
 mod metrics;
 mod middleware;
+mod origin;
 mod pages;
 mod pool;
+mod query_files;
 mod router;
 mod targets;
 #[cfg(test)]
@@ -39,5 +41,6 @@ mod tests;
 pub use context::{WalReplay, WebOptions, WebParts};
 pub use external_url::external_url;
 pub use listen::{ListenError, ListenErrorKind, ServeOptions, bind, serve};
+pub use query_files::{ActiveQueryFile, QueryLogFile};
 pub use router::router;
 pub use targets::{MetadataVisitor, Targets};

@@ -20,6 +20,8 @@ use tokio::{net::TcpStream, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 
+use crate::origin::ClientAddress;
+
 /// Connections the kernel keeps while we are busy.
 const BACKLOG: i32 = 4096;
 /// Pause after an error of `accept` that would repeat at once: no file descriptors left.
@@ -141,8 +143,8 @@ async fn accept_loop(server: Arc<Server>, listener: tokio::net::TcpListener) -> 
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = server.connection(stream);
+            Ok((stream, address)) => {
+                let connection = server.connection(stream, address);
                 connections.spawn(async move {
                     connection.await;
                     drop(slot);
@@ -159,7 +161,11 @@ async fn accept_loop(server: Arc<Server>, listener: tokio::net::TcpListener) -> 
 }
 
 impl Server {
-    fn connection(&self, stream: TcpStream) -> impl Future<Output = ()> + Send + use<> {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> impl Future<Output = ()> + Send + use<> {
         set_socket_options(&stream);
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
@@ -174,9 +180,12 @@ impl Server {
             .max_concurrent_streams(H2_STREAMS_MAX);
         let asked = CancellationToken::new();
         let asks = asked.clone();
+        // Compat: Go shows an IPv4 client of a socket for both families as what it is.
+        let client = ClientAddress(address.ip().to_canonical());
         let service = ServiceBuilder::new()
-            .map_request(move |request: axum::http::Request<hyper::body::Incoming>| {
+            .map_request(move |mut request: axum::http::Request<hyper::body::Incoming>| {
                 asks.cancel();
+                request.extensions_mut().insert(client);
                 request
             })
             .service(self.router.clone());

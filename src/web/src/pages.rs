@@ -8,6 +8,7 @@ mod layout;
 mod lifecycle;
 mod machine;
 mod panel;
+mod queries;
 mod query;
 mod scale;
 mod series_text;
@@ -48,6 +49,7 @@ pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
         ("/", get(home)),
         ("/graph", get(old_query)),
         ("/query", get(query::page)),
+        ("/queries", get(queries::page)),
         ("/targets", get(targets::page)),
         ("/config", get(server_info::config)),
         ("/flags", get(server_info::flags)),
@@ -72,6 +74,7 @@ pub(crate) fn actions() -> Vec<(&'static str, Endpoint)> {
     vec![
         ("/lifecycle/reload", post(lifecycle::reload)),
         ("/config/reload", post(server_info::reload_config)),
+        ("/queries/cancel", post(queries::cancel_from_page)),
     ]
 }
 

@@ -73,6 +73,15 @@ impl Site {
         Self::build_with(options, State::Ready, ListedTargets::few(), store(), take)
     }
 
+    /// A site that is ready and was started with `--web.enable-admin-api`.
+    pub(crate) fn with_admin() -> Self {
+        let switch = |parts: &mut WebParts| {
+            parts.flags.insert("web.enable-admin-api".to_owned(), "true".to_owned());
+        };
+        let options = WebOptions::default();
+        Self::build_with(options, State::Ready, ListedTargets::few(), store(), switch)
+    }
+
     fn build(
         options: WebOptions,
         state: State,

@@ -1,86 +1,177 @@
-//! Who may run now: a bounded number of queries, the others wait in order of arrival.
+//! Who may run now. Queries wait by class and by client, small ones apart from heavy ones, so that none
+//! waits for a client that asks for much.
+//!
+//! Rules have slots of their own and wait for other rules only. Of the other slots heavy queries get a
+//! few, no more than the cores can serve, and small queries the rest. Within a lane classes take turns by
+//! weight and the clients of a class one after the other.
 
-use std::{
-    collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+mod fair;
+mod ticket;
 
-use crate::{
-    QueryError,
-    watch::{IN_QUEUE, Watch},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A waiting query looks this often whether it was canceled.
-const CANCEL_POLL: Duration = Duration::from_millis(20);
+use self::fair::Lane;
+use super::QueryClass;
+use crate::QueryError;
+
+pub(super) use self::ticket::{Permit, Ticket};
+
+/// Queries that wait at once; one more is refused. Each is one request of a client and its text.
+const WAITING_COUNT_MAX: usize = 8192;
+/// Heavy queries for each core: one computes while another waits for memory or disk.
+const HEAVY_PER_CORE: usize = 2;
+
+/// How much a query asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    Small,
+    Heavy,
+}
+
+/// Who asks, for what.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    pub(super) class: QueryClass,
+    pub(super) client: Arc<str>,
+    pub(super) weight: Weight,
+}
 
 /// Slots for running queries.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Admission {
-    /// 0: no limit.
-    slots_count_max: usize,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
     state: Mutex<State>,
-    freed: Condvar,
+}
+
+/// Slots of each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limits {
+    all: usize,
+    heavy: usize,
+    small: usize,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    running_count: usize,
+    rules: Lane,
+    small: Lane,
+    heavy: Lane,
+    waiting_count: usize,
     next_ticket: u64,
-    /// Tickets of the waiting, oldest first. Its length is bounded by the callers' threads.
-    waiting: VecDeque<u64>,
 }
 
-/// The right to run; dropping it lets the next query in.
-#[derive(Debug)]
-pub(super) struct Permit<'a> {
-    admission: &'a Admission,
+/// The three kinds of slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Rules,
+    Small,
+    Heavy,
+}
+
+impl Claim {
+    fn kind(&self) -> Kind {
+        match (self.class, self.weight) {
+            (QueryClass::Rules, _) => Kind::Rules,
+            (_, Weight::Small) => Kind::Small,
+            (_, Weight::Heavy) => Kind::Heavy,
+        }
+    }
+}
+
+impl Limits {
+    /// Parts `slots_count_max` (0: no limit) for a machine of so many cores.
+    fn new(slots_count_max: usize, cores: usize) -> Self {
+        let all = if slots_count_max == 0 { usize::MAX } else { slots_count_max };
+        let heavy = (cores * HEAVY_PER_CORE).min(all / 4 * 3).max(1);
+        Self { all, heavy, small: all.saturating_sub(heavy).max(1) }
+    }
 }
 
 impl Admission {
-    pub(super) fn new(slots_count_max: usize) -> Self {
-        Self { slots_count_max, state: Mutex::default(), freed: Condvar::new() }
+    pub(super) fn new(slots_count_max: usize, cores: usize) -> Self {
+        let (limits, state) = (Limits::new(slots_count_max, cores), Mutex::default());
+        Self { shared: Arc::new(Shared { limits, state }) }
     }
 
-    /// Waits for a slot.
-    pub(super) fn enter(&self, watch: &Watch) -> Result<Permit<'_>, QueryError> {
-        let mut state = self.lock();
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.waiting.push_back(ticket);
-        loop {
-            let is_first = state.waiting.front() == Some(&ticket);
-            let is_free = self.slots_count_max == 0 || state.running_count < self.slots_count_max;
-            if is_first && is_free {
-                state.waiting.pop_front();
-                state.running_count += 1;
-                self.freed.notify_all();
-                return Ok(Permit { admission: self });
-            }
-            if let Err(err) = watch.check(IN_QUEUE) {
-                state.waiting.retain(|waiting| *waiting != ticket);
-                self.freed.notify_all();
-                return Err(err);
-            }
-            let patience = watch.remaining().min(CANCEL_POLL);
-            let woken = self.freed.wait_timeout(state, patience);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+    /// A place in the queue, or a slot at once where one is free and nobody waits for it.
+    pub(super) fn ask(&self, claim: Claim) -> Result<Ticket, QueryError> {
+        let mut state = self.shared.lock();
+        if state.waiting_count >= WAITING_COUNT_MAX {
+            return Err(QueryError::QueueFull { waiting_count: state.waiting_count });
         }
+        let number = state.next_ticket;
+        state.next_ticket += 1;
+        state.waiting_count += 1;
+        let ticket = Ticket::new(Arc::clone(&self.shared), claim, number);
+        state.lane(ticket.claim().kind()).push(ticket.claim(), number, ticket.seat());
+        self.shared.dispatch(&mut state);
+        Ok(ticket)
     }
 
     /// How many queries run now.
     pub(super) fn running_count(&self) -> usize {
-        self.lock().running_count
+        let state = self.shared.lock();
+        state.rules.running_count + state.small.running_count + state.heavy.running_count
     }
+}
 
+impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        self.admission.lock().running_count -= 1;
-        self.admission.freed.notify_all();
+    /// Gives free slots to those whose turn it is.
+    fn dispatch(&self, state: &mut State) {
+        for kind in [Kind::Rules, Kind::Small, Kind::Heavy] {
+            while state.has_room(kind, &self.limits) {
+                let lane = state.lane(kind);
+                let Some(seat) = lane.pop() else { break };
+                lane.running_count += 1;
+                state.waiting_count -= 1;
+                seat.grant();
+            }
+        }
+    }
+
+    /// Gives a slot back.
+    fn release(&self, kind: Kind) {
+        let mut state = self.lock();
+        state.lane(kind).running_count -= 1;
+        self.dispatch(&mut state);
+    }
+
+    /// Takes a waiting query out of the queue; nothing if its turn has come meanwhile.
+    fn withdraw(&self, claim: &Claim, number: u64) -> bool {
+        let mut state = self.lock();
+        let is_found = state.lane(claim.kind()).remove(claim, number);
+        state.waiting_count -= usize::from(is_found);
+        is_found
     }
 }
+
+impl State {
+    fn lane(&mut self, kind: Kind) -> &mut Lane {
+        match kind {
+            Kind::Rules => &mut self.rules,
+            Kind::Small => &mut self.small,
+            Kind::Heavy => &mut self.heavy,
+        }
+    }
+
+    fn has_room(&self, kind: Kind, limits: &Limits) -> bool {
+        let (small, heavy) = (self.small.running_count, self.heavy.running_count);
+        match kind {
+            Kind::Rules => self.rules.running_count < limits.all,
+            Kind::Small => small < limits.small && small + heavy < limits.all,
+            Kind::Heavy => heavy < limits.heavy && small + heavy < limits.all,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,92 +1,170 @@
 //! One query on its way through parser, planner and evaluator.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use prom_storage::Queryable;
+use prom_telemetry::clock;
 
-use super::{Engine, QueryParams, stack::with_room};
+use super::{
+    Engine, QueryParams, QueryTimes,
+    stack::{height, with_room},
+};
 use crate::{
     QueryError, Value,
-    exec::{Memory, Report, Run, Settings, run},
-    plan::{Grid, LowerSettings, lower},
+    exec::{Memory, QueryEstimate, Report, Run, Selected, Settings, run, select},
+    plan::{Grid, LowerSettings, Plan, lower},
     stats::{QuerySamples, SamplesPerStep},
     syntax::{Expr, ExprKind, ParseOptions, ValueType, parse_while},
-    watch::{IN_PREPARATION, Watch},
+    watch::{IN_EXECUTION, IN_PREPARATION, Watch},
 };
 
-/// What is asked, of whom, and within which limits.
-pub(super) struct Job<'a> {
-    pub(super) store: &'a dyn Queryable,
-    pub(super) query: &'a str,
-    pub(super) span: &'a QuerySpan,
-    pub(super) params: &'a QueryParams,
-    pub(super) watch: &'a Watch,
-    pub(super) memory: &'a Arc<Memory>,
+/// What is asked, and within which limits.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) query: Arc<str>,
+    pub(super) times: QueryTimes,
+    pub(super) params: QueryParams,
+    pub(super) watch: Watch,
+    pub(super) memory: Arc<Memory>,
 }
 
-/// The instants of a query.
-pub(super) struct QuerySpan {
-    pub(super) start_ms: i64,
-    pub(super) end_ms: i64,
-    /// 0 for an instant query.
-    pub(super) step_ms: i64,
-    pub(super) is_range: bool,
+/// A query whose plan is made and whose cost is known.
+pub(super) struct Prepared {
+    plan: Plan,
+    grid: Grid,
+    settings: Settings,
+    /// How high the expression is: how much room it takes to walk it.
+    height: usize,
+    pub(super) estimate: QueryEstimate,
+    /// Series of its selectors; given up while it waits, as they hold parts of the store.
+    pub(super) selected: Option<Selected>,
+    preparation: Duration,
 }
 
-impl Job<'_> {
-    pub(super) fn run(&self, engine: &Engine, report: &mut Report) -> Result<Value, QueryError> {
-        let expr = parse_within(self.query, &engine.options.parse, self.watch)?;
-        self.watch.check(IN_PREPARATION)?;
-        if self.span.is_range {
-            check_range_type(&expr)?;
-        }
-        with_room(&expr, || self.evaluate(engine, &expr, report)).unwrap_or_else(|err| {
-            Err(QueryError::Evaluation(format!("no thread for so deep an expression: {err}")))
-        })
-    }
-
-    fn evaluate(
+impl Job {
+    /// Parses, plans and selects series, but reads nothing.
+    pub(super) fn prepare(
         &self,
         engine: &Engine,
-        expr: &Expr,
+        store: &dyn Queryable,
+    ) -> Result<Prepared, QueryError> {
+        if matches!(self.times, QueryTimes::Range { step_ms, .. } if step_ms <= 0) {
+            return Err(QueryError::Invalid("step must be greater than 0".to_owned()));
+        }
+        let expr = parse_within(&self.query, &engine.options.parse, &self.watch)?;
+        self.watch.check(IN_EXECUTION)?;
+        if matches!(self.times, QueryTimes::Range { .. }) {
+            check_range_type(&expr)?;
+        }
+        let height = height(&expr);
+        let grid = self.grid()?;
+        let settings = self.settings(engine);
+        let plan = in_room(height, || self.lower(engine, &expr, &grid, &settings))?;
+        self.watch.check(IN_EXECUTION)?;
+        let started = clock::monotonic();
+        let selected = select(&plan, store, &self.watch)?;
+        let estimate = QueryEstimate::of(&plan, &selected.selections);
+        let preparation = clock::monotonic() - started;
+        let selected = Some(selected);
+        Ok(Prepared { plan, grid, settings, height, estimate, selected, preparation })
+    }
+
+    pub(super) fn execute(
+        &self,
+        engine: &Engine,
+        store: &dyn Queryable,
+        prepared: Prepared,
         report: &mut Report,
     ) -> Result<Value, QueryError> {
+        let Prepared { plan, grid, settings, height, estimate, selected, preparation } = prepared;
+        report.preparation = preparation;
+        if !estimate.heaviest.is_empty() {
+            self.memory.blame(estimate.heaviest);
+        }
+        let selected = match selected {
+            Some(selected) => selected,
+            None => select(&plan, store, &self.watch)?,
+        };
+        let run_of_query = Run {
+            plan: &plan,
+            grid,
+            is_range: matches!(self.times, QueryTimes::Range { .. }),
+            query: &self.query,
+            settings: &settings,
+            watch: &self.watch,
+            threads: engine.threads(),
+            memory: Arc::clone(&self.memory),
+        };
+        in_room(height, || run(&run_of_query, selected, report))
+    }
+
+    /// What the reference would have counted.
+    pub(super) fn samples_of(&self, report: &Report) -> QuerySamples {
+        let by_step = &report.totals.by_step;
+        let per_step = (!by_step.is_empty()).then(|| SamplesPerStep {
+            start_ms: self.times.bounds_ms().0,
+            step_ms: self.times.step_ms().max(1),
+            total_queryable: by_step.iter().map(|(queryable, _)| *queryable).collect(),
+            read: by_step.iter().map(|(_, read)| *read).collect(),
+        });
+        QuerySamples {
+            total_queryable: report.totals.queryable,
+            read: report.totals.read,
+            peak: report.peak_samples,
+            per_step,
+        }
+    }
+
+    fn settings(&self, engine: &Engine) -> Settings {
         let options = &engine.options;
-        let lookback_delta_ms = self
-            .params
-            .lookback_delta_ms
-            .filter(|lookback_ms| *lookback_ms > 0)
-            .unwrap_or(options.lookback_delta_ms);
-        let settings = Settings {
-            lookback_delta_ms,
+        let lookback_delta_ms =
+            self.params.lookback_delta_ms.filter(|lookback_ms| *lookback_ms > 0);
+        Settings {
+            lookback_delta_ms: lookback_delta_ms.unwrap_or(options.lookback_delta_ms),
             samples_count_max: options.samples_count_max,
             is_name_removal_delayed: options.is_name_removal_delayed,
             has_type_and_unit_labels: options.has_type_and_unit_labels,
             wants_per_step_stats: options.has_per_step_stats && self.params.wants_per_step_stats,
-        };
-        let grid = self.span.grid()?;
-        let lower_settings = LowerSettings {
-            query: self.query,
-            start_ms: self.span.start_ms,
-            end_ms: self.span.end_ms,
-            step_ms: self.span.step_ms,
-            lookback_delta_ms,
-            subquery_step: &options.subquery_step,
-        };
-        let plan = lower(expr, &grid, &lower_settings)?;
-        self.watch.check(IN_PREPARATION)?;
-        let run_of_query = Run {
-            plan: &plan,
-            grid,
-            is_range: self.span.is_range,
-            query: self.query,
-            settings: &settings,
-            watch: self.watch,
-            threads: engine.threads(),
-            memory: Arc::clone(self.memory),
-        };
-        run(&run_of_query, self.store, report)
+        }
     }
+
+    fn lower(
+        &self,
+        engine: &Engine,
+        expr: &Expr,
+        grid: &Grid,
+        settings: &Settings,
+    ) -> Result<Plan, QueryError> {
+        let (start_ms, end_ms) = self.times.bounds_ms();
+        let lower_settings = LowerSettings {
+            query: &self.query,
+            start_ms,
+            end_ms,
+            step_ms: self.times.step_ms(),
+            lookback_delta_ms: settings.lookback_delta_ms,
+            subquery_step: &engine.options.subquery_step,
+        };
+        lower(expr, grid, &lower_settings)
+    }
+
+    fn grid(&self) -> Result<Grid, QueryError> {
+        match self.times {
+            QueryTimes::Instant { time_ms } => Ok(Grid::instant(time_ms)),
+            QueryTimes::Range { start_ms, end_ms, step_ms } => {
+                Grid::range(start_ms, end_ms, step_ms)
+            }
+        }
+    }
+}
+
+/// Runs `f` where there is room for an expression of this height.
+fn in_room<T: Send>(
+    height: usize,
+    f: impl FnOnce() -> Result<T, QueryError> + Send,
+) -> Result<T, QueryError> {
+    with_room(height, f).unwrap_or_else(|err| {
+        Err(QueryError::Evaluation(format!("no thread for so deep an expression: {err}")))
+    })
 }
 
 /// Parses as long as there is time.
@@ -100,33 +178,6 @@ pub(super) fn parse_within(
         Some(errors) => QueryError::Parse(errors),
         None => watch.stopped(IN_PREPARATION),
     })
-}
-
-impl QuerySpan {
-    /// What the reference would have counted.
-    pub(super) fn samples_of(&self, report: &Report) -> QuerySamples {
-        let by_step = &report.totals.by_step;
-        let per_step = (!by_step.is_empty()).then(|| SamplesPerStep {
-            start_ms: self.start_ms,
-            step_ms: self.step_ms.max(1),
-            total_queryable: by_step.iter().map(|(queryable, _)| *queryable).collect(),
-            read: by_step.iter().map(|(_, read)| *read).collect(),
-        });
-        QuerySamples {
-            total_queryable: report.totals.queryable,
-            read: report.totals.read,
-            peak: report.peak_samples,
-            per_step,
-        }
-    }
-
-    fn grid(&self) -> Result<Grid, QueryError> {
-        if self.is_range {
-            Grid::range(self.start_ms, self.end_ms, self.step_ms)
-        } else {
-            Ok(Grid::instant(self.start_ms))
-        }
-    }
 }
 
 /// Compat: Prometheus `promql/engine.go`, `NewRangeQuery`.

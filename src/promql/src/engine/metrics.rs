@@ -11,6 +11,8 @@ const BUCKETS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
 #[derive(Debug)]
 pub(super) struct EngineMetrics {
     pub(super) queries: Gauge,
+    pub(super) log_enabled: Gauge,
+    pub(super) log_failures: Counter,
     samples: Counter,
     samples_read: Counter,
     queue_time: Slice,
@@ -33,11 +35,6 @@ impl EngineMetrics {
             "The max number of concurrent queries.",
         );
         concurrent_max.set(if concurrency_max == 0 { -1.0 } else { concurrency_max as f64 });
-        registry.gauge("prometheus_engine_query_log_enabled", "State of the query log.").set(0.0);
-        registry.counter(
-            "prometheus_engine_query_log_failures_total",
-            "The number of query log failures.",
-        );
         let summaries = registry.summary_vec(
             "prometheus_engine_query_duration_seconds",
             "Query timings",
@@ -58,6 +55,12 @@ impl EngineMetrics {
             queries: registry.gauge(
                 "prometheus_engine_queries",
                 "The current number of queries being executed or waiting.",
+            ),
+            log_enabled: registry
+                .gauge("prometheus_engine_query_log_enabled", "State of the query log."),
+            log_failures: registry.counter(
+                "prometheus_engine_query_log_failures_total",
+                "The number of query log failures.",
             ),
             samples: registry.counter(
                 "prometheus_engine_query_samples_total",

@@ -8,9 +8,12 @@ const HEIGHT_ANYWHERE_MAX: usize = 60;
 /// Room for the highest tree that the parser builds, in a build without optimisation.
 const DEEP_STACK_SIZE_BYTES: usize = 64 << 20;
 
-/// Runs `f`, on a thread with more room where `expr` is high.
-pub(super) fn with_room<T: Send>(expr: &Expr, f: impl FnOnce() -> T + Send) -> std::io::Result<T> {
-    if height(expr) <= HEIGHT_ANYWHERE_MAX {
+/// Runs `f`, on a thread with more room where an expression is high.
+pub(super) fn with_room<T: Send>(
+    height: usize,
+    f: impl FnOnce() -> T + Send,
+) -> std::io::Result<T> {
+    if height <= HEIGHT_ANYWHERE_MAX {
         return Ok(f());
     }
     std::thread::scope(|scope| {
@@ -26,7 +29,7 @@ pub(super) fn with_room<T: Send>(expr: &Expr, f: impl FnOnce() -> T + Send) -> s
 }
 
 /// Levels of the tree; durations have their own, which count for little.
-fn height(expr: &Expr) -> usize {
+pub(super) fn height(expr: &Expr) -> usize {
     1 + match &expr.kind {
         ExprKind::Number { .. }
         | ExprKind::String(_)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prom_model::Matcher;
 use prom_storage::Selection;
 
-use crate::plan::Selector;
+use crate::plan::Plan;
 
 /// Assumed time between two samples of a series.
 const SAMPLE_INTERVAL_MS: u64 = 15_000;
@@ -34,8 +34,9 @@ pub struct QueryEstimate {
 }
 
 impl QueryEstimate {
-    pub(crate) fn of(selectors: &[Selector], selections: &[Arc<dyn Selection>]) -> Self {
-        let mut estimate = Self::default();
+    pub(crate) fn of(plan: &Plan, selections: &[Arc<dyn Selection>]) -> Self {
+        let selectors = &plan.selectors;
+        let mut estimate = Self { work: plan.step_count, ..Self::default() };
         let mut heaviest = (0, 0);
         for (index, (selector, selection)) in selectors.iter().zip(selections).enumerate() {
             let Some(range) = selector.range else { continue };
@@ -82,6 +83,7 @@ mod tests {
     use prom_storage::{Columns, StorageError, TimeRange};
 
     use super::*;
+    use crate::plan::{Node, Selector};
 
     struct Some(usize);
 
@@ -114,16 +116,21 @@ mod tests {
             range: Option::Some(TimeRange { mint_ms: 1, maxt_ms: minutes * 60_000 }),
             step_count,
         };
-        let selectors =
-            [selector("many", 1, 10), selector("few", 1, 100), selector(&"x".repeat(300), 5, 1)];
+        let plan = |selectors| Plan { root: Node::Text(String::new()), selectors, step_count: 7 };
+        let selectors = vec![
+            selector("many", 1, 10),
+            selector("few", 1, 100),
+            selector(&"x".repeat(300), 5, 1),
+        ];
         let selections: Vec<Arc<dyn Selection>> =
             vec![Arc::new(Some(1000)), Arc::new(Some(2)), Arc::new(Some(1))];
-        let estimate = QueryEstimate::of(&selectors, &selections);
+        let estimate = QueryEstimate::of(&plan(selectors), &selections);
         assert_eq!(estimate.heaviest, "{__name__=\"many\",job=~\"a.*\"} with 1000 series");
         assert_eq!((estimate.series, estimate.samples), (1003, 1000 * 4 + 2 * 4 + 20));
         assert_eq!(estimate.bytes, (1000 * 10 + 200 + 1) * 16);
-        assert_eq!(estimate.work, estimate.samples + 1000 * 70 + 2 * 160 + 61);
-        let only_long = QueryEstimate::of(&selectors[2..], &selections[2..]).heaviest;
+        assert_eq!(estimate.work, estimate.samples + 1000 * 70 + 2 * 160 + 61 + 7);
+        let long = plan(vec![selector(&"x".repeat(300), 5, 1)]);
+        let only_long = QueryEstimate::of(&long, &selections[2..]).heaviest;
         assert!(only_long.ends_with("...} with 1 series") && only_long.len() < 250, "{only_long}");
     }
 }

@@ -67,6 +67,10 @@ impl Memory {
         drop(self.heaviest.set(selector));
     }
 
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.used_bytes.load(Relaxed)
+    }
+
     pub(crate) fn peak_bytes(&self) -> u64 {
         self.peak_bytes.load(Relaxed)
     }

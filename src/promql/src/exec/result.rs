@@ -10,7 +10,7 @@ use prom_storage::{Columns, Querier, Queryable, SelectHints, Selection, StorageE
 use prom_telemetry::clock;
 
 use super::{
-    Bound, Ctx, Memory, Opened, QueryEstimate, Settings, Totals,
+    Bound, Ctx, Memory, Opened, Settings, Totals,
     bind::{bind, metric_name, selected},
     drain::map_partitions,
     ledger::{AccountId, Ledger, Shape},
@@ -47,7 +47,6 @@ pub(crate) struct Report {
     pub(crate) preparation: Duration,
     pub(crate) inner_eval: Duration,
     pub(crate) result_sort: Duration,
-    pub(crate) estimate: QueryEstimate,
     pub(crate) totals: Totals,
     pub(crate) peak_samples: u64,
     pub(crate) warnings: Vec<String>,
@@ -59,16 +58,10 @@ pub(crate) struct Report {
 /// Runs a query over a store.
 pub(crate) fn run(
     run: &Run<'_>,
-    store: &dyn Queryable,
+    selected: Selected,
     report: &mut Report,
 ) -> Result<Value, QueryError> {
-    let started = clock::monotonic();
-    let (querier, selections) = select(run, store)?;
-    report.preparation = clock::monotonic() - started;
-    report.estimate = QueryEstimate::of(&run.plan.selectors, &selections);
-    if !report.estimate.heaviest.is_empty() {
-        run.memory.blame(report.estimate.heaviest.clone());
-    }
+    let Selected { querier, selections } = selected;
     let metric_names = run.plan.selectors.iter().map(|s| metric_name(&s.matchers)).collect();
     let ctx = Ctx {
         settings: run.settings,
@@ -108,11 +101,19 @@ pub(crate) fn run(
     Ok(value)
 }
 
-type Selected = (Option<Arc<dyn Querier>>, Vec<Arc<dyn Selection>>);
+/// A snapshot of the store, and the series of each selector of a plan in it.
+pub(crate) struct Selected {
+    pub(crate) querier: Option<Arc<dyn Querier>>,
+    pub(crate) selections: Vec<Arc<dyn Selection>>,
+}
 
 /// Resolves selectors over one snapshot of the store.
-fn select(run: &Run<'_>, store: &dyn Queryable) -> Result<Selected, QueryError> {
-    let selectors = &run.plan.selectors;
+pub(crate) fn select(
+    plan: &Plan,
+    store: &dyn Queryable,
+    watch: &Watch,
+) -> Result<Selected, QueryError> {
+    let selectors = &plan.selectors;
     let ranges = selectors.iter().filter_map(|selector| selector.range);
     let whole = ranges.reduce(|a, b| TimeRange {
         mint_ms: a.mint_ms.min(b.mint_ms),
@@ -120,12 +121,13 @@ fn select(run: &Run<'_>, store: &dyn Queryable) -> Result<Selected, QueryError> 
     });
     let empty = || -> Arc<dyn Selection> { Arc::new(Nothing) };
     let Some(whole) = whole else {
-        return Ok((None, selectors.iter().map(|_| empty()).collect()));
+        let selections = selectors.iter().map(|_| empty()).collect();
+        return Ok(Selected { querier: None, selections });
     };
     let querier = store.querier(whole)?;
     let mut selections = Vec::with_capacity(selectors.len());
     for selector in selectors {
-        run.watch.check(IN_EVALUATION)?;
+        watch.check(IN_EVALUATION)?;
         let selection = match selector.range {
             Some(range) => {
                 let hints = SelectHints { range, is_sorted: false, series_count_max: 0 };
@@ -135,7 +137,7 @@ fn select(run: &Run<'_>, store: &dyn Queryable) -> Result<Selected, QueryError> 
         };
         selections.push(selection);
     }
-    Ok((Some(querier), selections))
+    Ok(Selected { querier: Some(querier), selections })
 }
 
 /// Computes the value; it is sorted later.

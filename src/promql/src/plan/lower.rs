@@ -51,8 +51,8 @@ pub(crate) fn lower(
     let lowered = lowerer.expr(expr)?;
     let root = lowered.wrapped().node;
     let mut selectors = lowerer.selectors;
-    ranges::assign(&root, grid, settings.lookback_delta_ms, &mut selectors)?;
-    Ok(Plan { root, selectors })
+    let step_count = ranges::assign(&root, grid, settings.lookback_delta_ms, &mut selectors)?;
+    Ok(Plan { root, selectors, step_count })
 }
 
 struct Lowerer<'a> {

@@ -9,29 +9,32 @@ use super::{
 };
 use crate::QueryError;
 
-/// Notes the needed time in `selectors`.
+/// Notes the needed time in `selectors`; returns the steps of all operators together.
 pub(super) fn assign(
     root: &Node,
     grid: &Grid,
     lookback_delta_ms: i64,
     selectors: &mut [Selector],
-) -> Result<(), QueryError> {
-    let mut visitor = Visitor { lookback_delta_ms, selectors };
+) -> Result<u64, QueryError> {
+    let mut visitor = Visitor { lookback_delta_ms, selectors, step_count: 0 };
     match root {
-        Node::Scalar(scalar) => visitor.scalar(scalar, grid),
-        Node::Vector(vector) => visitor.vector(vector, grid),
-        Node::Range(source) => visitor.source(source, grid),
-        Node::Text(_) => Ok(()),
+        Node::Scalar(scalar) => visitor.scalar(scalar, grid)?,
+        Node::Vector(vector) => visitor.vector(vector, grid)?,
+        Node::Range(source) => visitor.source(source, grid)?,
+        Node::Text(_) => {}
     }
+    Ok(visitor.step_count)
 }
 
 struct Visitor<'a> {
     lookback_delta_ms: i64,
     selectors: &'a mut [Selector],
+    step_count: u64,
 }
 
 impl Visitor<'_> {
     fn scalar(&mut self, scalar: &Scalar, grid: &Grid) -> Result<(), QueryError> {
+        self.step_count = self.step_count.saturating_add(grid.count as u64);
         match scalar {
             Scalar::Number(_) | Scalar::Time => Ok(()),
             Scalar::OfVector(vector) => self.vector(vector, grid),
@@ -45,6 +48,7 @@ impl Visitor<'_> {
     }
 
     fn vector(&mut self, vector: &Vector, grid: &Grid) -> Result<(), QueryError> {
+        self.step_count = self.step_count.saturating_add(grid.count as u64);
         match &vector.kind {
             VectorKind::Select { selector, shift, what } => {
                 let after_ms =

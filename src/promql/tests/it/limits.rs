@@ -1,17 +1,13 @@
 //! Queries that ask for too much, too long or too deep, and queries beside each other.
 
-use std::{
-    sync::{Arc, Barrier},
-    thread,
-    time::Duration,
-};
+use std::{thread, time::Duration};
 
 use prom_model::Labels;
 use prom_promql::{
     CancelToken, Engine, EngineOptions, InstantParams, QueryAnswer, QueryError, QueryErrorKind,
     QueryParams, RangeParams, Value,
 };
-use prom_storage::{Querier, Queryable, StorageError, TimeRange};
+use prom_storage::Queryable;
 use prom_telemetry::Registry;
 use prom_testkit::MemoryStore;
 
@@ -91,38 +87,6 @@ fn time_and_cancel_end_a_query() {
     let err = ask(QueryParams { cancel, ..Default::default() });
     assert_eq!(err.to_string(), "query was canceled in query execution");
     assert_eq!(err.kind(), QueryErrorKind::Canceled);
-}
-
-/// A store that holds its reader up until somebody else comes.
-struct Gated {
-    store: MemoryStore,
-    gate: Arc<Barrier>,
-}
-
-impl Queryable for Gated {
-    fn querier(&self, range: TimeRange) -> Result<Arc<dyn Querier>, StorageError> {
-        self.gate.wait();
-        self.gate.wait();
-        self.store.querier(range)
-    }
-}
-
-#[test]
-fn queries_wait_for_a_slot() {
-    let engine = engine(|options| options.concurrency_max = 1);
-    let gate = Arc::new(Barrier::new(2));
-    let gated = Gated { store: store(1), gate: Arc::clone(&gate) };
-    thread::scope(|scope| {
-        let first = scope.spawn(|| instant(&engine, &gated, "requests_total"));
-        gate.wait();
-        let query = QueryParams { timeout: Some(Duration::from_millis(30)), ..Default::default() };
-        let params = InstantParams { time_ms: 0, query };
-        let err = engine.instant(&gated.store, "1", params).expect_err("the slot is taken");
-        assert_eq!(err.to_string(), "query timed out in query queue");
-        gate.wait();
-        assert!(first.join().unwrap().is_ok());
-    });
-    assert!(instant(&engine, &gated.store, "1").is_ok());
 }
 
 #[test]

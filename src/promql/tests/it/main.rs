@@ -12,3 +12,4 @@ mod needs;
 mod original;
 mod phases;
 mod scripts;
+mod turns;

@@ -239,7 +239,7 @@ fn push_seconds(out: &mut Vec<u8>, timestamp_ms: i64) {
 }
 
 /// Compat: Prometheus `util/stats/query_stats.go`, fields of 3.14.
-fn push_stats(out: &mut Vec<u8>, stats: &QueryStats) {
+pub(crate) fn push_stats(out: &mut Vec<u8>, stats: &QueryStats) {
     let timings = [
         ("evalTotalTime", stats.timings.eval_total),
         ("resultSortTime", stats.timings.result_sort),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
 use prom_promql::{
-    CancelToken, InstantParams, QueryAnswer, QueryClass, QueryParams, RangeParams, parse_query_json,
+    CancelToken, QueryClass, QueryOrigin, QueryParams, QueryTimes, parse_query_json,
 };
 use prom_telemetry::clock;
 
@@ -15,27 +15,44 @@ use super::{
     request::{limit, time_or},
     success,
 };
-use crate::{context::WebContext, error::ApiError, evaluate::evaluate, json};
+use crate::{context::WebContext, error::ApiError, evaluate::evaluate, json, origin::Origin};
 
 /// Points of one series in the answer of a range query.
 pub(crate) const RANGE_POINTS_MAX: i64 = 11_000;
 
 pub(super) async fn instant(
     State(ctx): State<Arc<WebContext>>,
+    Origin(origin): Origin,
     form: Form,
 ) -> Result<Response, ApiError> {
+    let asked = clock::monotonic();
     let limit = limit(&form)?;
-    let time_ms = time_or(&form, "time", clock::now_ms())?;
-    let params = InstantParams { time_ms, query: query_params(&form)? };
-    let answer = run_instant(&ctx, form.value("query"), params).await?;
+    let times = instant_times(&form)?;
+    let params = query_params(&form, origin)?;
+    let answer = evaluate(&ctx, asked, form.value("query"), times, params).await?;
     Ok(respond(answer, AnswerOptions { limit, has_stats: !form.value("stats").is_empty() }))
 }
 
 pub(super) async fn range(
     State(ctx): State<Arc<WebContext>>,
+    Origin(origin): Origin,
     form: Form,
 ) -> Result<Response, ApiError> {
+    let asked = clock::monotonic();
     let limit = limit(&form)?;
+    let times = range_times(&form)?;
+    let params = query_params(&form, origin)?;
+    let answer = evaluate(&ctx, asked, form.value("query"), times, params).await?;
+    Ok(respond(answer, AnswerOptions { limit, has_stats: !form.value("stats").is_empty() }))
+}
+
+/// The time of an instant query; now if there is none.
+fn instant_times(form: &Form) -> Result<QueryTimes, ApiError> {
+    Ok(QueryTimes::Instant { time_ms: time_or(form, "time", clock::now_ms())? })
+}
+
+/// Start, end and step of a range query.
+fn range_times(form: &Form) -> Result<QueryTimes, ApiError> {
     let parse = |name| parse_time(form.value(name)).map_err(|e| ApiError::parameter(name, e));
     let (start_ms, end_ms) = (parse("start")?, parse("end")?);
     if end_ms < start_ms {
@@ -53,9 +70,7 @@ pub(super) async fn range(
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
         ));
     }
-    let params = RangeParams { start_ms, end_ms, step_ms, query: query_params(&form)? };
-    let answer = run_range(&ctx, form.value("query"), params).await?;
-    Ok(respond(answer, AnswerOptions { limit, has_stats: !form.value("stats").is_empty() }))
+    Ok(QueryTimes::Range { start_ms, end_ms, step_ms })
 }
 
 pub(super) async fn format(
@@ -82,44 +97,8 @@ pub(super) async fn parse(
     Ok(success(|out| out.extend_from_slice(tree.as_bytes())))
 }
 
-/// Evaluates at one instant on the pool.
-async fn run_instant(
-    ctx: &Arc<WebContext>,
-    query: &str,
-    params: InstantParams,
-) -> Result<QueryAnswer, ApiError> {
-    let (query, shared) = (query.to_owned(), Arc::clone(ctx));
-    let cancel = params.query.cancel.clone();
-    let asked = clock::monotonic();
-    let run = move || {
-        let (engine, store) = (&shared.parts.engine, &*shared.parts.storage);
-        evaluate(engine, asked, params.query.clone(), |shortened| {
-            engine.instant(store, &query, InstantParams { query: shortened, ..params })
-        })
-    };
-    Ok(ctx.pool.run(cancel, run).await??)
-}
-
-/// Evaluates over a range on the pool.
-async fn run_range(
-    ctx: &Arc<WebContext>,
-    query: &str,
-    params: RangeParams,
-) -> Result<QueryAnswer, ApiError> {
-    let (query, shared) = (query.to_owned(), Arc::clone(ctx));
-    let cancel = params.query.cancel.clone();
-    let asked = clock::monotonic();
-    let run = move || {
-        let (engine, store) = (&shared.parts.engine, &*shared.parts.storage);
-        evaluate(engine, asked, params.query.clone(), |shortened| {
-            engine.range(store, &query, RangeParams { query: shortened, ..params })
-        })
-    };
-    Ok(ctx.pool.run(cancel, run).await??)
-}
-
 /// Parameters that instant and range queries share, in the order in which the reference checks them.
-fn query_params(form: &Form) -> Result<QueryParams, ApiError> {
+fn query_params(form: &Form, origin: QueryOrigin) -> Result<QueryParams, ApiError> {
     let timeout = match form.value("timeout") {
         "" => None,
         text => {
@@ -142,6 +121,7 @@ fn query_params(form: &Form) -> Result<QueryParams, ApiError> {
         lookback_delta_ms,
         wants_per_step_stats: form.value("stats") == "all",
         class: QueryClass::Api,
+        origin,
         cancel: CancelToken::default(),
     })
 }

@@ -3,11 +3,14 @@
 mod figure;
 mod table;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use askama::Template;
 use prom_model::format_float;
-use prom_promql::{InstantParams, QueryAnswer, QueryParams, RangeParams, parse};
+use prom_promql::{QueryAnswer, QueryParams, QueryTimes, parse};
 
 use super::panel::{PanelState, write_panels};
 use crate::{context::WebContext, error::ApiError, evaluate::evaluate};
@@ -41,30 +44,39 @@ pub(super) struct Question {
     pub(super) prefix: String,
 }
 
-/// Asks the engine and writes the answer. Blocks.
-pub(super) fn answer(ctx: &WebContext, question: &Question, query: QueryParams) -> String {
+/// Asks the engine and writes the answer.
+pub(super) async fn answer(
+    ctx: &Arc<WebContext>,
+    question: Question,
+    params: QueryParams,
+) -> String {
     let panel = &question.panels[question.index];
     if panel.expr.trim().is_empty() {
         return String::new();
     }
-    let (engine, store) = (&ctx.parts.engine, &*ctx.parts.storage);
-    let end_ms = panel.end_ms.unwrap_or(question.now_ms);
-    let start_ms = end_ms.saturating_sub(panel.range_ms);
-    let result = evaluate(engine, question.asked, query, |query| match panel.is_graph {
-        true => {
-            let step_ms = panel.effective_step_ms();
-            engine.range(store, &panel.expr, RangeParams { start_ms, end_ms, step_ms, query })
-        }
-        false => {
-            let time_ms = panel.moment_ms.unwrap_or(question.now_ms);
-            engine.instant(store, &panel.expr, InstantParams { time_ms, query })
-        }
-    });
-    match result {
-        Ok(answer) if panel.is_graph => figure::html(question, &answer, start_ms, end_ms),
-        Ok(answer) => table::html(question, &answer),
-        Err(error) => error_html(ctx, &panel.expr, &ApiError::from(error)),
+    let expr = panel.expr.clone();
+    match evaluated(ctx, question, params).await {
+        Ok(html) => html,
+        Err(error) => error_html(ctx, &expr, &error),
     }
+}
+
+async fn evaluated(
+    ctx: &Arc<WebContext>,
+    question: Question,
+    params: QueryParams,
+) -> Result<String, ApiError> {
+    let panel = &question.panels[question.index];
+    let cancel = params.cancel.clone();
+    let times = question.times();
+    let answer = evaluate(ctx, question.asked, &panel.expr, times, params).await?;
+    let draw = move || match times {
+        QueryTimes::Range { start_ms, end_ms, .. } => {
+            figure::html(&question, &answer, start_ms, end_ms)
+        }
+        QueryTimes::Instant { .. } => table::html(&question, &answer),
+    };
+    ctx.pool.run(cancel, draw).await
 }
 
 /// An error with a caret under the place, if it is a mistake in the text.
@@ -97,6 +109,17 @@ fn caret_text(query: &str, line: u32, column: u32) -> String {
 }
 
 impl Question {
+    /// What the panel asks for.
+    fn times(&self) -> QueryTimes {
+        let panel = &self.panels[self.index];
+        if !panel.is_graph {
+            return QueryTimes::Instant { time_ms: panel.moment_ms.unwrap_or(self.now_ms) };
+        }
+        let end_ms = panel.end_ms.unwrap_or(self.now_ms);
+        let start_ms = end_ms.saturating_sub(panel.range_ms);
+        QueryTimes::Range { start_ms, end_ms, step_ms: panel.effective_step_ms() }
+    }
+
     /// The address of the page with this panel changed.
     fn link(&self, changed: PanelState) -> String {
         let mut panels = self.panels.clone();
@@ -114,7 +137,7 @@ fn head_html(answer: &QueryAnswer, series_count: usize, what: &str) -> String {
     rendered(&HeadPart { warnings: &answer.warnings, infos: &answer.infos, stats })
 }
 
-fn duration_text(duration: Duration) -> String {
+pub(super) fn duration_text(duration: Duration) -> String {
     let ms = duration.as_secs_f64() * 1e3;
     if ms < 1000.0 { format!("{ms:.1} ms") } else { format!("{:.2} s", ms / 1e3) }
 }

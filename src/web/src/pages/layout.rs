@@ -54,10 +54,11 @@ impl Page {
         }
     }
 
-    pub(super) fn nav(&self) -> [(&'static str, &'static str); 7] {
+    pub(super) fn nav(&self) -> [(&'static str, &'static str); 8] {
         [
             ("Query", "/query"),
             ("Targets", "/targets"),
+            ("Queries", "/queries"),
             ("Configuration", "/config"),
             ("TSDB", "/tsdb-status"),
             ("Flags", "/flags"),

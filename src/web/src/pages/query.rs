@@ -6,17 +6,17 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use futures_util::{StreamExt, stream};
 use http::HeaderMap;
-use prom_promql::{CancelToken, QueryClass, QueryParams};
+use prom_promql::{CancelToken, QueryClass, QueryOrigin, QueryParams};
 use prom_storage::{LabelHints, StorageError, TimeRange};
 use prom_telemetry::clock;
 
 use super::{
-    answer::{Question, answer, error_html},
+    answer::{Question, answer},
     layout::Page,
     panel::{PANELS_MAX, PanelState, RANGES, read_panels, write_panels},
     stream::{Piece, respond},
 };
-use crate::{api::form::Form, context::WebContext};
+use crate::{api::form::Form, context::WebContext, origin::Origin};
 
 /// Parts made at the same time: three or four answers.
 const PARTS_AT_ONCE: usize = 8;
@@ -82,10 +82,12 @@ struct Visit {
     panels: Vec<PanelState>,
     now_ms: i64,
     asked: Instant,
+    origin: QueryOrigin,
 }
 
 pub(super) async fn page(
     State(ctx): State<Arc<WebContext>>,
+    Origin(origin): Origin,
     headers: HeaderMap,
     form: Form,
 ) -> Response {
@@ -96,7 +98,7 @@ pub(super) async fn page(
     }
     parts.push(Part::Bottom);
     let (now_ms, asked) = (clock::now_ms(), clock::monotonic());
-    let visit = Arc::new(Visit { ctx, panels, now_ms, asked });
+    let visit = Arc::new(Visit { ctx, panels, now_ms, asked, origin });
     let make = move |part| {
         let visit = Arc::clone(&visit);
         async move { Piece { text: visit.part(part).await, is_last: matches!(part, Part::Bottom) } }
@@ -163,14 +165,9 @@ impl Visit {
             asked: self.asked,
             prefix: self.ctx.link_prefix.clone(),
         };
-        let ctx = Arc::clone(&self.ctx);
-        let query = QueryParams { class: QueryClass::Pages, ..QueryParams::default() };
-        let cancel = query.cancel.clone();
-        let work = move || answer(&ctx, &question, query);
-        match self.ctx.pool.run(cancel, work).await {
-            Ok(html) => html,
-            Err(error) => error_html(&self.ctx, &self.panels[index].expr, &error),
-        }
+        let origin = self.origin.clone();
+        let params = QueryParams { class: QueryClass::Pages, origin, ..QueryParams::default() };
+        answer(&self.ctx, question, params).await
     }
 
     async fn bottom(&self) -> Bottom {

@@ -279,3 +279,28 @@ async fn ten_thousand_targets_are_one_answer() {
         serde_json::from_str(&site.get("/api/v1/targets").await.body).unwrap();
     assert_eq!(parsed["data"]["activeTargets"].as_array().unwrap().len(), 10_000);
 }
+
+#[tokio::test]
+async fn queries_are_listed_and_stopping_one_needs_a_switch() {
+    let site = Site::new();
+    let empty = r#"{"status":"success","data":[]}"#;
+    check(&site, "/api/v1/status/active_queries", empty).await;
+    check(&site, "/api/v1/status/slow_queries", empty).await;
+    let path = "/api/v1/admin/cancel_query";
+    let refused = site.post(path, "id=7").await;
+    let expected = r#"{"status":"error","errorType":"unavailable","error":"admin APIs disabled"}"#;
+    assert_eq!(refused.body, expected);
+    let admin = Site::with_admin();
+    for (form, expected) in [
+        ("id=7", "no query 7 is running"),
+        ("id=x", "invalid parameter \\\"id\\\": invalid digit found in string"),
+        ("", "invalid parameter \\\"id\\\": cannot parse integer from empty string"),
+    ] {
+        let answer = admin.post(path, form).await;
+        assert!(answer.body.contains(expected), "{form}: {}", answer.body);
+    }
+    let foreign = [FORM, ("sec-fetch-site", "cross-site"), ("origin", "http://evil.example")];
+    let answer = admin.ask(Method::POST, path, &foreign, "id=7").await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(admin.get(path).await.status, 405);
+}

@@ -22,6 +22,7 @@ fn addresses() -> Vec<String> {
             "/query?g0.expr=up%7B{hostile}&g0.tab=graph&g1.expr=up%0A%2Bup&g1.tab=graph&g2.expr=up)"
         ),
         "/targets".to_owned(),
+        "/queries".to_owned(),
         format!("/targets?search={hostile}&pool={hostile}&health={hostile}&page=999999999999"),
         "/lifecycle".to_owned(),
         "/config".to_owned(),
