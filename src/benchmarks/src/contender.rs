@@ -71,45 +71,59 @@ pub(crate) struct Contender {
     pub(crate) address: String,
     /// From exec to the first 200 of its readiness endpoint.
     pub(crate) start_time: Duration,
+    config: String,
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Contender {
     /// Starts a server with `config` and waits until it is ready.
     pub(crate) fn start(kind: Kind, config: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let config_path = folder.path().join("prometheus.yml");
-        fs::write(&config_path, config)?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let (config, data) = (config_path.display(), folder.path().join("data"));
-        let data = data.display();
-        let mut command = Command::new(kind.binary()?);
-        match kind {
-            Kind::Ours | Kind::Original => command.args([
-                format!("--config.file={config}"),
-                format!("--storage.tsdb.path={data}"),
-                format!("--web.listen-address={address}"),
-            ]),
-            Kind::VictoriaMetrics => command.args([
-                format!("-promscrape.config={config}"),
-                format!("-storageDataPath={data}"),
-                format!("-httpListenAddr={address}"),
-            ]),
-        };
-        let begin = now();
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let path = if kind == Kind::VictoriaMetrics { "/health" } else { "/-/ready" };
+        let child = spawn(kind, &folder, &address, config)?;
+        let config = config.to_owned();
         let mut contender =
-            Self { kind, address, start_time: Duration::ZERO, child, _folder: folder };
-        while !contender.get(path).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200")) {
-            if begin.elapsed() > START_TIME_MAX || contender.child.try_wait()?.is_some() {
-                bail!("{} did not become ready", kind.name());
+            Self { kind, address, start_time: Duration::ZERO, config, child, folder };
+        contender.wait_ready(now())?;
+        Ok(contender)
+    }
+
+    /// All of `kinds` that are on this machine, started with nothing to scrape.
+    pub(crate) fn start_all(kinds: &[Kind]) -> Result<Vec<Self>> {
+        Kind::available(kinds).into_iter().map(|kind| Self::start(kind, "")).collect()
+    }
+
+    /// Ends the process by a signal (`TERM`, `KILL`) and waits for the end.
+    pub(crate) fn end(&mut self, signal: &str) -> Result<()> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-s", signal, &pid]).status()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts again on what is in the folder; `start_time` is measured anew.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        let begin = now();
+        self.child = spawn(self.kind, &self.folder, &self.address, &self.config)?;
+        self.wait_ready(begin)
+    }
+
+    fn wait_ready(&mut self, begin: Instant) -> Result<()> {
+        let path = if self.kind == Kind::VictoriaMetrics { "/health" } else { "/-/ready" };
+        while !self.get(path).is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200")) {
+            if begin.elapsed() > START_TIME_MAX || self.child.try_wait()?.is_some() {
+                bail!("{} did not become ready", self.kind.name());
             }
             std::thread::sleep(Duration::from_micros(500));
         }
-        contender.start_time = begin.elapsed();
-        Ok(contender)
+        self.start_time = begin.elapsed();
+        Ok(())
+    }
+
+    /// Where the server stores.
+    pub(crate) fn data_path(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// The whole answer to a request on a connection of its own.
@@ -139,6 +153,30 @@ impl Contender {
         let kibibytes = line.and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
         Ok(kibibytes.context("/proc/<pid>/status")? * 1024.0)
     }
+}
+
+/// What receives old samples by remote write, besides what was asked for.
+fn spawn(kind: Kind, folder: &TempDir, address: &str, config: &str) -> Result<Child> {
+    let config_path = folder.path().join("prometheus.yml");
+    fs::write(&config_path, config)?;
+    let (config, data) = (config_path.display(), folder.path().join("data"));
+    let data = data.display();
+    let mut command = Command::new(kind.binary()?);
+    match kind {
+        Kind::Ours | Kind::Original => command.args([
+            format!("--config.file={config}"),
+            format!("--storage.tsdb.path={data}"),
+            format!("--web.listen-address={address}"),
+            "--web.enable-remote-write-receiver".to_owned(),
+        ]),
+        Kind::VictoriaMetrics => command.args([
+            format!("-promscrape.config={config}"),
+            format!("-storageDataPath={data}"),
+            format!("-httpListenAddr={address}"),
+            "-search.latencyOffset=0s".to_owned(),
+        ]),
+    };
+    Ok(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
 }
 
 impl Drop for Contender {

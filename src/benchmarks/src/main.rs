@@ -1,18 +1,27 @@
 //! Runs this server beside the installed originals on the same load and prints ratios; judges nothing.
 //!
-//! `cargo build --release --bin prometheus && cargo run --release -p benchmarks -- [start] [scrape] [page]`
+//! `cargo build --release --bin prometheus && cargo run --release -p benchmarks -- [start] [scrape] [page]
+//! [write] [restart] [disk] [churn] [--series=N] [--hours=H]`
 //! `PROMETHEUS_PEERS` names the folder of `prometheus` and `victoria-metrics`; a missing one is left out.
 
+mod churn;
 mod contender;
+mod disk;
+mod load;
 mod page;
 mod report;
+mod restart;
 mod scrape;
+mod sizes;
 mod start;
 mod synthetic;
+mod write;
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+
+use self::sizes::Sizes;
 
 fn main() -> ExitCode {
     match run() {
@@ -25,17 +34,18 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let mut names: Vec<String> = std::env::args().skip(1).collect();
-    if names.is_empty() {
-        names = ["start", "scrape", "page"].map(str::to_owned).to_vec();
-    }
+    let (names, sizes) = Sizes::parse(std::env::args().skip(1))?;
     for name in &names {
         report::line(&format!("\n== {name}"));
         match name.as_str() {
             "start" => start::run()?,
             "scrape" => scrape::run()?,
             "page" => page::run()?,
-            _ => bail!("unknown benchmark {name:?}; there are start, scrape and page"),
+            "write" => write::run(sizes)?,
+            "restart" => restart::run(sizes)?,
+            "disk" => disk::run(sizes)?,
+            "churn" => churn::run(sizes)?,
+            _ => bail!("unknown benchmark {name:?}; there are {}", sizes::NAMES.join(", ")),
         }
     }
     Ok(())

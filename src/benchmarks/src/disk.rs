@@ -1,0 +1,77 @@
+//! T6 and T7: hours of samples of the same series; bytes of the whole folder, and of blocks per sample.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    contender::{Contender, Kind},
+    load::{Load, Sender},
+    report,
+    sizes::Sizes,
+    write::table,
+};
+
+/// So that two blocks are cut, whatever was asked for.
+const HOURS_MIN: f64 = 5.5;
+/// How long compaction is waited for.
+const SETTLING_TIME: Duration = Duration::from_secs(15);
+
+pub(crate) fn run(sizes: Sizes) -> Result<()> {
+    let hours = sizes.hours.max(HOURS_MIN);
+    let kinds = [Kind::Ours, Kind::Original, Kind::VictoriaMetrics];
+    let contenders = Contender::start_all(&kinds)?;
+    let load = Load::new(sizes.series_count, hours)?;
+    let steps_count = Load::steps_in(hours);
+    load.send(&mut Sender::connect_all(&contenders)?, 0..steps_count, 4)?;
+    std::thread::sleep(SETTLING_TIME);
+
+    let samples_count = (sizes.series_count * steps_count) as f64;
+    let sizes_bytes = contenders
+        .iter()
+        .map(|contender| Ok(size_bytes(&contender.data_path())? as f64))
+        .collect::<Result<Vec<_>>>()?;
+    let title = format!("whole folder after {hours} h of {} series", sizes.series_count);
+    table(&contenders, &title, "B/sample", &sizes_bytes, |bytes| bytes / samples_count);
+    report::line("blocks");
+    let mut original = None;
+    for contender in contenders.iter().rev().filter(|c| c.kind != Kind::VictoriaMetrics) {
+        let (blocks_count, samples_count, bytes) = blocks(&contender.data_path())?;
+        if blocks_count == 0 {
+            report::line(&format!("{:<18} none", contender.kind.name()));
+            continue;
+        }
+        let per_sample = bytes as f64 / samples_count as f64;
+        report::row(contender.kind.name(), "B/sample", &[per_sample], original);
+        if contender.kind == Kind::Original {
+            original = Some(per_sample);
+        }
+    }
+    Ok(())
+}
+
+/// How many blocks, their samples and their bytes.
+fn blocks(data: &Path) -> Result<(usize, u64, u64)> {
+    let mut found = (0, 0, 0);
+    for entry in fs::read_dir(data)? {
+        let path = entry?.path();
+        let Ok(meta) = fs::read(path.join("meta.json")) else { continue };
+        let meta: serde_json::Value = serde_json::from_slice(&meta)?;
+        let samples = meta["stats"]["numSamples"].as_u64().context("numSamples")?;
+        found = (found.0 + 1, found.1 + samples, found.2 + size_bytes(&path)?);
+    }
+    Ok(found)
+}
+
+fn size_bytes(path: &Path) -> Result<u64> {
+    let data = fs::symlink_metadata(path)?;
+    if !data.is_dir() {
+        return Ok(data.len());
+    }
+    let mut sum = 0;
+    for entry in fs::read_dir(path)? {
+        // Files come and go while a server compacts.
+        sum += size_bytes(&entry?.path()).unwrap_or(0);
+    }
+    Ok(sum)
+}
