@@ -4,6 +4,7 @@ mod blocks;
 mod deletion;
 mod directory;
 mod flusher;
+mod inspect;
 mod lock;
 mod open;
 mod options;
@@ -41,6 +42,7 @@ use self::{
     upkeep::{Upkeep, UpkeepThread},
 };
 pub use self::{
+    inspect::{BlockAnalysis, BlockInfo, ChunkFigures, NameFigures, PairFigures},
     options::{Options, RetentionOptions, WalCompression},
     stats::{HeadStats, ReplayProgress, StatEntry, TsdbStats},
 };

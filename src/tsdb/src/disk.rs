@@ -4,12 +4,14 @@
 #[cfg(test)]
 pub(crate) mod faulty;
 mod map;
+mod read_only;
 mod real;
 
 use std::{fmt, io, path::Path};
 
 pub(crate) use self::{
     map::{Access, FileBytes},
+    read_only::ReadOnlyDisk,
     real::RealDisk,
 };
 

@@ -53,7 +53,8 @@ mod select;
 mod wal;
 
 pub use db::{
-    Db, HeadStats, Options, ReplayProgress, RetentionOptions, StatEntry, TsdbStats, WalCompression,
+    BlockAnalysis, BlockInfo, ChunkFigures, Db, HeadStats, NameFigures, Options, PairFigures,
+    ReplayProgress, RetentionOptions, StatEntry, TsdbStats, WalCompression,
 };
 pub use error::OpenError;
 
