@@ -10,12 +10,15 @@ use clap::{Arg, ArgAction, ArgMatches, Command as Parser, value_parser};
 use prom_cli::{Refusal, explain, switch};
 use prom_model::parse_go_duration;
 
+use crate::tsdb::{self, Tsdb};
+
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Version,
     CheckConfig(CheckConfig),
     Service(Service),
+    Tsdb(Tsdb),
 }
 
 /// `service reload` and `service status`: questions to a running server's control socket.
@@ -55,6 +58,9 @@ pub(crate) fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Command
         return Ok(Command::Version);
     }
     let Some((family, matches)) = matches.subcommand() else { return Err(help(&mut parser)) };
+    if let ("tsdb", Some((name, matches))) = (family, matches.subcommand()) {
+        return tsdb::parse(name, matches).map(Command::Tsdb);
+    }
     match matches.subcommand() {
         Some(("config", matches)) => check_config(matches).map(Command::CheckConfig),
         Some(("reload", matches)) => Ok(Command::Service(service(Question::Reload, matches))),
@@ -113,7 +119,7 @@ fn parser() -> Parser {
                 .global(true)
                 .help("Show application version."),
         )
-        .subcommands([check, service])
+        .subcommands([check, service, tsdb::command()])
 }
 
 fn service(question: Question, matches: &ArgMatches) -> Service {

@@ -5,6 +5,7 @@ mod check_config;
 mod cli;
 mod output;
 mod service;
+mod tsdb;
 
 use std::process::ExitCode;
 
@@ -37,5 +38,6 @@ fn perform(command: Command) -> CommandEnd {
         }
         Command::CheckConfig(options) => check_config::run(&options),
         Command::Service(options) => service::run(&options),
+        Command::Tsdb(options) => tsdb::run(&options),
     }
 }

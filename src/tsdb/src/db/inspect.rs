@@ -12,13 +12,14 @@ use crate::{
     OpenError, Options,
     block::{Block, SeriesEntry, read_chunk},
     disk::ReadOnlyDisk,
+    wal::{FileReport, LogReader, list_log},
 };
 
-use super::Db;
+use super::{Db, open::WAL_DIR};
 
 /// All times.
 const EVER: TimeRange = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
-/// Series of a block whose numbers of samples, chunks and bytes are told.
+/// Each chunk begins with how many samples it has.
 const SAMPLES_COUNT_SIZE_BYTES: usize = 2;
 
 /// A block as its meta file tells of it.
@@ -87,6 +88,25 @@ impl Db {
         let disk = Arc::new(ReadOnlyDisk::default());
         let go_on = |_| ControlFlow::Continue(());
         Self::open_on(disk, dir, &Options::default(), &Registry::default(), &go_on, None)
+    }
+
+    /// Reads the log from end to end and tells each damaged place.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn verify_log(dir: &Path) -> Result<Vec<String>, OpenError> {
+        let wal = dir.join(WAL_DIR);
+        let io = |err| OpenError::io(&wal, "read WAL", err);
+        let disk = ReadOnlyDisk::default();
+        let log = list_log(&disk, &wal).map_err(io)?;
+        let mut reader = LogReader::new(&disk, &log);
+        while reader.next_decoded().map_err(io)?.is_some() {}
+        let reports = reader.into_reports();
+        let mut damages: Vec<String> = reports.iter().flat_map(FileReport::damages).collect();
+        if log.has_gap {
+            damages.push(format!("{}: segments are missing", wal.display()));
+        }
+        Ok(damages)
     }
 
     /// The blocks, by time.

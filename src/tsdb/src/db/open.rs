@@ -13,7 +13,7 @@ use crate::{
     wal::{Damage, FileReport, LogFiles, LogReader, Wal, list_log, remove_leftovers, repair},
 };
 
-const WAL_DIR: &str = "wal";
+pub(super) const WAL_DIR: &str = "wal";
 const CHUNKS_DIR: &str = "chunks_head";
 
 type Progress<'a> = &'a (dyn Fn(ReplayProgress) -> ControlFlow<()> + Sync);

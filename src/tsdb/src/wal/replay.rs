@@ -177,6 +177,14 @@ impl<'a> LogReader<'a> {
 }
 
 impl FileReport {
+    /// Each damage with its place, for people.
+    pub(crate) fn damages(&self) -> impl Iterator<Item = String> {
+        let path = self.file.path.display();
+        self.damages
+            .iter()
+            .map(move |(offset, reason)| format!("{path}: offset {offset}: {reason}"))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.file.path
     }
