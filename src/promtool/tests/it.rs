@@ -1,7 +1,10 @@
 //! The program from outside: what it prints where, and its exit code. Expectations are those of promtool
 //! 3.5 for the same files.
 // All of it is tests; clippy sees that only of the functions that are marked.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "it/tsdb.rs"]
+mod tsdb;
 
 use std::{
     fs,
