@@ -16,9 +16,11 @@ mod tests;
 use prom_storage::{Columns, TimeRange};
 
 pub(crate) use self::{
-    cut::{ChunkState, is_new_chunk_due, range_end_ms},
+    cut::{
+        ChunkState, HistogramChunkState, is_new_chunk_due, is_new_histogram_chunk_due, range_end_ms,
+    },
     dense::{encode_densest, encode_floats},
-    histogram::{buckets_count, encode_histograms, has_known_schema},
+    histogram::{OpenHistograms, Written, buckets_count, encode_histograms, has_known_schema},
     xor::{CHUNK_HEADER_SIZE_BYTES, XorState, chunk_size_bytes},
     xor_reader::{ChunkError, for_each_sample},
     xor2::encode_xor2,
@@ -53,6 +55,16 @@ impl Encoding {
         })
     }
 
+    /// How many samples there are, by the first two bytes of a chunk.
+    pub(crate) fn count_of_header(self, header: u16) -> u16 {
+        match self {
+            Self::HistogramWithStart | Self::FloatHistogramWithStart => {
+                header & histogram::COUNT_MASK_WITH_START
+            }
+            _ => header,
+        }
+    }
+
     pub(crate) fn is_float(self) -> bool {
         matches!(self, Self::Xor | Self::Xor2)
     }
@@ -62,12 +74,7 @@ impl Encoding {
 pub(crate) fn samples_count(encoding: Encoding, chunk: &[u8]) -> Result<u16, ChunkError> {
     let count = chunk.first_chunk().copied().map(u16::from_be_bytes);
     let count = count.ok_or(ChunkError::Truncated)?;
-    Ok(match encoding {
-        Encoding::HistogramWithStart | Encoding::FloatHistogramWithStart => {
-            count & histogram::COUNT_MASK_WITH_START
-        }
-        _ => count,
-    })
+    Ok(encoding.count_of_header(count))
 }
 
 /// Appends those of the first `count_max` samples that are within `range`, from a chunk of any encoding.

@@ -12,6 +12,7 @@ mod commit;
 mod dictionary;
 mod flush;
 mod group;
+mod histograms;
 mod index;
 mod log;
 mod metrics;

@@ -26,7 +26,10 @@ pub(crate) use self::{
     compress::{Compressor, EncodedRecord},
     frame::frame_record,
     metrics::WalMetrics,
-    record::{Decoded, Keep, RefSample, RefSeries, SampleBatch, encode_samples, encode_series},
+    record::{
+        Decoded, Keep, RefHistogram, RefSample, RefSeries, SampleBatch, encode_histograms,
+        encode_samples, encode_series,
+    },
     repair::{Damage, quarantine, remove_leftovers, repair},
     replay::{FileReport, LogReader, decode_record},
     segment::{LogFiles, SegmentFile, list_log},

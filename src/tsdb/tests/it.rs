@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test from end to end")]
 
+#[path = "it/histograms.rs"]
+mod histograms;
+
 use std::{
     collections::BTreeMap,
     env, fs,

@@ -20,9 +20,10 @@ mod tests;
 pub(crate) use self::{
     kind::{Floats, Integers},
     layout::has_known_schema,
-    open::encode_histograms,
+    open::{OpenHistograms, encode_histograms},
     reader::{COUNT_MASK_WITH_START, for_each_histogram},
     spans::buckets_count,
+    writer::Written,
 };
 
 /// Sample count and flags before the bits.

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use prom_model::{Labels, Metadata};
+use prom_model::{HistogramValue, Labels, Metadata};
 use prom_storage::{
     Appender, ExemplarSample, FloatSample, HistogramSample, Rejected, Rejection, SeriesHandle,
     StorageError,
@@ -11,7 +11,7 @@ use prom_storage::{
 
 use crate::{
     lock::{lock, read},
-    wal::RefSample,
+    wal::{RefHistogram, RefSample},
 };
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     commit::Batch,
     group::{Group, check},
     group_of,
+    histograms::{is_marker, is_same, stale_like},
     slot::{HotSlot, NO_TIME},
     slot_in_group,
     writers::{WriterTicket, Writers},
@@ -64,10 +65,7 @@ impl Appender for HeadAppender {
 
     fn append(&mut self, samples: &[FloatSample], rejected: &mut Vec<Rejected>) {
         let Some(first) = samples.first() else { return };
-        let first_t = first.timestamp_ms;
-        let min_valid_t = *self
-            .min_valid_t
-            .get_or_insert_with(|| self.writer.set_min_valid(|| self.head.min_valid_time(first_t)));
+        let min_valid_t = self.min_valid_t(first.timestamp_ms);
         let head = Arc::clone(&self.head);
         let is_one_group =
             |a: &FloatSample, b: &FloatSample| group_of(a.series.slot) == group_of(b.series.slot);
@@ -80,7 +78,15 @@ impl Appender for HeadAppender {
     }
 
     fn append_histograms(&mut self, samples: &[HistogramSample], rejected: &mut Vec<Rejected>) {
-        Rejection::HistogramsDisabled.all(samples.len(), rejected);
+        let Some(first) = samples.first() else { return };
+        let min_valid_t = self.min_valid_t(first.timestamp_ms);
+        let before = rejected.len();
+        for (index, sample) in samples.iter().enumerate() {
+            if let Err(reason) = self.append_histogram(sample, min_valid_t) {
+                rejected.push(Rejected { index, reason });
+            }
+        }
+        self.head.metrics.count_histogram_rejections(&rejected[before..]);
     }
 
     fn append_exemplars(&mut self, exemplars: &[ExemplarSample], rejected: &mut Vec<Rejected>) {
@@ -96,6 +102,87 @@ impl Appender for HeadAppender {
 }
 
 impl HeadAppender {
+    /// The bound below which this batch takes no samples; its first sample decides.
+    fn min_valid_t(&mut self, first_t: i64) -> i64 {
+        let (writer, head) = (&self.writer, &self.head);
+        *self
+            .min_valid_t
+            .get_or_insert_with(|| writer.set_min_valid(|| head.min_valid_time(first_t)))
+    }
+
+    fn append_histogram(
+        &mut self,
+        sample: &HistogramSample,
+        min_valid_t: i64,
+    ) -> Result<(), Rejection> {
+        let HistogramSample { series, timestamp_ms: t, histogram } = sample;
+        let head = Arc::clone(&self.head);
+        let group = head.groups.get(series.slot).ok_or(Rejection::UnknownSeries)?;
+        let data = read(&group.data);
+        let slot = slot_in_group(series.slot);
+        let hot = data.hot(slot, series.series_ref.0).filter(|hot| !hot.has(HotSlot::DOOMED));
+        let hot = hot.ok_or(Rejection::UnknownSeries)?;
+        if *t < min_valid_t || *t == NO_TIME {
+            return Err(Rejection::OutOfBounds);
+        }
+        let (last_t, last) = match self.batch.last_of(series.slot) {
+            Some((last_t, _)) => (last_t, None),
+            None => (hot.last_t, data.histograms.last(slot)),
+        };
+        let is_unlogged = hot.has(HotSlot::UNLOGGED);
+        let (last_t, last) = match self.batch.last_histogram_of(series.slot) {
+            Some(last) => (last.t, Some(&last.value)),
+            None => (last_t, last),
+        };
+        match t.cmp(&last_t) {
+            std::cmp::Ordering::Less => return Err(Rejection::OutOfOrder),
+            std::cmp::Ordering::Equal if last.is_some_and(|last| is_same(last, histogram)) => {
+                return Ok(());
+            }
+            std::cmp::Ordering::Equal => return Err(Rejection::DuplicateTimestamp),
+            std::cmp::Ordering::Greater => {}
+        }
+        if is_unlogged {
+            self.batch.unlogged.push(series.slot);
+        }
+        self.batch.push_histogram(RefHistogram {
+            series_ref: series.series_ref.0,
+            slot: series.slot,
+            t: *t,
+            value: histogram.clone(),
+        });
+        Ok(())
+    }
+
+    /// A float for a series whose last sample is a histogram, or that has one in this batch. Says whether
+    /// it is a marker, which goes on as a histogram, or a duplicate.
+    #[cold]
+    fn meet_histogram(
+        &mut self,
+        slot: u32,
+        of_head: Option<(i64, &HistogramValue)>,
+        (t, v): (i64, u64),
+    ) -> Result<Option<HistogramValue>, Rejection> {
+        let has_float = self.batch.last_of(slot).is_some();
+        let last = match self.batch.last_histogram_of(slot) {
+            Some(last) => Some((last.t, &last.value)),
+            None if has_float => None,
+            None => of_head,
+        };
+        let Some((last_t, last)) = last else { return Ok(None) };
+        let marker = is_marker(v).then(|| stale_like(last));
+        match t.cmp(&last_t) {
+            std::cmp::Ordering::Less => Err(Rejection::OutOfOrder),
+            std::cmp::Ordering::Equal => Err(Rejection::DuplicateTimestamp),
+            std::cmp::Ordering::Greater => {
+                if marker.is_none() {
+                    self.batch.part_for_float(slot);
+                }
+                Ok(marker)
+            }
+        }
+    }
+
     /// Takes samples of one group.
     fn append_run(
         &mut self,
@@ -126,6 +213,23 @@ impl HeadAppender {
                 continue;
             }
             let v = value.to_bits();
+            if hot.has(HotSlot::HISTOGRAM) || self.batch.has_histograms() {
+                let of_head = data.as_ref().and_then(|data| data.histograms.last(slot));
+                let of_head = of_head.map(|last| (hot.last_t, last));
+                match self.meet_histogram(series.slot, of_head, (t, v)) {
+                    Err(reason) => {
+                        reject(reason);
+                        continue;
+                    }
+                    Ok(Some(value)) => {
+                        let series_ref = series.series_ref.0;
+                        let slot = series.slot;
+                        self.batch.push_histogram(RefHistogram { series_ref, slot, t, value });
+                        continue;
+                    }
+                    Ok(None) => {}
+                }
+            }
             let last = self.batch.last_of(series.slot).unwrap_or((hot.last_t, hot.last_v));
             match check(last, (t, v)) {
                 Ok(true) => {

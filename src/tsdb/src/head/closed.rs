@@ -14,7 +14,7 @@ pub(super) struct ClosedId(NonZeroU32);
 
 /// Number of a file; no file has this one.
 const IN_MEMORY: u32 = 0;
-const SIZE_SIZE_BYTES: usize = 2;
+const SIZE_SIZE_BYTES: usize = 4;
 
 /// A chunk that takes no more samples.
 #[derive(Clone, Copy, Debug)]
@@ -43,20 +43,19 @@ pub(super) struct ClosedChunks {
 }
 
 impl ClosedChunks {
-    /// Keeps a chunk of a slot; `data` is at most 64 KiB.
+    /// Keeps a chunk of a slot.
     pub(super) fn push(
         &mut self,
         slot: usize,
         previous: Option<ClosedId>,
         (min_t, max_t): (i64, i64),
-        samples_count: u16,
+        (encoding, samples_count): (Encoding, u16),
         data: &[u8],
     ) -> ClosedId {
         let offset = self.gone_size_bytes.wrapping_add(self.bytes.len() as u32);
         let place = ChunkPlace { file: IN_MEMORY, offset };
-        self.bytes.extend_from_slice(&(data.len() as u16).to_le_bytes());
+        self.bytes.extend_from_slice(&(data.len() as u32).to_le_bytes());
         self.bytes.extend_from_slice(data);
-        let encoding = Encoding::Xor;
         let id =
             self.push_chunk(ClosedChunk { min_t, max_t, place, previous, samples_count, encoding });
         self.waiting.push((id, slot as u16));
@@ -68,10 +67,9 @@ impl ClosedChunks {
         &mut self,
         previous: Option<ClosedId>,
         (min_t, max_t): (i64, i64),
-        samples_count: u16,
+        (encoding, samples_count): (Encoding, u16),
         place: ChunkPlace,
     ) -> ClosedId {
-        let encoding = Encoding::Xor;
         self.push_chunk(ClosedChunk { min_t, max_t, place, previous, samples_count, encoding })
     }
 
@@ -102,10 +100,11 @@ impl ClosedChunks {
             chain.extend(ids.take_while(|id| self.get(*id).max_t >= min_t));
             *last = chain.iter().rev().fold(None, |previous, id| {
                 let chunk = self.get(*id);
-                let (times, count) = ((chunk.min_t, chunk.max_t), chunk.samples_count);
+                let times = (chunk.min_t, chunk.max_t);
+                let kind = (chunk.encoding, chunk.samples_count);
                 Some(match self.waiting_data(chunk) {
-                    Some(data) => kept.push(slot, previous, times, count, data),
-                    None => kept.push_filed(previous, times, count, chunk.place),
+                    Some(data) => kept.push(slot, previous, times, kind, data),
+                    None => kept.push_filed(previous, times, kind, chunk.place),
                 })
             });
         }
@@ -156,8 +155,8 @@ impl ClosedChunks {
         for ((id, _), place) in self.waiting.drain(..places.len()).zip(places) {
             let chunk = &mut self.chunks[id.0.get() as usize - 1];
             let begin = chunk.place.offset.wrapping_sub(self.gone_size_bytes) as usize;
-            let size = [self.bytes[begin], self.bytes[begin + 1]];
-            size_bytes += SIZE_SIZE_BYTES + usize::from(u16::from_le_bytes(size));
+            let size = self.bytes[begin..].first_chunk().copied().map_or(0, u32::from_le_bytes);
+            size_bytes += SIZE_SIZE_BYTES + size as usize;
             chunk.place = *place;
         }
         self.gone_size_bytes = self.gone_size_bytes.wrapping_add(size_bytes as u32);
@@ -179,6 +178,6 @@ impl ClosedChunks {
         }
         let begin = chunk.place.offset.wrapping_sub(self.gone_size_bytes) as usize;
         let (size, data) = self.bytes.get(begin..)?.split_first_chunk::<SIZE_SIZE_BYTES>()?;
-        data.get(..usize::from(u16::from_le_bytes(*size)))
+        data.get(..u32::from_le_bytes(*size) as usize)
     }
 }

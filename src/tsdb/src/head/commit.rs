@@ -1,7 +1,7 @@
 //! A batch becomes durable, then visible. Records are made before the commit lock is taken; under it the
 //! log is written and the samples are applied.
 
-use std::sync::atomic::Ordering;
+use std::{ops::Range, sync::atomic::Ordering};
 
 use hashbrown::HashMap;
 use prom_model::Labels;
@@ -11,7 +11,10 @@ use smallvec::SmallVec;
 use crate::{
     WalCompression,
     lock::{lock, read, write},
-    wal::{Compressor, EncodedRecord, RefSample, Wal, encode_samples, encode_series},
+    wal::{
+        Compressor, EncodedRecord, RefHistogram, RefSample, Wal, encode_histograms, encode_samples,
+        encode_series,
+    },
 };
 
 use super::{Head, group::Appended, group_of, slot_in_group};
@@ -19,6 +22,7 @@ use super::{Head, group::Appended, group_of, slot_in_group};
 /// Samples and series in one record; a larger batch has more records.
 const RECORD_SAMPLES_COUNT_MAX: usize = 100_000;
 const RECORD_SERIES_COUNT_MAX: usize = 10_000;
+const RECORD_HISTOGRAMS_COUNT_MAX: usize = 10_000;
 /// Samples of a batch buffer that is kept; larger ones are given back to the allocator.
 const KEPT_SAMPLES_COUNT_MAX: usize = 50_000;
 /// Likewise for the buffers of records: room for a scrape of 20 000 samples.
@@ -39,6 +43,12 @@ pub(super) struct CommitLog {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     samples: Vec<RefSample>,
+    histograms: Vec<RefHistogram>,
+    /// The last histogram of each slot that has one in this batch.
+    last_histogram: HashMap<u32, usize, foldhash::fast::RandomState>,
+    /// Ends of parts among the samples and the histograms. Within a part the samples of a series come
+    /// before its histograms; a float that comes behind one begins a part.
+    part_ends: Vec<(usize, usize)>,
     /// Slots of series that may have no record yet; any order, more than once.
     pub(super) unlogged: Vec<u32>,
     /// One bit a slot: whether the batch has a sample of it.
@@ -93,8 +103,47 @@ impl Batch {
         self.samples.push(sample);
     }
 
+    /// The last histogram of a slot in this batch, if no float came after it.
+    pub(super) fn last_histogram_of(&mut self, slot: u32) -> Option<&RefHistogram> {
+        let index = *self.last_histogram.get(&slot)?;
+        let t = self.histograms[index].t;
+        let is_last = self.last_of(slot).is_none_or(|float| float.0 < t);
+        is_last.then(|| &self.histograms[index])
+    }
+
+    pub(super) fn has_histograms(&self) -> bool {
+        !self.histograms.is_empty()
+    }
+
+    pub(super) fn push_histogram(&mut self, histogram: RefHistogram) {
+        self.last_histogram.insert(histogram.slot, self.histograms.len());
+        self.histograms.push(histogram);
+    }
+
+    /// A float comes for this slot: it must be applied after the histograms of its series.
+    pub(super) fn part_for_float(&mut self, slot: u32) {
+        let begin = self.part_ends.last().map_or(0, |end| end.1);
+        if self.last_histogram.get(&slot).is_some_and(|index| *index >= begin) {
+            self.part_ends.push((self.samples.len(), self.histograms.len()));
+        }
+    }
+
+    /// The parts: ranges of samples and of histograms.
+    fn parts(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + use<> {
+        let mut ends = self.part_ends.clone();
+        ends.push((self.samples.len(), self.histograms.len()));
+        let mut begin = (0, 0);
+        ends.into_iter().map(move |end| {
+            let begin = std::mem::replace(&mut begin, end);
+            (begin.0..end.0, begin.1..end.1)
+        })
+    }
+
     /// Forgets the samples; small buffers are kept.
     pub(super) fn clear(&mut self) {
+        self.histograms = Vec::new();
+        self.last_histogram.clear();
+        self.part_ends.clear();
         for sample in &self.samples {
             self.seen[sample.slot as usize / 64] = 0;
         }
@@ -118,6 +167,10 @@ impl Batch {
         let mut bytes = self.spare_buffers.pop().unwrap_or_default();
         bytes.clear();
         encode(&self.samples, &mut bytes);
+        self.push_encoded(head, bytes);
+    }
+
+    fn push_encoded(&mut self, head: &Head, mut bytes: Vec<u8>) {
         let (compression, saved) = self.compressor.compress(head.compression, &mut bytes);
         head.wal_metrics.count_saved(compression, saved);
         self.records.push(Record { compression, bytes });
@@ -130,11 +183,19 @@ impl Batch {
             let entries = part.iter().map(|(series_ref, labels)| (*series_ref, labels));
             self.push_record(head, |_, out| encode_series(out, entries));
         }
-        for begin in (0..self.samples.len()).step_by(RECORD_SAMPLES_COUNT_MAX) {
-            self.push_record(head, |samples, out| {
-                let part = samples[begin..].chunks(RECORD_SAMPLES_COUNT_MAX).next();
-                encode_samples(out, part.unwrap_or_default());
-            });
+        for (samples, histograms) in self.parts() {
+            for begin in samples.clone().step_by(RECORD_SAMPLES_COUNT_MAX) {
+                let end = samples.end.min(begin + RECORD_SAMPLES_COUNT_MAX);
+                self.push_record(head, |all, out| encode_samples(out, &all[begin..end]));
+            }
+            for begin in histograms.clone().step_by(RECORD_HISTOGRAMS_COUNT_MAX) {
+                let end = histograms.end.min(begin + RECORD_HISTOGRAMS_COUNT_MAX);
+                let mut records = Vec::new();
+                encode_histograms(&self.histograms[begin..end], |record| {
+                    records.push(record.to_vec());
+                });
+                records.into_iter().for_each(|record| self.push_encoded(head, record));
+            }
         }
     }
 }
@@ -142,7 +203,8 @@ impl Batch {
 impl Head {
     /// Logs the batch, applies it, publishes it.
     pub(super) fn commit(&self, batch: &mut Batch) -> Result<(), StorageError> {
-        if batch.samples.is_empty() && batch.unlogged.is_empty() {
+        let is_empty = batch.samples.is_empty() && batch.histograms.is_empty();
+        if is_empty && batch.unlogged.is_empty() {
             return Ok(());
         }
         batch.unlogged.sort_unstable();
@@ -169,7 +231,10 @@ impl Head {
             }
         }
         log.last_id += 1;
-        self.apply(log.last_id, &batch.samples);
+        for (samples, histograms) in batch.parts() {
+            self.apply(log.last_id, &batch.samples[samples]);
+            self.apply_histograms(log.last_id, &batch.histograms[histograms]);
+        }
         self.readers.publish(log.last_id);
         Ok(())
     }
@@ -200,6 +265,37 @@ impl Head {
         self.add_counts(&counts);
         self.metrics.samples_appended.inc_by(counts.stored);
         self.metrics.out_of_order_samples.inc_by(counts.dropped);
+        self.metrics.series_not_found.inc_by(counts.unknown);
+    }
+
+    /// Likewise for histograms.
+    fn apply_histograms(&self, id: u64, histograms: &[RefHistogram]) {
+        if histograms.is_empty() {
+            return;
+        }
+        let snapshots = self.readers.snapshots_before(id);
+        let mut counts = Counts::default();
+        for run in histograms.chunk_by(|a, b| group_of(a.slot) == group_of(b.slot)) {
+            let Some(group) = run.first().and_then(|first| self.groups.get(first.slot)) else {
+                continue;
+            };
+            let mut data = write(&group.data);
+            data.tails.begin(id, &snapshots);
+            for RefHistogram { series_ref, slot, t, value } in run {
+                let slot = slot_in_group(*slot);
+                let appended = match data.hot(slot, *series_ref) {
+                    Some(_) => data.append_histogram(slot, *t, value, self.chunk_range_ms),
+                    None => Appended::Unknown,
+                };
+                if let Appended::Stored { .. } = appended {
+                    data.tails.count(slot);
+                }
+                counts.add(appended, *t);
+            }
+        }
+        self.add_counts(&counts);
+        self.metrics.histograms_appended.inc_by(counts.stored);
+        self.metrics.out_of_order_histograms.inc_by(counts.dropped);
         self.metrics.series_not_found.inc_by(counts.unknown);
     }
 

@@ -3,13 +3,12 @@
 
 use std::sync::{OnceLock, RwLock};
 
-use prom_model::is_stale;
+use prom_model::{HistogramValue, is_stale};
 use prom_storage::{Columns, Rejection, TimeRange};
 
 use crate::{
     chunk::{
-        CHUNK_HEADER_SIZE_BYTES, ChunkError, Encoding, for_each_sample, is_new_chunk_due,
-        range_end_ms,
+        CHUNK_HEADER_SIZE_BYTES, ChunkError, Encoding, is_new_chunk_due, range_end_ms, read_chunk,
     },
     head_chunks::{ChunkMaps, ScannedChunk},
 };
@@ -17,6 +16,7 @@ use crate::{
 use super::{
     blocks::BlockPool,
     closed::{ClosedChunks, ClosedId},
+    histograms::{HistogramSlots, is_marker, stale_like},
     slot::{ColdSlot, HotSlot, NO_TIME},
     visibility::CommitTails,
 };
@@ -45,6 +45,7 @@ pub(super) struct GroupData {
     cold: Vec<ColdSlot>,
     blocks: BlockPool,
     closed: ClosedChunks,
+    pub(super) histograms: HistogramSlots,
     pub(super) tails: CommitTails,
     /// Holds a chunk while it is put together.
     scratch: Vec<u8>,
@@ -211,28 +212,23 @@ impl GroupData {
         if t <= hot.last_t {
             return Appended::Dropped;
         }
+        if hot.has(HotSlot::HISTOGRAM) {
+            if let Some(stale) = self.marker_for(slot, v) {
+                return self.append_histogram(slot, t, &stale, chunk_range_ms);
+            }
+            self.leave_histograms(slot);
+        }
+        let hot = &mut self.hot[slot];
         let mut is_new_chunk = hot.samples_count == 0;
         if !is_new_chunk {
             let mut chunk = hot.chunk_state();
             is_new_chunk = is_new_chunk_due(&mut chunk, t);
             hot.next_at = chunk.next_at;
             if is_new_chunk {
-                let cold = &mut self.cold[slot];
-                self.scratch.clear();
-                put_chunk(hot, &self.blocks, &mut self.scratch);
-                let times = (hot.chunk_min_t, hot.last_t);
-                let closed = &mut self.closed;
-                cold.closed_last = Some(closed.push(
-                    slot,
-                    cold.closed_last,
-                    times,
-                    hot.samples_count,
-                    &self.scratch,
-                ));
-                self.blocks.free(hot.chain);
-                hot.end_chunk();
+                self.close_chunk(slot);
             }
         }
+        let hot = &mut self.hot[slot];
         let HotSlot { xor, chain, .. } = hot;
         let sink = |word| self.blocks.push_word(chain, word);
         if hot.samples_count == 0 {
@@ -250,6 +246,40 @@ impl GroupData {
         Appended::Stored { is_new_chunk, staleness }
     }
 
+    pub(super) fn hot_mut(&mut self, slot: usize) -> Option<&mut HotSlot> {
+        self.hot.get_mut(slot)
+    }
+
+    /// Ends the open chunk of a slot, of floats or of histograms.
+    pub(super) fn close_chunk(&mut self, slot: usize) {
+        let (hot, cold) = (&mut self.hot[slot], &mut self.cold[slot]);
+        self.scratch.clear();
+        let encoding = put_open(slot, hot, &self.blocks, &self.histograms, &mut self.scratch);
+        let times = (hot.chunk_min_t, hot.last_t);
+        let kind = (encoding, hot.samples_count);
+        let id = self.closed.push(slot, cold.closed_last, times, kind, &self.scratch);
+        cold.closed_last = Some(id);
+        self.blocks.free(hot.chain);
+        self.histograms.end_chunk(slot);
+        hot.end_chunk();
+    }
+
+    /// What a float stands for that ends a series of histograms.
+    #[cold]
+    fn marker_for(&self, slot: usize, v: u64) -> Option<HistogramValue> {
+        self.histograms.last(slot).filter(|_| is_marker(v)).map(stale_like)
+    }
+
+    /// Floats come from now on.
+    #[cold]
+    fn leave_histograms(&mut self, slot: usize) {
+        if self.hot[slot].samples_count > 0 {
+            self.close_chunk(slot);
+        }
+        self.histograms.remove(slot);
+        self.hot[slot].set(HotSlot::HISTOGRAM, false);
+    }
+
     /// Adds a chunk that is in a file, if it comes after all that the series has; the open chunk is empty.
     /// Says whether it did.
     pub(super) fn attach(&mut self, slot: usize, chunk: &ScannedChunk) -> bool {
@@ -259,8 +289,10 @@ impl GroupData {
         if hot.samples_count > 0 || chunk.min_t <= hot.last_t || chunk.max_t < chunk.min_t {
             return false;
         }
-        let times = (chunk.min_t, chunk.max_t);
-        let id = self.closed.push_filed(cold.closed_last, times, chunk.samples_count, chunk.place);
+        let Ok(encoding) = Encoding::of_byte(chunk.encoding) else { return false };
+        let (times, kind) =
+            ((chunk.min_t, chunk.max_t), (encoding, encoding.count_of_header(chunk.samples_count)));
+        let id = self.closed.push_filed(cold.closed_last, times, kind, chunk.place);
         cold.closed_last = Some(id);
         hot.last_t = chunk.max_t;
         true
@@ -268,18 +300,24 @@ impl GroupData {
 
     /// What the last value of a series was, where only files know.
     pub(super) fn recall_last_values(&mut self, maps: &ChunkMaps) {
-        for (hot, cold) in self.hot.iter_mut().zip(&self.cold) {
+        let mut columns = Columns::default();
+        for (slot, (hot, cold)) in self.hot.iter_mut().zip(&self.cold).enumerate() {
             let Some(id) = cold.closed_last.filter(|_| hot.samples_count == 0) else { continue };
             let chunk = self.closed.get(id);
             let Ok(data) = self.closed.data(chunk, hot.series_ref, maps) else { continue };
-            let mut last_v = hot.last_v;
-            let read = for_each_sample(data, usize::MAX, |_, v| {
-                last_v = v;
-                true
-            });
-            if read.is_ok() {
-                hot.last_v = last_v;
-                hot.set(HotSlot::STALE, is_stale(f64::from_bits(last_v)));
+            columns.clear();
+            let last = TimeRange { mint_ms: chunk.max_t, maxt_ms: i64::MAX };
+            if read_chunk(chunk.encoding, data, usize::MAX, last, &mut columns).is_err() {
+                continue;
+            }
+            if let Some(value) = columns.values.last() {
+                hot.last_v = value.to_bits();
+                hot.set(HotSlot::STALE, is_stale(*value));
+            }
+            if let Some(point) = columns.histograms.pop() {
+                hot.set(HotSlot::STALE, point.histogram.is_stale());
+                hot.set(HotSlot::HISTOGRAM, true);
+                self.histograms.set_last(slot, point.histogram);
             }
         }
     }
@@ -295,9 +333,10 @@ impl GroupData {
     /// Drops chunks that end before `min_t`, and marks series that have none left.
     pub(super) fn truncate(&mut self, min_t: i64) -> Truncated {
         let mut left = Truncated::NOTHING;
-        for hot in &mut self.hot {
+        for (slot, hot) in self.hot.iter_mut().enumerate() {
             if hot.samples_count > 0 && hot.last_t < min_t {
                 self.blocks.free(hot.chain);
+                self.histograms.end_chunk(slot);
                 hot.end_chunk();
                 left.chunks_count += 1;
             }
@@ -331,6 +370,7 @@ impl GroupData {
             is_stale: hot.has(HotSlot::STALE),
         };
         *hot = HotSlot::new(HotSlot::NO_REF, 0);
+        self.histograms.remove(slot);
         Some(swept)
     }
 
@@ -378,11 +418,11 @@ impl GroupData {
         let Some(hot) = hot else { return result };
         if is_within(hot.chunk_min_t, hot.last_t) {
             self.scratch.clear();
-            put_chunk(hot, &self.blocks, &mut self.scratch);
+            let encoding = put_open(slot, hot, &self.blocks, &self.histograms, &mut self.scratch);
             each(ChunkView {
                 min_t: hot.chunk_min_t,
                 max_t: hot.last_t,
-                encoding: Encoding::Xor,
+                encoding,
                 data: &self.scratch,
             });
         }
@@ -417,16 +457,15 @@ impl GroupData {
         }
         for (id, count) in wanted.into_iter().rev() {
             let chunk = self.closed.get(id);
-            debug_assert_eq!(chunk.encoding, Encoding::Xor);
             let data = self.closed.data(chunk, hot.series_ref, maps)?;
-            read_chunk(data, count, range, out)?;
+            read_chunk(chunk.encoding, data, count, range, out)?;
         }
         if open_count == 0 || hot.chunk_min_t > range.maxt_ms || hot.last_t < range.mint_ms {
             return Ok(());
         }
         let mut open = Vec::with_capacity(hot.chunk_state().size_bytes);
-        put_chunk(hot, &self.blocks, &mut open);
-        read_chunk(&open, open_count, range, out)
+        let encoding = put_open(slot, hot, &self.blocks, &self.histograms, &mut open);
+        read_chunk(encoding, &open, open_count, range, out)
     }
 
     /// Closed chunks of a slot, newest first.
@@ -453,30 +492,26 @@ pub(super) fn check(last: (i64, u64), (t, v): (i64, u64)) -> Result<bool, Reject
     if v == last.1 { Ok(false) } else { Err(Rejection::DuplicateTimestamp) }
 }
 
-/// Puts the open chunk together as chunk files hold it.
-fn put_chunk(hot: &HotSlot, blocks: &BlockPool, out: &mut Vec<u8>) {
+/// Puts the open chunk together as chunk files hold it; tells its encoding.
+fn put_open(
+    slot: usize,
+    hot: &HotSlot,
+    blocks: &BlockPool,
+    histograms: &HistogramSlots,
+    out: &mut Vec<u8>,
+) -> Encoding {
+    if hot.has(HotSlot::HISTOGRAM)
+        && let Some(open) = histograms.open(slot)
+    {
+        open.put(out);
+        return open.encoding();
+    }
+    let begin = out.len();
     out.extend_from_slice(&hot.samples_count.to_be_bytes());
     blocks.copy(&hot.chain, out);
     let (size, tail) = hot.xor.tail_bytes();
     out.extend_from_slice(&tail[..size]);
-    debug_assert_eq!(out.len(), CHUNK_HEADER_SIZE_BYTES + usize::from(hot.chain.size_bytes) + size);
-}
-
-fn read_chunk(
-    chunk: &[u8],
-    count: usize,
-    range: TimeRange,
-    out: &mut Columns,
-) -> Result<(), ChunkError> {
-    out.timestamps_ms.reserve(count);
-    out.values.reserve(count);
-    for_each_sample(chunk, count, |t, v| {
-        if t > range.maxt_ms {
-            return false;
-        }
-        if t >= range.mint_ms {
-            out.push(t, f64::from_bits(v));
-        }
-        true
-    })
+    let expected = CHUNK_HEADER_SIZE_BYTES + usize::from(hot.chain.size_bytes) + size;
+    debug_assert_eq!(out.len() - begin, expected);
+    Encoding::Xor
 }

@@ -8,6 +8,14 @@ use prom_telemetry::{Counter, Gauge, Registry};
 
 use super::Head;
 
+/// Name and help of those that tell floats from histograms.
+const APPENDED: (&str, &str) =
+    ("prometheus_tsdb_head_samples_appended_total", "Total number of appended samples.");
+const OUT_OF_ORDER: (&str, &str) = (
+    "prometheus_tsdb_out_of_order_samples_total",
+    "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",
+);
+
 /// Instruments that the head moves.
 #[derive(Clone, Debug)]
 pub(super) struct HeadMetrics {
@@ -22,6 +30,8 @@ pub(super) struct HeadMetrics {
     pub(super) chunks_created: Counter,
     pub(super) samples_appended: Counter,
     pub(super) out_of_order_samples: Counter,
+    pub(super) histograms_appended: Counter,
+    pub(super) out_of_order_histograms: Counter,
     out_of_bound_samples: Counter,
 }
 
@@ -30,8 +40,11 @@ impl HeadMetrics {
         let head = |suffix: &str, help: &str| {
             registry.counter(&format!("prometheus_tsdb_head_{suffix}"), help)
         };
-        let floats =
-            |name: &str, help: &str| registry.counter_vec(name, help, &["type"]).with(&["float"]);
+        let of_type = |kind: &str, name: &str, help: &str| {
+            registry.counter_vec(name, help, &["type"]).with(&[kind])
+        };
+        let floats = |name: &str, help: &str| of_type("float", name, help);
+        let histograms = |name: &str, help: &str| of_type("histogram", name, help);
         Self {
             active_appenders: registry.gauge(
                 "prometheus_tsdb_head_active_appenders",
@@ -66,18 +79,25 @@ impl HeadMetrics {
                 "chunks_created_total",
                 "Total number of chunks created in the head",
             ),
-            samples_appended: floats(
-                "prometheus_tsdb_head_samples_appended_total",
-                "Total number of appended samples.",
-            ),
-            out_of_order_samples: floats(
-                "prometheus_tsdb_out_of_order_samples_total",
-                "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",
-            ),
+            samples_appended: floats(APPENDED.0, APPENDED.1),
+            out_of_order_samples: floats(OUT_OF_ORDER.0, OUT_OF_ORDER.1),
+            histograms_appended: histograms(APPENDED.0, APPENDED.1),
+            out_of_order_histograms: histograms(OUT_OF_ORDER.0, OUT_OF_ORDER.1),
             out_of_bound_samples: floats(
                 "prometheus_tsdb_out_of_bound_samples_total",
                 "Total number of out of bound samples ingestion failed attempts with out of order support disabled.",
             ),
+        }
+    }
+
+    /// Counts refused histograms.
+    pub(super) fn count_histogram_rejections(&self, rejected: &[Rejected]) {
+        for one in rejected {
+            match one.reason {
+                Rejection::OutOfOrder => self.out_of_order_histograms.inc(),
+                Rejection::UnknownSeries => self.series_not_found.inc(),
+                _ => {}
+            }
         }
     }
 

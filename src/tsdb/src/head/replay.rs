@@ -14,7 +14,7 @@ use crate::{
     chunk::Encoding,
     head_chunks::ScannedChunk,
     lock::write,
-    wal::{Decoded, RefSample, RefSeries, SampleBatch},
+    wal::{Decoded, RefHistogram, RefSample, RefSeries, SampleBatch},
 };
 
 use super::{Head, commit::Counts, dictionary::DictionaryFull, group_of, slot_in_group};
@@ -34,7 +34,7 @@ pub(crate) struct FiledChunks {
 impl FiledChunks {
     pub(crate) fn push(&mut self, chunk: ScannedChunk) {
         // Out-of-order chunks belong to another log.
-        if !chunk.is_out_of_order && chunk.encoding == Encoding::Xor as u8 {
+        if !chunk.is_out_of_order && Encoding::of_byte(chunk.encoding).is_ok() {
             self.by_ref.entry(chunk.series_ref).or_default().push(chunk);
         }
     }
@@ -86,13 +86,17 @@ impl<'a> HeadReplay<'a> {
         &mut self,
         records: Vec<Decoded>,
     ) -> Result<Vec<SampleBatch>, DictionaryFull> {
-        let mut batches = Vec::with_capacity(records.len());
+        let mut pending = Pending::default();
+        pending.batches.reserve(records.len());
         for record in records {
             match record {
-                Decoded::Samples(samples) => batches.push(samples),
+                Decoded::Samples(samples) => pending.batches.push(samples),
+                Decoded::Histograms(histograms) => {
+                    pending.histograms.push((pending.batches.len(), histograms));
+                }
                 Decoded::Series(series) => {
                     for one in series {
-                        self.add_series(&one, &mut batches)?;
+                        self.add_series(&one, &mut pending)?;
                     }
                 }
                 other => {
@@ -100,8 +104,8 @@ impl<'a> HeadReplay<'a> {
                 }
             }
         }
-        self.apply_samples(&mut batches);
-        Ok(batches)
+        self.apply_samples(&mut pending);
+        Ok(pending.batches)
     }
 
     pub(crate) fn finish(mut self) -> ReplayCounts {
@@ -113,7 +117,7 @@ impl<'a> HeadReplay<'a> {
     fn add_series(
         &mut self,
         series: &RefSeries,
-        batches: &mut Vec<SampleBatch>,
+        pending: &mut Pending,
     ) -> Result<(), DictionaryFull> {
         let head = self.head;
         head.next_ref.fetch_max(series.series_ref.wrapping_add(1), Ordering::Relaxed);
@@ -134,8 +138,8 @@ impl<'a> HeadReplay<'a> {
         let known = self.refs.get(series.series_ref);
         if known != NO_SLOT && known != slot {
             // A ref that changes its owner: nobody writes that, but what came before is the old one's.
-            self.apply_samples(batches);
-            batches.clear();
+            self.apply_samples(pending);
+            *pending = Pending::default();
         }
         self.refs.set(series.series_ref, slot);
         if let Some(chunks) = self.filed.by_ref.remove(&series.series_ref) {
@@ -148,7 +152,7 @@ impl<'a> HeadReplay<'a> {
         Ok(())
     }
 
-    fn apply_samples(&mut self, batches: &mut [SampleBatch]) {
+    fn apply_samples(&mut self, Pending { batches, histograms }: &mut Pending) {
         let (refs, ends) = (&self.refs, self.filed.ends.as_slice());
         batches.par_iter_mut().for_each(|batch| {
             refs.resolve(batch);
@@ -159,28 +163,61 @@ impl<'a> HeadReplay<'a> {
                 });
             }
         });
+        for (_, batch) in histograms.iter_mut() {
+            batch.iter_mut().for_each(|one| one.slot = refs.get(one.series_ref));
+            batch.retain(|one| ends.get(one.slot as usize).is_none_or(|end| one.t > *end));
+        }
         let shards = rayon::current_num_threads() as u32;
         let counts = (0..shards)
             .into_par_iter()
-            .map(|shard| apply_shard(self.head, batches, shard, shards))
+            .map(|shard| apply_shard(self.head, batches, histograms, shard, shards))
             .reduce(Counts::default, Counts::merge);
         self.head.add_counts(&counts);
         self.counts.samples_count += counts.stored;
-        for batch in batches {
-            for sample in batch.iter().filter(|sample| sample.slot == NO_SLOT) {
-                self.counts.unknown_samples_count += 1;
-                self.unknown_refs.insert(sample.series_ref);
-                // Samples of a series whose record is lost must not come under a new one.
-                self.head.next_ref.fetch_max(sample.series_ref.wrapping_add(1), Ordering::Relaxed);
-            }
+        let floats = batches.iter().flatten().map(|one| (one.slot, one.series_ref));
+        let histograms = histograms.iter().flat_map(|(_, batch)| batch);
+        let all = floats.chain(histograms.map(|one| (one.slot, one.series_ref)));
+        for (_, series_ref) in all.filter(|(slot, _)| *slot == NO_SLOT) {
+            self.counts.unknown_samples_count += 1;
+            self.unknown_refs.insert(series_ref);
+            // Samples of a series whose record is lost must not come under a new one.
+            self.head.next_ref.fetch_max(series_ref.wrapping_add(1), Ordering::Relaxed);
         }
     }
 }
 
-fn apply_shard(head: &Head, batches: &[SampleBatch], shard: u32, shards: u32) -> Counts {
+/// Samples of some records, in order.
+#[derive(Debug, Default)]
+struct Pending {
+    batches: Vec<SampleBatch>,
+    /// Each with the number of batches that come before it.
+    histograms: Vec<(usize, Vec<RefHistogram>)>,
+}
+
+fn apply_shard(
+    head: &Head,
+    batches: &[SampleBatch],
+    histograms: &[(usize, Vec<RefHistogram>)],
+    shard: u32,
+    shards: u32,
+) -> Counts {
     let mut counts = Counts::default();
     let min_valid_t = head.times.min_valid.load(Ordering::Acquire);
-    for batch in batches {
+    let mut histograms = histograms.iter().peekable();
+    let mut apply_histograms = |counts: &mut Counts, batches_before: usize| {
+        while let Some((_, batch)) = histograms.next_if(|(before, _)| *before <= batches_before) {
+            let of_shard = |one: &&RefHistogram| group_of(one.slot) % shards == shard;
+            for one in batch.iter().filter(of_shard).filter(|one| one.t >= min_valid_t) {
+                let Some(group) = head.groups.get(one.slot) else { continue };
+                let slot = slot_in_group(one.slot);
+                let mut data = write(&group.data);
+                let appended = data.append_histogram(slot, one.t, &one.value, head.chunk_range_ms);
+                counts.add(appended, one.t);
+            }
+        }
+    };
+    for (index, batch) in batches.iter().enumerate() {
+        apply_histograms(&mut counts, index);
         for run in batch.chunk_by(|a, b| group_of(a.slot) == group_of(b.slot)) {
             let Some(first) = run.first().filter(|first| group_of(first.slot) % shards == shard)
             else {
@@ -196,6 +233,7 @@ fn apply_shard(head: &Head, batches: &[SampleBatch], shard: u32, shards: u32) ->
             }
         }
     }
+    apply_histograms(&mut counts, batches.len());
     counts
 }
 

@@ -46,6 +46,8 @@ impl HotSlot {
     pub(super) const STALE: u8 = 1 << 1;
     /// It has no samples and goes when all present appenders have ended, unless one brings a sample.
     pub(super) const DOOMED: u8 = 1 << 2;
+    /// The last sample is a histogram; if there is an open chunk, it is one of histograms.
+    pub(super) const HISTOGRAM: u8 = 1 << 3;
     /// Refs start at 1, so nobody has a handle to a slot that is free.
     pub(super) const NO_REF: u64 = 0;
 

@@ -20,6 +20,7 @@ use crate::{Options, disk::Disk, wal::Wal};
 
 use super::Head;
 
+mod histograms;
 mod truncate;
 
 const ALL: TimeRange = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };

@@ -70,6 +70,15 @@ impl OpenHistograms {
         }
     }
 
+    /// Whether the chunk is of the histogram's kind.
+    pub(crate) fn is_kind_of(&self, histogram: &HistogramValue) -> bool {
+        matches!(
+            (self, histogram),
+            (Self::Integer(_), HistogramValue::Integer(_))
+                | (Self::Float(_), HistogramValue::Float(_))
+        )
+    }
+
     pub(crate) fn encoding(&self) -> Encoding {
         match self {
             Self::Integer(_) => Integers::ENCODING,
