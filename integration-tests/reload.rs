@@ -109,3 +109,112 @@ fn reloads_asked_at_once_all_get_an_answer() {
     });
     assert_eq!(jobs(&server), ["last"]);
 }
+
+/// `data` of the list of generations.
+fn generations(server: &Server) -> serde_json::Value {
+    server.get("/api/v1/status/config/generations").json()["data"].clone()
+}
+
+#[test]
+fn there_is_a_way_back_and_it_is_shown() {
+    let target = Target::serving(|_| "a 1\n".to_owned());
+    let mut server = ServerBuilder::new(&config("one", target.address())).start();
+    server.write_config(&config("two", target.address()));
+    assert_eq!(server.post("/-/reload", "").status, 200);
+    let two = std::fs::read_to_string(server.config_path()).unwrap();
+
+    let diff = server.get("/api/v1/status/config/diff?from=1&to=2").json()["data"].clone();
+    let text = diff["diff"].as_str().unwrap();
+    assert!(text.contains("-- job_name: one\n") && text.contains("+- job_name: two\n"), "{text}");
+
+    // what runs goes back, the file stays
+    let answer = server.post("/api/v1/config/rollback", "generation=1");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(
+        answer.body.contains("generation 3: scrape jobs: 1 added, 1 removed"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(jobs(&server), ["one"]);
+    assert_eq!(std::fs::read_to_string(server.config_path()).unwrap(), two);
+    let listed = generations(&server);
+    assert_eq!((&listed["current"], &listed["isFileOther"]), (&3.into(), &true.into()));
+    assert_eq!(listed["generations"][0]["restores"], 1);
+    assert!(server.get("/config").body.contains("holds something else than what runs"));
+    let answer = server.post("/api/v1/config/rollback", "generation=9");
+    assert!(answer.body.contains("there is no generation 9, only 1 to 3"), "{}", answer.body);
+    assert_eq!(jobs(&server), ["one"]);
+
+    // the next edit counts
+    server.write_config(&config("three", target.address()));
+    eventually("the edit is taken over", || (jobs(&server) == ["three"]).then_some(()));
+    assert_eq!(generations(&server)["isFileOther"], false);
+
+    // what is asked to be written is written, and is no edit
+    let answer = server.post("/config/rollback", "generation=2&write=1");
+    assert_eq!(answer.status, 303, "{}", answer.body);
+    assert_eq!(std::fs::read_to_string(server.config_path()).unwrap(), two);
+    let listed = generations(&server);
+    assert_eq!((&listed["current"], &listed["isFileOther"]), (&5.into(), &false.into()));
+
+    // a start with the same file goes on with the generation
+    server.stop();
+    server.restart();
+    let listed = generations(&server);
+    assert_eq!((&listed["current"], &listed["fault"]), (&5.into(), &serde_json::Value::Null));
+    assert_eq!(listed["generations"].as_array().unwrap().len(), 5);
+    assert_eq!(server.post("/api/v1/config/rollback", "generation=4").status, 200);
+    assert_eq!(jobs(&server), ["three"]);
+}
+
+#[test]
+fn a_refused_file_is_shown_without_its_secrets() {
+    let target = Target::serving(|_| "a 1\n".to_owned());
+    let server = ServerBuilder::new(&config("good", target.address())).start();
+    let bad = config("bad", target.address()) + "  basic_auth:\n    password: hunter2\n  oops: 1\n";
+    server.write_config(&bad);
+    assert_eq!(server.post("/-/reload", "").status, 500);
+    let page = server.get("/config").body;
+    assert!(page.contains("The latest reload was rejected"), "{page}");
+    assert!(page.contains("oops: 1") && page.contains("job_name: good"), "{page}");
+    let listed = generations(&server);
+    assert_eq!(listed["isFileOther"], true);
+    assert!(listed["rejections"][0]["errors"].as_str().unwrap().contains("oops"));
+    for text in [page, listed.to_string(), server.log()] {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn a_reload_succeeds_where_generations_cannot_be_kept() {
+    let target = Target::serving(|_| "a 1\n".to_owned());
+    let builder = ServerBuilder::new(&config("one", target.address()));
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("generations"), "not a folder").unwrap();
+    let server = builder.data(data.path()).start();
+    server.write_config(&config("two", target.address()));
+    assert_eq!(server.post("/-/reload", "").status, 200);
+    assert_eq!(jobs(&server), ["two"]);
+    let said = "generation 2 of the configuration is not on disk";
+    assert!(server.log().contains(said));
+    let view = server.get("/api/v1/status/lifecycle").json()["data"].clone();
+    assert!(view["status"].as_str().unwrap().contains(said), "{view}");
+    assert!(view["reload"]["outcome"].as_str().unwrap().contains(said), "{view}");
+    assert!(server.get("/config").body.contains(said));
+}
+
+#[test]
+fn two_hundred_edits_in_a_row_end_with_the_last() {
+    let target = Target::serving(|_| "a 1\n".to_owned());
+    let server = ServerBuilder::new(&config("one", target.address())).start();
+    for index in 0..200 {
+        server.write_config(&config(&format!("edit{index}"), target.address()));
+        if index % 50 == 0 {
+            server.signal("HUP");
+        }
+    }
+    eventually("the last edit is taken over", || (jobs(&server) == ["edit199"]).then_some(()));
+    let listed = generations(&server);
+    assert_eq!(listed["rejections"].as_array().unwrap().len(), 0, "{listed}");
+    assert_eq!(server.state(), "Ready");
+}

@@ -19,6 +19,8 @@
 //! I3. A secret leaves this room only through [`Secret::reveal`]; no output, error or `Debug` shows it.
 //! I4. No input makes it panic, recurse without bound or take memory out of proportion: size, depth and
 //!     alias expansion have limits.
+//! I5. Whole texts hold secrets: [`Sources`] hand them to the loader and to [`Generations`] only, which keep
+//!     them where nobody but the owner of the process reads them.
 //!
 //! Concurrency: a `Config` is shared by `Arc` and never changes. A [`Watcher`] starts no task of its own:
 //! whoever calls it drives it.
@@ -26,10 +28,12 @@
 //! Limits: a file has at most 32 MiB, two million nodes, values of 1 MiB, 10 000 levels of blocks and 255 of
 //! brackets; 500 mistakes are listed.
 
+mod changes;
 mod check;
 mod checked;
 mod error;
 mod expand;
+mod generations;
 mod go_path;
 mod go_url;
 mod key_path;
@@ -45,15 +49,21 @@ mod secret;
 mod section;
 mod sections;
 mod sources;
+mod text_diff;
 mod units;
 mod watch;
 mod yaml;
 
+pub use changes::{ChangedNames, Changes, RoomChange};
 pub use checked::{
     AlertingConfig, AlertmanagerConfig, Config, GlobalConfig, HttpAuth, HttpClientConfig,
     HttpHeader, RuntimeConfig, ScrapeConfig, ScrapeLimits, ScrapeProtocol, StaticConfig,
 };
 pub use error::{ConfigError, ConfigErrors};
+pub use generations::{
+    Accepted, GENERATION_COUNT_MAX, Generation, GenerationError, GenerationFile, Generations,
+    GenerationsView, REJECTION_COUNT_MAX, Rejection, RestoreError, write_files,
+};
 pub use go_url::Url;
 pub use load::{ExprCheck, IncludedFiles, LoadOptions, load, load_file, load_text, load_with};
 pub use open_value::OpenValue;
@@ -63,4 +73,5 @@ pub use secret::{Secret, Source};
 pub use section::RelabelRules;
 pub use sections::*;
 pub use sources::{FILE_SIZE_BYTES_MAX, PatternError, SourceText, Sources};
+pub use text_diff::{DiffLine, TextDiff};
 pub use watch::{Changed, WatchOptions, WatchSet, Watcher};

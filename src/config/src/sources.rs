@@ -2,18 +2,20 @@
 //! It remembers what it was asked for, so that the same can be watched and kept. It understands no text.
 
 mod go_glob;
+mod masked;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::BTreeMap,
+    fmt,
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use crate::{ConfigErrors, error::Cause};
 
@@ -23,8 +25,8 @@ pub(crate) use go_glob::{glob, has_meta, matches};
 /// Largest configuration file, in bytes. The largest ones known hold some 20 000 targets in 4 MB.
 pub const FILE_SIZE_BYTES_MAX: u64 = 32 << 20;
 
-/// A file that a configuration is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A file that a configuration is made of. It may hold secrets, so that `Debug` shows its size only.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SourceText {
     /// As it was named, from the root or from the working directory.
     pub path: PathBuf,
@@ -36,7 +38,9 @@ pub struct SourceText {
 /// certificates, files of targets) is not.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    kept: BTreeMap<PathBuf, Arc<[u8]>>,
+    kept: KeptTexts,
+    /// The first of the kept texts.
+    kept_main: Option<PathBuf>,
     is_disk_left_alone: bool,
     read: Vec<SourceText>,
     /// Where each text stands in `read`.
@@ -46,6 +50,10 @@ pub struct Sources {
     patterns: Vec<PathBuf>,
 }
 
+/// Texts by path; `Debug` shows the paths only.
+#[derive(Clone, Default)]
+struct KeptTexts(BTreeMap<PathBuf, Arc<[u8]>>);
+
 impl Sources {
     /// All texts from the disk, as they are now.
     pub fn of_disk() -> Self {
@@ -54,14 +62,16 @@ impl Sources {
 
     /// This text in place of that file; all others from the disk.
     pub fn with_text(path: &Path, bytes: &[u8]) -> Self {
-        let kept = BTreeMap::from([(path.to_owned(), Arc::from(bytes))]);
+        let kept = KeptTexts(BTreeMap::from([(path.to_owned(), Arc::from(bytes))]));
         Self { kept, ..Self::default() }
     }
 
-    /// These texts and no others; the disk is left alone.
+    /// These texts and no others, the main file first; the disk is left alone.
     pub fn of_kept(texts: impl IntoIterator<Item = SourceText>) -> Self {
-        let kept = texts.into_iter().map(|text| (text.path, text.bytes)).collect();
-        Self { kept, is_disk_left_alone: true, ..Self::default() }
+        let mut texts = texts.into_iter().peekable();
+        let kept_main = texts.peek().map(|text| text.path.clone());
+        let kept = KeptTexts(texts.map(|text| (text.path, text.bytes)).collect());
+        Self { kept, kept_main, is_disk_left_alone: true, ..Self::default() }
     }
 
     /// What was read so far, in order.
@@ -77,6 +87,12 @@ impl Sources {
     /// Patterns whose matches were asked for: files that appear under them belong to the configuration.
     pub fn patterns(&self) -> &[PathBuf] {
         &self.patterns
+    }
+
+    /// Name and xxh3 of each text that the main file brings in.
+    pub fn included(&self) -> BTreeMap<String, u64> {
+        let included = self.read.iter().skip(1);
+        included.map(|it| (it.path.display().to_string(), xxh3_64(&it.bytes))).collect()
     }
 
     /// xxh3 of all texts, with the names of those that the main file brings in: equal hashes mean that
@@ -101,7 +117,7 @@ impl Sources {
         if let Some(index) = self.index_by_path.get(path) {
             return Ok(Arc::clone(&self.read[*index].bytes));
         }
-        let bytes = match self.kept.get(path) {
+        let bytes = match self.kept.0.get(path) {
             Some(bytes) => Ok(Arc::clone(bytes)),
             None if self.is_disk_left_alone => Err(Cause::io(&io::ErrorKind::NotFound.into())),
             None => read_bounded(path).map(Arc::from),
@@ -119,6 +135,11 @@ impl Sources {
         }
     }
 
+    /// The main file of texts that were kept.
+    pub(crate) fn kept_main(&self) -> Option<&Path> {
+        self.kept_main.as_deref()
+    }
+
     /// Whether the texts are what the disk holds.
     pub(crate) fn is_of_disk(&self) -> bool {
         !self.is_disk_left_alone
@@ -134,13 +155,25 @@ impl Sources {
             true => Vec::new(),
             false => glob(pattern)?,
         };
-        for path in self.kept.keys() {
+        for path in self.kept.0.keys() {
             let is_new = self.is_disk_left_alone || !found.contains(path);
             if is_new && matches(pattern, path)? {
                 found.push(path.clone());
             }
         }
         Ok(found)
+    }
+}
+
+impl fmt::Debug for KeptTexts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl fmt::Debug for SourceText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} bytes)", self.path.display(), self.bytes.len())
     }
 }
 

@@ -2,11 +2,12 @@
 //! A mechanism that watches something outside plugs in as one more variant of `SetConfig`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use prom_config::StaticConfig;
+use prom_config::{RoomChange, StaticConfig};
+use prom_model::Labels;
 use prom_telemetry::Registry;
 use tokio::sync::watch;
 
@@ -44,8 +45,11 @@ pub struct TargetSet {
 /// New sets, ready to be taken over.
 #[derive(Debug)]
 pub struct Prepared {
-    sets: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<TargetGroup>>>,
+    sets: BTreeMap<Arc<str>, BySource>,
+    changes: RoomChange,
 }
+
+type BySource = BTreeMap<Arc<str>, Arc<TargetGroup>>;
 
 /// Holds the sets of one consumer. Clones share them.
 #[derive(Clone, Debug)]
@@ -70,7 +74,14 @@ struct Shared {
 #[derive(Debug)]
 struct Filled {
     version: u64,
-    by_source: BTreeMap<Arc<str>, Arc<TargetGroup>>,
+    by_source: BySource,
+}
+
+impl Prepared {
+    /// How many targets, before relabelling, come and go, compared with those known when it was prepared.
+    pub fn changes(&self) -> &RoomChange {
+        &self.changes
+    }
 }
 
 impl Discovery {
@@ -100,7 +111,8 @@ impl Discovery {
             check_count(set, &by_source)?;
             sets.insert(Arc::from(set), by_source);
         }
-        Ok(Prepared { sets })
+        let changes = changes(&self.lock(), &sets);
+        Ok(Prepared { sets, changes })
     }
 
     /// Takes the new sets over; those that hold the same groups as before keep their version.
@@ -191,6 +203,35 @@ impl Changes {
             std::future::pending::<()>().await;
         }
     }
+}
+
+fn changes(old: &BTreeMap<Arc<str>, Filled>, new: &BTreeMap<Arc<str>, BySource>) -> RoomChange {
+    let mut change = RoomChange::of("targets");
+    let mut count = |old: Option<&BySource>, new: Option<&BySource>| {
+        let all = |groups: Option<&BySource>| groups.map_or(0, target_count) as u64;
+        if old == new {
+            change.unchanged_count += all(new);
+            return;
+        }
+        let (before, after) = (targets(old), targets(new));
+        let kept_count = after.intersection(&before).count() as u64;
+        change.unchanged_count += kept_count;
+        change.added.count += after.len() as u64 - kept_count;
+        change.removed.count += before.len() as u64 - kept_count;
+    };
+    for (set, groups) in new {
+        count(old.get(set).map(|filled| &filled.by_source), Some(groups));
+    }
+    for (_, filled) in old.iter().filter(|(set, _)| !new.contains_key(*set)) {
+        count(Some(&filled.by_source), None);
+    }
+    change
+}
+
+/// All targets of a set, each with the labels of its group.
+fn targets(groups: Option<&BySource>) -> HashSet<(&Labels, &Labels)> {
+    let groups = groups.into_iter().flat_map(BTreeMap::values);
+    groups.flat_map(|group| group.targets.iter().map(|target| (target, &group.labels))).collect()
 }
 
 fn check_count(

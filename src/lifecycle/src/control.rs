@@ -1,8 +1,9 @@
 //! The control socket: a Unix socket by which the unit's own commands ask the running service and wait
 //! for its answer, whatever the web side allows. Who may open the file may ask; nothing else is checked.
 //!
-//! One question a connection: a line with a word (`reload`, `status`), answered by one line that begins
-//! with `ok ` or `error `. Line breaks within an answer are sent as `\n`.
+//! One question a connection: a line with a word (`reload`, `status`, `generations`, `rollback 7`,
+//! `rollback 7 write`), answered by one line that begins with `ok ` or `error `. Line breaks within an
+//! answer are sent as `\n`.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -28,18 +29,21 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long no question is taken after one could not be.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
+/// Answers in words that only the service knows: its generations.
+pub type Answers = Arc<dyn Fn() -> String + Send + Sync>;
+
 /// Binds the socket, replacing one that an earlier process has left, and answers until the service stops.
 ///
 /// # Errors
 /// The socket cannot be made at `path`.
-pub fn serve_control(handle: &Handle, path: &Path) -> io::Result<()> {
+pub fn serve_control(handle: &Handle, path: &Path, generations: Answers) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         _ => {}
     }
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    handle.spawn("control socket", answer_all(handle.clone(), listener));
+    handle.spawn("control socket", answer_all(handle.clone(), listener, generations));
     Ok(())
 }
 
@@ -59,9 +63,30 @@ pub fn ask_status(path: &Path) -> io::Result<String> {
     ask(path, "status")
 }
 
+/// Asks a running service for the generations of its configuration, one a line.
+///
+/// # Errors
+/// Nobody answers at `path`.
+pub fn ask_generations(path: &Path) -> io::Result<String> {
+    ask(path, "generations")
+}
+
+/// Asks a running service to go back to a generation of its configuration, and waits for the outcome, in
+/// words. `is_written`: its texts are written to their files, too.
+///
+/// # Errors
+/// Nobody answers at `path`, or the reload was refused: the message is the reason.
+pub fn ask_rollback(path: &Path, number: u64, is_written: bool) -> io::Result<String> {
+    ask(path, &format!("rollback {number}{}", if is_written { " write" } else { "" }))
+}
+
 fn ask(path: &Path, question: &str) -> io::Result<String> {
     let mut stream = std::os::unix::net::UnixStream::connect(path)?;
-    stream.write_all(format!("{question}\n").as_bytes())?;
+    match stream.write_all(format!("{question}\n").as_bytes()) {
+        // It went away at once; that it gave no answer is told below.
+        Err(err) if err.kind() != io::ErrorKind::BrokenPipe => return Err(err),
+        _ => {}
+    }
     let mut answer = String::new();
     match BufReader::new(stream).read_line(&mut answer) {
         Err(err) if err.kind() != io::ErrorKind::ConnectionReset => return Err(err),
@@ -78,7 +103,7 @@ fn ask(path: &Path, question: &str) -> io::Result<String> {
     }
 }
 
-async fn answer_all(handle: Handle, listener: UnixListener) {
+async fn answer_all(handle: Handle, listener: UnixListener, generations: Answers) {
     let end = handle.cancellation();
     let places = Arc::new(Semaphore::new(QUESTIONS_COUNT_MAX));
     loop {
@@ -94,9 +119,9 @@ async fn answer_all(handle: Handle, listener: UnixListener) {
             }
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let one = handle.clone();
+        let (one, generations) = (handle.clone(), Arc::clone(&generations));
         handle.spawn("control question", async move {
-            if let Err(err) = answer(&one, stream).await {
+            if let Err(err) = answer(&one, stream, generations).await {
                 tracing::debug!(err = %err, "A question on the control socket got no answer");
             }
             drop(place);
@@ -104,24 +129,39 @@ async fn answer_all(handle: Handle, listener: UnixListener) {
     }
 }
 
-async fn answer(handle: &Handle, mut stream: UnixStream) -> io::Result<()> {
+async fn answer(handle: &Handle, mut stream: UnixStream, generations: Answers) -> io::Result<()> {
     let mut question = String::new();
     let (reader, mut writer) = stream.split();
     let mut reader = tokio::io::BufReader::new(reader).take(QUESTION_SIZE_BYTES_MAX);
     tokio::time::timeout(QUESTION_TIMEOUT, reader.read_line(&mut question)).await??;
-    let answer = match question.trim_end() {
-        "reload" => handle.request_reload(ReloadCause::Command).await.map(outcome_text),
-        "status" => {
+    let words: Vec<&str> = question.split_whitespace().collect();
+    let answer = match words[..] {
+        ["reload"] => reload_by(handle, ReloadCause::Command).await,
+        ["status"] => {
             let view = handle.view();
             Ok(format!("{}: {}", view.current, view.status))
         }
-        other => Err(format!("{other:?} is neither reload nor status")),
+        ["generations"] => handle.blocking(move || generations()).await.map_err(|e| e.to_string()),
+        ["rollback", number, ref how @ ..] => match (number.parse(), how) {
+            (Ok(number), []) => reload_by(handle, ReloadCause::Rollback(number)).await,
+            (Ok(number), ["write"]) => {
+                reload_by(handle, ReloadCause::RollbackAndWrite(number)).await
+            }
+            _ => {
+                Err(format!("{:?} is no way back: a generation has a number", question.trim_end()))
+            }
+        },
+        _ => Err(format!("{:?} is not a question that is answered here", question.trim_end())),
     };
     let line = match answer {
         Ok(text) => format!("ok {}\n", text.replace('\n', "\\n")),
         Err(reason) => format!("error {}\n", reason.replace('\n', "\\n")),
     };
     writer.write_all(line.as_bytes()).await
+}
+
+async fn reload_by(handle: &Handle, cause: ReloadCause) -> Result<String, String> {
+    handle.request_reload(cause).await.map(outcome_text)
 }
 
 fn outcome_text(outcome: ReloadOutcome) -> String {
@@ -141,15 +181,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sock");
         let handle = Handle::detached("Test Server", State::Ready);
-        serve_control(&handle, &path).unwrap();
+        let generations: Answers = Arc::new(|| "1 first\n2 second".to_owned());
+        serve_control(&handle, &path, Arc::clone(&generations)).unwrap();
         // a second start takes the place of a socket that nobody serves
-        serve_control(&handle, &path).unwrap();
+        serve_control(&handle, &path, generations).unwrap();
         let asked = path.clone();
         let answer = tokio::task::spawn_blocking(move || ask_status(&asked)).await.unwrap();
         assert!(answer.unwrap().starts_with("Ready: "));
         let asked = path.clone();
-        let answer = tokio::task::spawn_blocking(move || ask(&asked, "dance")).await.unwrap();
-        assert_eq!(answer.unwrap_err().to_string(), "\"dance\" is neither reload nor status");
+        let answer = tokio::task::spawn_blocking(move || ask_generations(&asked)).await.unwrap();
+        assert_eq!(answer.unwrap(), "1 first\n2 second");
+        for (question, expected) in [
+            ("dance", "\"dance\" is not a question that is answered here"),
+            ("rollback x", "\"rollback x\" is no way back: a generation has a number"),
+        ] {
+            let asked = path.clone();
+            let answer = tokio::task::spawn_blocking(move || ask(&asked, question)).await.unwrap();
+            assert_eq!(answer.unwrap_err().to_string(), expected);
+        }
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 

@@ -186,7 +186,7 @@ impl<S: Service> Driver<S> {
             self.settle();
         }
         self.reload.dismiss();
-        reload::refuse_wish(self.shared());
+        reload::refuse_wishes(self.shared());
         self.shared().notifier.send_last_words();
         match self.state.row().ending {
             Some(Ending::Success) => 0,
@@ -315,7 +315,7 @@ impl<S: Service> Driver<S> {
         let Raised { event, reason, .. } = raised;
         tracing::debug!(state = %self.state, event = %event, reason = %reason, "Event ignored");
         if *event == Event::ReloadAsked {
-            reload::refuse_wish(self.shared());
+            reload::refuse_wishes(self.shared());
         }
     }
 

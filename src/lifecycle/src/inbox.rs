@@ -1,6 +1,7 @@
 //! What the rest of the house tells the driver: raised events and wishes for a reload. It never fills
-//! up, because it holds at most one of each event and all wishes for a reload become one.
+//! up: it holds at most one of each event, and wishes that one reload fulfills become one.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
@@ -10,6 +11,9 @@ use crate::step::ReloadCause;
 
 /// How many may wait for one reload. More are told to ask again.
 pub(crate) const RELOAD_WAITERS_COUNT_MAX: usize = 1_024;
+
+/// How many different reloads may wait for their turn. More are told to ask again.
+pub(crate) const RELOAD_WISHES_COUNT_MAX: usize = 16;
 
 /// What a reload that did not fail came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +44,7 @@ pub(crate) struct Raised {
     pub(crate) errno: Option<i32>,
 }
 
-/// All wishes for a reload since the last one began.
+/// All wishes that one reload fulfills.
 #[derive(Debug)]
 pub(crate) struct Wish {
     pub(crate) cause: ReloadCause,
@@ -50,7 +54,8 @@ pub(crate) struct Wish {
 #[derive(Debug, Default)]
 struct Letters {
     raised: Vec<Raised>,
-    wish: Option<Wish>,
+    /// In the order in which they are fulfilled, so that the last one stays in force.
+    wishes: VecDeque<Wish>,
 }
 
 impl Inbox {
@@ -64,17 +69,23 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
-    /// Asks for a reload that begins after this moment. The cause asked for last wins.
+    /// Asks for a reload that begins after this moment. Those who ask for the same share it; of several
+    /// causes the last counts. Whoever asks for another configuration gets a reload of its own after it.
     pub(crate) fn wish_reload(&self, cause: ReloadCause) -> oneshot::Receiver<ReloadResult> {
         let (tx, rx) = oneshot::channel();
         let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
-        let wish = letters.wish.get_or_insert_with(|| Wish { cause, waiters: Vec::new() });
-        wish.cause = cause;
-        // Those who left need no answer and no room.
-        wish.waiters.retain(|waiter| !waiter.is_closed());
-        let has_room = wish.waiters.len() < RELOAD_WAITERS_COUNT_MAX;
-        if has_room {
-            wish.waiters.push(tx);
+        let wishes = &mut letters.wishes;
+        let is_shared = wishes.back().is_some_and(|last| last.cause.is_fulfilled_with(cause));
+        if !is_shared && wishes.len() < RELOAD_WISHES_COUNT_MAX {
+            wishes.push_back(Wish { cause, waiters: Vec::new() });
+        }
+        if let Some(wish) = wishes.back_mut().filter(|last| last.cause.is_fulfilled_with(cause)) {
+            wish.cause = cause;
+            // Those who left need no answer and no room.
+            wish.waiters.retain(|waiter| !waiter.is_closed());
+            if wish.waiters.len() < RELOAD_WAITERS_COUNT_MAX {
+                wish.waiters.push(tx);
+            }
         }
         drop(letters);
         self.arrived.notify_one();
@@ -91,7 +102,7 @@ impl Inbox {
             self.arrived.notified().await;
             let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
             let mut raised = std::mem::take(&mut letters.raised);
-            if let Some(wish) = &letters.wish {
+            if let Some(wish) = letters.wishes.front() {
                 let reason = wish.cause.to_string();
                 raised.push(Raised { event: Event::ReloadAsked, reason, errno: None });
             }
@@ -102,10 +113,16 @@ impl Inbox {
     }
 
     pub(crate) fn has_wish(&self) -> bool {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner).wish.is_some()
+        !self.letters.lock().unwrap_or_else(PoisonError::into_inner).wishes.is_empty()
     }
 
+    /// The wish that is first in line. Those behind it are announced again.
     pub(crate) fn take_wish(&self) -> Option<Wish> {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner).wish.take()
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let wish = letters.wishes.pop_front();
+        if !letters.wishes.is_empty() {
+            self.arrived.notify_one();
+        }
+        wish
     }
 }

@@ -15,14 +15,15 @@
 //! I5. The first fault decides exit code, error number and reason; what follows from it does not.
 //! I6. One step runs at a time. Its answer counts in the states that the table names for it; later it
 //!     only frees what the step has made.
-//! I7. Whoever asks for a reload gets the outcome of one that began after the question.
+//! I7. Whoever asks for a reload gets the outcome of one that began after the question; wishes for
+//!     different configurations are fulfilled in their order, so that the last one stays in force.
 //! I8. The watchdog is fed only while every heart beats within its deadline.
 //!
 //! Concurrency: a [`Handle`] may be used from any thread, also outside the runtime; none of its calls
 //! waits for the driver except the futures that say so. Steps run on threads that may block.
 //!
 //! Limits: `HISTORY_COUNT_MAX` transitions are remembered, `RELOAD_WAITERS_COUNT_MAX` may wait for one
-//! reload, pools have [`PoolLimits`], status lines `STATUS_SIZE_BYTES_MAX`.
+//! reload and `RELOAD_WISHES_COUNT_MAX` different reloads for their turn, pools have [`PoolLimits`], status lines `STATUS_SIZE_BYTES_MAX`.
 
 mod blocking;
 mod control;
@@ -44,7 +45,7 @@ mod systemd;
 mod view;
 
 pub use blocking::{BlockingError, BlockingPool, PoolLimits};
-pub use control::{ask_reload, ask_status, serve_control};
+pub use control::{Answers, ask_generations, ask_reload, ask_rollback, ask_status, serve_control};
 pub use driver::run;
 pub use handle::Handle;
 pub use heart::{Heart, HeartView};

@@ -40,8 +40,12 @@ pub enum ReloadCause {
     Command,
     /// A watched file has changed.
     FileChanged,
-    /// An earlier configuration, by the number of its generation.
+    /// Back to an earlier configuration, by the number of its generation.
     Rollback(u64),
+    /// The same, and its texts are to be written to their files.
+    RollbackAndWrite(u64),
+    /// The same, by itself: things went worse with the one after it.
+    Revert(u64),
 }
 
 #[derive(Debug)]
@@ -53,6 +57,23 @@ struct Progress {
     reports_count: u64,
 }
 
+impl ReloadCause {
+    /// The generation to go back to; `None` if the files on disk are to be read.
+    pub fn restores(self) -> Option<u64> {
+        match self {
+            Self::Signal | Self::Request | Self::Command | Self::FileChanged => None,
+            Self::Rollback(number) | Self::RollbackAndWrite(number) | Self::Revert(number) => {
+                Some(number)
+            }
+        }
+    }
+
+    /// Whether one reload fulfills both wishes.
+    pub(crate) fn is_fulfilled_with(self, other: Self) -> bool {
+        self == other || (self.restores().is_none() && other.restores().is_none())
+    }
+}
+
 impl fmt::Display for ReloadCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -61,6 +82,10 @@ impl fmt::Display for ReloadCause {
             Self::Command => f.write_str("asked for by a command"),
             Self::FileChanged => f.write_str("a file has changed"),
             Self::Rollback(generation) => write!(f, "back to generation {generation}"),
+            Self::RollbackAndWrite(generation) => {
+                write!(f, "back to generation {generation}, also in the files")
+            }
+            Self::Revert(generation) => write!(f, "back to generation {generation} by itself"),
         }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) enum Command {
     Tsdb(Tsdb),
 }
 
-/// `service reload` and `service status`: questions to a running server's control socket.
+/// `service ...`: questions to a running server's control socket.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Service {
     pub(crate) question: Question,
@@ -33,6 +33,12 @@ pub(crate) struct Service {
 pub(crate) enum Question {
     Reload,
     Status,
+    Generations,
+    Rollback {
+        generation: u64,
+        /// Write its texts to their files, too.
+        is_written: bool,
+    },
 }
 
 /// `check config`.
@@ -65,6 +71,10 @@ pub(crate) fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Command
         Some(("config", matches)) => check_config(matches).map(Command::CheckConfig),
         Some(("reload", matches)) => Ok(Command::Service(service(Question::Reload, matches))),
         Some(("status", matches)) => Ok(Command::Service(service(Question::Status, matches))),
+        Some(("generations", matches)) => {
+            Ok(Command::Service(service(Question::Generations, matches)))
+        }
+        Some(("rollback", matches)) => rollback(matches).map(Command::Service),
         _ => Err(Refusal::Usage(format!("must select a subcommand of '{family}'"))),
     }
 }
@@ -103,10 +113,18 @@ fn parser() -> Parser {
     let reload = Parser::new("reload")
         .about("Reload the configuration and wait: fails, with the reason, when it is refused.")
         .arg(socket.clone());
-    let status = Parser::new("status").about("State and status line.").arg(socket);
+    let status = Parser::new("status").about("State and status line.").arg(socket.clone());
+    let generations = Parser::new("generations")
+        .about("Configurations that were in force, the latest first; * marks the one that is.")
+        .arg(socket.clone());
+    let rollback = Parser::new("rollback")
+        .about("Bring an earlier configuration into force again, and wait. The files keep what they hold, unless --write is given: their next edit counts.")
+        .arg(socket)
+        .args(switch("write", "Write the texts of the generation to their files, too."))
+        .arg(Arg::new("generation").value_name("generation").help("Its number."));
     let service = Parser::new("service")
         .about("Ask the server that runs on this machine.")
-        .subcommands([reload, status]);
+        .subcommands([reload, status, generations, rollback]);
     let check = Parser::new("check").about("Check the resources for validity.").subcommand(config);
     Parser::new("promtool")
         .about("Tooling for the Prometheus monitoring system.")
@@ -125,6 +143,18 @@ fn parser() -> Parser {
 fn service(question: Question, matches: &ArgMatches) -> Service {
     let socket = matches.get_one::<PathBuf>("socket").cloned().unwrap_or_default();
     Service { question, socket }
+}
+
+fn rollback(matches: &ArgMatches) -> Result<Service, Refusal> {
+    let usage = |reason: String| Refusal::Usage(reason);
+    let number = matches.get_one::<String>("generation");
+    let number =
+        number.ok_or_else(|| usage("required argument 'generation' not provided".to_owned()))?;
+    let generation = number.parse();
+    let generation =
+        generation.map_err(|_| usage(format!("a generation has a number, got '{number}'")))?;
+    let is_written = matches.get_flag("write");
+    Ok(service(Question::Rollback { generation, is_written }, matches))
 }
 
 fn check_config(matches: &ArgMatches) -> Result<CheckConfig, Refusal> {
@@ -180,6 +210,8 @@ mod tests {
             ("check", "must select a subcommand of 'check'"),
             ("check bogus", "expected command but got \"bogus\""),
             ("--bogus", "unknown long flag '--bogus'"),
+            ("service rollback", "required argument 'generation' not provided"),
+            ("service rollback first", "a generation has a number, got 'first'"),
             ("check config", "required argument 'config-files' not provided"),
             ("check config --bogus x", "unknown long flag '--bogus'"),
             ("check config -x", "unknown short flag '-x'"),
@@ -210,6 +242,9 @@ mod tests {
         };
         let reload = service(Question::Reload, "/run/prometheus/control.sock");
         check("service reload", Ok(&reload));
+        let rollback = Question::Rollback { generation: 7, is_written: true };
+        check("service rollback 7 --write --socket=/s", Ok(&service(rollback, "/s")));
+        check("service generations --socket=/s", Ok(&service(Question::Generations, "/s")));
         check("service status --socket=/s", Ok(&service(Question::Status, "/s")));
         check("check config /dev/null", Ok(&options(false, "duplicate-rules", false, 5)));
         check(

@@ -1,6 +1,6 @@
-//! `service reload` and `service status`: what the unit's commands ask the running server.
+//! `service ...`: what the unit's commands and its operators ask the running server.
 
-use prom_lifecycle::{CommandEnd, ask_reload, ask_status};
+use prom_lifecycle::{CommandEnd, ask_generations, ask_reload, ask_rollback, ask_status};
 
 use crate::{
     cli::{Question, Service},
@@ -9,21 +9,23 @@ use crate::{
 
 /// Asks, waits, and tells the answer.
 pub(crate) fn run(options: &Service) -> CommandEnd {
-    let answer = match options.question {
-        Question::Reload => ask_reload(&options.socket),
-        Question::Status => ask_status(&options.socket),
+    let socket = &options.socket;
+    let (answer, before, failed) = match options.question {
+        Question::Reload => (ask_reload(socket), "reloaded: ", "reload failed"),
+        Question::Status => (ask_status(socket), "", "no status"),
+        Question::Generations => (ask_generations(socket), "", "no generations"),
+        Question::Rollback { generation, is_written } => {
+            (ask_rollback(socket, generation, is_written), "rolled back: ", "rollback failed")
+        }
     };
-    match (answer, options.question) {
-        (Ok(text), Question::Reload) => out(&format!("reloaded: {text}")),
-        (Ok(text), Question::Status) => out(&text),
-        (Err(reason), question) => {
-            let what = match question {
-                Question::Reload => "reload failed",
-                Question::Status => "no status",
-            };
-            err(&format!("{what}: {}: {reason}", options.socket.display()));
-            return CommandEnd::Faulted;
+    match answer {
+        Ok(text) => {
+            out(&format!("{before}{text}"));
+            CommandEnd::Finished
+        }
+        Err(reason) => {
+            err(&format!("{failed}: {}: {reason}", socket.display()));
+            CommandEnd::Faulted
         }
     }
-    CommandEnd::Finished
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use prom_config::{Config, ScrapeConfig};
+use prom_config::{Config, RoomChange, ScrapeConfig};
 use prom_discovery::{Discovery, SetConfig};
 use prom_http_client::{BufferPool, Client};
 use prom_lifecycle::{Handle, PoolLimits};
@@ -54,6 +54,14 @@ pub struct Prepared {
     discovery: prom_discovery::Prepared,
     jobs: Vec<Job>,
     offset_seed: u64,
+    changes: [RoomChange; 2],
+}
+
+impl Prepared {
+    /// What it changes: jobs, and targets before relabelling.
+    pub fn changes(&self) -> &[RoomChange; 2] {
+        &self.changes
+    }
 }
 
 /// All scrape pools. Clones share them.
@@ -146,9 +154,14 @@ impl ScrapeManager {
         });
         let discovery = self.shared.discovery.prepare(sets)?;
         let state = self.shared.lock();
+        let configured = state.pools.values().filter(|pool| pool.is_configured());
+        let old = configured.map(|pool| &pool.job().cfg).map(|cfg| (&*cfg.job_name, cfg));
+        let new = cfg.scrape_configs.iter().map(|cfg| (&*cfg.job_name, cfg));
+        let changed_jobs = RoomChange::between("scrape jobs", old, new);
+        let changes = [changed_jobs, discovery.changes().clone()];
         let jobs = cfg.scrape_configs.iter().map(|scrape| self.prepare_job(&state, scrape));
         let offset_seed = offset_seed(&self.shared.options.host_name, &cfg.global.external_labels);
-        Ok(Prepared { discovery, jobs: jobs.collect(), offset_seed })
+        Ok(Prepared { discovery, jobs: jobs.collect(), offset_seed, changes })
     }
 
     /// Takes a prepared configuration over. Jobs and targets that it does not change keep their loops,

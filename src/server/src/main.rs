@@ -4,6 +4,7 @@ mod build_info;
 mod flags;
 mod listeners;
 mod prometheus;
+mod reload;
 mod watch;
 
 use std::{io::Write, process::ExitCode};

@@ -2,11 +2,12 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     net::TcpListener,
     ops::ControlFlow,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -14,9 +15,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 use prom_cli::build_info;
-use prom_config::{Config, ConfigErrors, Sources};
+use prom_config::{Config, ConfigErrors, Generations, Sources};
 use prom_lifecycle::{
-    Event, Failure, Handle, Places, Preparation, ReloadStep, Service, Sockets, Step, serve_control,
+    Answers, Event, Failure, Handle, Places, Preparation, ReloadStep, Service, Sockets, Step,
+    serve_control,
 };
 use prom_model::GoRegex;
 use prom_promql::{Engine, EngineOptions, ParseOptions};
@@ -29,6 +31,7 @@ use prom_web::{WalReplay, WebOptions, WebParts, external_url};
 use crate::{
     flags::{Flags, Options},
     listeners::listen,
+    reload::{Prepared, accept_at_start, generation_facts, generations_text},
     watch::ConfigWatch,
 };
 
@@ -41,27 +44,28 @@ const DISK_GLANCE: Duration = Duration::from_millis(500);
 /// Where the unit's commands find the control socket, below `$RUNTIME_DIRECTORY`.
 const CONTROL_SOCKET_NAME: &str = "control.sock";
 
+/// Where the generations of the configuration are kept, below the folder of the storage.
+const GENERATIONS_FOLDER: &str = "generations";
+
 /// `prometheus` in server mode.
 pub(crate) struct Prometheus {
     flags: Flags,
-    options: Options,
+    pub(crate) options: Options,
     registry: Registry,
     replay: Arc<Replay>,
-    watch: ConfigWatch,
+    pub(crate) watch: ConfigWatch,
+    /// What the first configuration was read from, until it is in force.
+    loaded: Mutex<Sources>,
 }
 
 /// All components, running.
 pub(crate) struct Running {
-    config: Arc<ArcSwap<Config>>,
-    scrape: ScrapeManager,
+    pub(crate) config: Arc<ArcSwap<Config>>,
+    pub(crate) scrape: ScrapeManager,
+    pub(crate) generations: Arc<Generations>,
+    /// Texts that the main file brings in, by name, with their hashes.
+    pub(crate) included: ArcSwap<BTreeMap<String, u64>>,
     db: Arc<Db>,
-}
-
-/// A new configuration, prepared by every component.
-pub(crate) struct Prepared {
-    config: Arc<Config>,
-    scrape: prom_scrape::Prepared,
-    summary: String,
 }
 
 /// How far the log has been replayed, for `/api/v1/status/walreplay`.
@@ -80,6 +84,7 @@ impl Prometheus {
             registry: registry.clone(),
             replay: Arc::default(),
             watch: ConfigWatch::new(),
+            loaded: Mutex::default(),
         }
     }
 
@@ -134,6 +139,7 @@ impl Prometheus {
         config: &Arc<ArcSwap<Config>>,
         db: &Arc<Db>,
         scrape: &ScrapeManager,
+        generations: &Arc<Generations>,
         handle: &Handle,
     ) -> WebParts {
         let (stats_of, replay) = (Arc::clone(db), Arc::clone(&self.replay));
@@ -146,6 +152,7 @@ impl Prometheus {
             remote_write: self.receiver(db),
             targets: Arc::new(scrape.clone()),
             config: Arc::clone(config),
+            generations: Arc::clone(generations),
             flags: self.flags.to_map(),
             build: build_info(),
             storage_retention: Arc::new(|| "all".to_owned()),
@@ -174,14 +181,13 @@ impl Prometheus {
         });
     }
 
-    /// Reads and checks the files. Refused ones are watched from now on, too.
-    fn load(&self, sources: &mut Sources) -> Result<Config, Failure> {
+    /// Reads and checks the files.
+    pub(crate) fn load(&self, sources: &mut Sources) -> Result<Config, Failure> {
         let loaded = prom_config::load(&self.options.config_file, sources);
         for notice in loaded.iter().flat_map(Config::notices) {
             tracing::warn!(file = %self.options.config_file.display(), "{notice}");
         }
         loaded.map_err(|errors| {
-            self.watch.follow_also(sources);
             tracing::error!(
                 file = %self.options.config_file.display(),
                 err = %errors,
@@ -216,6 +222,7 @@ impl Service for Prometheus {
         let mut sources = Sources::of_disk();
         let config = self.load(&mut sources)?;
         self.watch.follow(&sources, &config);
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = sources;
         Ok(config)
     }
 
@@ -282,11 +289,17 @@ impl Service for Prometheus {
             self.scrape_options(),
         );
         let prepared = scrape.prepare(&config).map_err(|err| failed(&err))?;
+        let generations = Arc::new(Generations::open(&self.generations_path()));
+        let sources =
+            std::mem::take(&mut *self.loaded.lock().unwrap_or_else(PoisonError::into_inner));
+        accept_at_start(&generations, &prepared, &sources);
+        let included = ArcSwap::from_pointee(sources.included());
         let config = Arc::new(ArcSwap::new(config));
 
         let web_options = self.web_options(&listeners)?;
         let serve_options = web_options.serve_options();
-        let router = prom_web::router(web_options, self.web_parts(&config, db, &scrape, handle));
+        let parts = self.web_parts(&config, db, &scrape, &generations, handle);
+        let router = prom_web::router(web_options, parts);
         let stop = handle.cancellation();
         handle.spawn_vital("web", async move {
             if let Err(err) = prom_web::serve(listeners, router, serve_options, stop).await {
@@ -295,12 +308,14 @@ impl Service for Prometheus {
         });
         if let Some(folder) = std::env::var_os("RUNTIME_DIRECTORY") {
             let path = Path::new(&folder).join(CONTROL_SOCKET_NAME);
-            serve_control(handle, &path).map_err(|err| failed(&err))?;
+            let shown = Arc::clone(&generations);
+            let answers: Answers = Arc::new(move || generations_text(&shown.view()));
+            serve_control(handle, &path, answers).map_err(|err| failed(&err))?;
         }
         scrape.commit(prepared);
         self.watch.spawn(handle);
         Self::guard_disk(handle, db);
-        Ok(Running { config, scrape, db: Arc::clone(db) })
+        Ok(Running { config, scrape, generations, included, db: Arc::clone(db) })
     }
 
     fn facts(&self, running: &Running) -> String {
@@ -308,7 +323,9 @@ impl Service for Prometheus {
             running.scrape.pools().iter().fold((0, 0), |(up, active), pool| {
                 (up + pool.up_count, active + pool.active_count)
             });
-        format!("{up}/{active} targets up, {} series", running.db.head_stats().series_count)
+        let series_count = running.db.head_stats().series_count;
+        let generation = generation_facts(&running.generations.view());
+        format!("{up}/{active} targets up, {series_count} series{generation}")
     }
 
     fn prepare_reload(
@@ -316,27 +333,11 @@ impl Service for Prometheus {
         running: &Running,
         step: &ReloadStep,
     ) -> Result<Preparation<Prepared>, Failure> {
-        let mut sources = Sources::of_disk();
-        let config = self.load(&mut sources)?;
-        self.watch.follow(&sources, &config);
-        step.mark_read();
-        let running_config = running.config.load();
-        if config.content_hash() == running_config.content_hash() {
-            return Ok(Preparation::Unchanged);
-        }
-        step.mark_checked();
-        let scrape = running
-            .scrape
-            .prepare(&config)
-            .map_err(|err| Failure::new(Event::ConfigInvalid, err.to_string()))?;
-        let summary = changes(&running_config, &config);
-        Ok(Preparation::Prepared(Prepared { config: Arc::new(config), scrape, summary }))
+        self.prepare(running, step)
     }
 
     fn commit_reload(&self, running: &Running, prepared: Prepared) -> String {
-        running.config.store(prepared.config);
-        running.scrape.commit(prepared.scrape);
-        prepared.summary
+        self.commit(running, prepared)
     }
 
     fn stop(&self, _running: Running, _step: &Step) -> Result<(), Failure> {
@@ -349,6 +350,11 @@ impl Service for Prometheus {
 }
 
 impl Prometheus {
+    /// Generations of the configuration live with the data: both belong to this one server.
+    fn generations_path(&self) -> PathBuf {
+        self.options.storage_path.join(GENERATIONS_FOLDER)
+    }
+
     fn scrape_options(&self) -> ScrapeOptions {
         let mut options = ScrapeOptions::new(USER_AGENT, host_name());
         options.timestamp_tolerance = match self.options.is_scrape_time_adjusted {
@@ -373,23 +379,6 @@ impl Replay {
             current: self.current.load(Ordering::Relaxed),
         }
     }
-}
-
-/// Jobs that came, went and changed, in a few words.
-fn changes(old: &Config, new: &Config) -> String {
-    let added = new.scrape_configs.iter().filter(|job| old.scrape_config(&job.job_name).is_none());
-    let removed =
-        old.scrape_configs.iter().filter(|job| new.scrape_config(&job.job_name).is_none());
-    let changed = new
-        .scrape_configs
-        .iter()
-        .filter(|job| old.scrape_config(&job.job_name).is_some_and(|before| before != *job));
-    format!(
-        "jobs: {} added, {} removed, {} changed",
-        added.count(),
-        removed.count(),
-        changed.count()
-    )
 }
 
 fn config_failure(errors: &ConfigErrors) -> Failure {

@@ -5,6 +5,7 @@ pub(crate) mod form;
 pub(crate) mod params;
 
 mod answer;
+mod generations;
 pub(crate) mod queries;
 mod query;
 mod remote_write;
@@ -45,6 +46,8 @@ pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
         ("/api/v1/scrape_pools", get(targets::scrape_pools)),
         ("/api/v1/metadata", get(targets::metadata)),
         ("/api/v1/status/config", get(status::config)),
+        ("/api/v1/status/config/generations", get(generations::list)),
+        ("/api/v1/status/config/diff", get(generations::difference)),
         ("/api/v1/status/flags", get(status::flags)),
         ("/api/v1/status/runtimeinfo", get(status::runtime)),
         ("/api/v1/status/buildinfo", get(status::build)),
@@ -66,6 +69,7 @@ pub(crate) fn actions() -> Vec<(&'static str, Endpoint)> {
     vec![
         ("/api/v1/write", post(remote_write::write)),
         ("/api/v1/admin/cancel_query", post(queries::cancel).put(queries::cancel)),
+        ("/api/v1/config/rollback", post(generations::rollback).put(generations::rollback)),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use prom_cli::BuildInfo;
-use prom_config::Config;
+use prom_config::{Config, Generations};
 use prom_lifecycle::Handle;
 use prom_model::GoRegex;
 use prom_promql::{Engine, ParseOptions};
@@ -62,6 +62,7 @@ pub struct WebParts {
     pub remote_write: Option<Arc<Receiver>>,
     pub targets: Arc<dyn Targets>,
     pub config: Arc<ArcSwap<Config>>,
+    pub generations: Arc<Generations>,
     /// Every flag with the value in force, without dashes.
     pub flags: BTreeMap<String, String>,
     pub build: BuildInfo,

@@ -22,6 +22,7 @@ mod context;
 mod error;
 mod evaluate;
 mod external_url;
+mod generations;
 mod json;
 mod listen;
 mod markup;

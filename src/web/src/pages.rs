@@ -3,6 +3,7 @@
 
 mod answer;
 mod assets;
+mod generations;
 mod graph;
 mod layout;
 mod lifecycle;
@@ -51,7 +52,8 @@ pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
         ("/query", get(query::page)),
         ("/queries", get(queries::page)),
         ("/targets", get(targets::page)),
-        ("/config", get(server_info::config)),
+        ("/config", get(generations::page)),
+        ("/config/diff", get(generations::difference)),
         ("/flags", get(server_info::flags)),
         ("/status", get(server_info::status)),
         ("/tsdb-status", get(server_info::tsdb)),
@@ -73,7 +75,8 @@ pub(crate) fn endpoints_of_every_state() -> Vec<(&'static str, Endpoint)> {
 pub(crate) fn actions() -> Vec<(&'static str, Endpoint)> {
     vec![
         ("/lifecycle/reload", post(lifecycle::reload)),
-        ("/config/reload", post(server_info::reload_config)),
+        ("/config/reload", post(generations::reload)),
+        ("/config/rollback", post(generations::rollback)),
         ("/queries/cancel", post(queries::cancel_from_page)),
     ]
 }

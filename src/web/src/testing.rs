@@ -8,6 +8,7 @@ use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::BodyExt;
 use prom_cli::BuildInfo;
+use prom_config::{Accepted, Changes, Generations, Rejection, RoomChange, SourceText, Sources};
 use prom_lifecycle::{Handle, State};
 use prom_model::Labels;
 use prom_promql::{Engine, EngineOptions, ParseOptions};
@@ -109,6 +110,7 @@ impl Site {
             remote_write: None,
             targets: Arc::new(targets),
             config: Arc::new(ArcSwap::from_pointee(config)),
+            generations: Arc::new(generations()),
             flags: BTreeMap::from([
                 ("config.file".to_owned(), "prometheus.yml".to_owned()),
                 ("web.page-title".to_owned(), HOSTILE.to_owned()),
@@ -294,4 +296,29 @@ impl Targets for ListedTargets {
             }
         }
     }
+}
+
+/// A generation and a refusal, with texts of others in them; nothing is on disk.
+fn generations() -> Generations {
+    let generations = Generations::open(Path::new("/proc/no/such/folder"));
+    let path = Path::new("prometheus.yml");
+    let text = serde_json::json!({"scrape_configs": [{"job_name": HOSTILE}]}).to_string();
+    let mut sources = Sources::with_text(path, text.as_bytes());
+    sources.read(path).unwrap();
+    let mut changes = Changes::default();
+    changes.add(RoomChange::between("scrape jobs", [], [(HOSTILE, 1)]));
+    generations.accept(Accepted {
+        accepted_ms: NOW_S * 1000,
+        cause: HOSTILE.to_owned(),
+        restores: None,
+        changes,
+        sources: &sources,
+        is_file_other: false,
+    });
+    let errors = format!("prometheus.yml:1:1: {HOSTILE}");
+    let rejection = Rejection { rejected_ms: NOW_S * 1000, cause: HOSTILE.to_owned(), errors };
+    let text = format!("password: s3cret\n{HOSTILE}: [");
+    let text = SourceText { path: "prometheus.yml".into(), bytes: text.as_bytes().into() };
+    generations.reject(rejection, Some(&text));
+    generations
 }

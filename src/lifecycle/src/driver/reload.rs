@@ -56,15 +56,19 @@ impl Reload {
 }
 
 /// Turns those away who wait for a reload that will not begin.
-pub(super) fn refuse_wish(shared: &Shared) {
-    let waiters = shared.inbox.take_wish().map(|wish| wish.waiters).unwrap_or_default();
-    answer(waiters.into_iter(), &Err(STOPPING.to_owned()));
+pub(super) fn refuse_wishes(shared: &Shared) {
+    while let Some(wish) = shared.inbox.take_wish() {
+        answer(wish.waiters.into_iter(), &Err(STOPPING.to_owned()));
+    }
 }
 
 impl<S: Service> Driver<S> {
     /// I7: only here the wish is taken, so whoever asks later waits for the next one.
     pub(super) fn begin_reload(&mut self) {
-        if let Some(wish) = self.shared().inbox.take_wish() {
+        // One that waits for a hanging step was taken already.
+        if self.reload.cause.is_none()
+            && let Some(wish) = self.shared().inbox.take_wish()
+        {
             self.reload.cause = Some(wish.cause);
             self.reload.waiters.extend(wish.waiters);
         }
@@ -95,6 +99,10 @@ impl<S: Service> Driver<S> {
         match prepared {
             Ok(Preparation::Prepared(prepared)) => {
                 self.reload.phase = Phase::Committing;
+                let stage = Arc::clone(&self.shared().reload_stage);
+                advance(&stage, reload::Event::Read);
+                advance(&stage, reload::Event::Checked);
+                advance(&stage, reload::Event::Prepared);
                 // From here on there is no way back, so there is no deadline either.
                 self.deadline = None;
                 let running = Arc::clone(
@@ -114,18 +122,9 @@ impl<S: Service> Driver<S> {
     }
 
     pub(super) fn take_committed(&mut self, summary: String) {
-        let stage = Arc::clone(&self.shared().reload_stage);
-        advance(&stage, reload::Event::Read);
-        advance(&stage, reload::Event::Checked);
-        let event = match self.reload.cause {
-            Some(ReloadCause::Rollback(_)) => reload::Event::SwappedBack,
-            Some(
-                ReloadCause::Signal
-                | ReloadCause::Request
-                | ReloadCause::Command
-                | ReloadCause::FileChanged,
-            )
-            | None => reload::Event::Swapped,
+        let event = match self.reload.cause.and_then(ReloadCause::restores) {
+            Some(_) => reload::Event::SwappedBack,
+            None => reload::Event::Swapped,
         };
         self.accept_config();
         self.finish(event, &Ok(ReloadOutcome::Committed { summary: summary.clone() }));

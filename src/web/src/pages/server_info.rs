@@ -1,4 +1,4 @@
-//! Pages that show what the server is and how it was set up: configuration, flags, status, TSDB.
+//! Pages that show what the server is and how it was set up: flags, status, TSDB.
 
 use std::sync::Arc;
 
@@ -13,7 +13,6 @@ use prom_tsdb::{HeadStats, StatEntry};
 
 use super::{
     layout::{Page, html},
-    lifecycle::{ReloadFacts, reload_from},
     scale::utc_text,
     times::moment_text,
 };
@@ -24,19 +23,6 @@ use crate::{
 
 /// Entries of each list of the TSDB page.
 const TSDB_LIST_COUNT: usize = 10;
-
-#[derive(Template)]
-#[template(path = "config.html")]
-struct ConfigPage {
-    page: Page,
-    file: String,
-    is_rejected: bool,
-    ended: String,
-    outcome: String,
-    accepted: String,
-    can_reload: bool,
-    yaml: String,
-}
 
 #[derive(Template)]
 #[template(path = "flags.html")]
@@ -71,25 +57,6 @@ struct RankTable {
     subject: &'static str,
     measure: &'static str,
     rows: Vec<(String, u64)>,
-}
-
-pub(super) async fn config(State(ctx): State<Arc<WebContext>>) -> Response {
-    let config = ctx.parts.config.load_full();
-    let reload = ReloadFacts::new(&ctx.parts.lifecycle.view().reload, clock::now_ms());
-    html(&ConfigPage {
-        page: Page::new(&ctx, "Configuration", "/config"),
-        file: config.file().display().to_string(),
-        is_rejected: reload.is_rejected,
-        ended: reload.ended,
-        outcome: reload.outcome,
-        accepted: reload.accepted,
-        can_reload: ctx.can_reload(),
-        yaml: config.redacted_yaml(),
-    })
-}
-
-pub(super) async fn reload_config(State(ctx): State<Arc<WebContext>>) -> Response {
-    reload_from(&ctx, "/config").await
 }
 
 pub(super) async fn flags(State(ctx): State<Arc<WebContext>>, form: Form) -> Response {

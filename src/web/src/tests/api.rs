@@ -304,3 +304,34 @@ async fn queries_are_listed_and_stopping_one_needs_a_switch() {
     assert_eq!(answer.status, 403);
     assert_eq!(admin.get(path).await.status, 405);
 }
+
+#[tokio::test]
+async fn generations_are_listed_compared_and_restored_only_where_that_is_enabled() {
+    let site = Site::new();
+    let listed = site.get("/api/v1/status/config/generations").await;
+    let listed: serde_json::Value = serde_json::from_str(&listed.body).unwrap();
+    let data = &listed["data"];
+    assert_eq!((&data["current"], &data["isFileOther"]), (&1.into(), &true.into()));
+    assert_eq!(data["generations"][0]["summary"], "scrape jobs: 1 added");
+    assert_eq!(data["generations"][0]["files"][0], "prometheus.yml");
+    assert_eq!(data["rejections"][0]["rejectedAt"], "2023-11-14T22:13:20Z");
+    assert!(data["fault"].as_str().unwrap().starts_with("generation 1 of the configuration"));
+
+    let same = site.get("/api/v1/status/config/diff").await;
+    assert!(same.body.contains(r#""from":1,"to":1,"addedLines":0"#), "{}", same.body);
+    for (path, status, error) in [
+        ("/api/v1/status/config/diff?from=x", 400, "a generation has a number"),
+        ("/api/v1/status/config/diff?from=7", 404, "there is no generation 7"),
+    ] {
+        let answer = site.get(path).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+        assert!(answer.body.contains(error), "{path}: {}", answer.body);
+    }
+    for path in ["/api/v1/config/rollback?generation=1", "/config/rollback"] {
+        let answer = site.post(path, "generation=1").await;
+        assert_eq!(answer.status.as_u16(), 403, "{path}");
+        let other_site = [("sec-fetch-site", "cross-site"), ("origin", "http://evil.example.org")];
+        let answer = site.ask(http::Method::POST, path, &other_site, "").await;
+        assert_eq!(answer.status.as_u16(), 403, "{path}");
+    }
+}

@@ -26,6 +26,8 @@ fn addresses() -> Vec<String> {
         format!("/targets?search={hostile}&pool={hostile}&health={hostile}&page=999999999999"),
         "/lifecycle".to_owned(),
         "/config".to_owned(),
+        "/config/diff".to_owned(),
+        "/config/diff?from=1&to=9".to_owned(),
         "/flags".to_owned(),
         format!("/flags?search={hostile}"),
         "/status".to_owned(),

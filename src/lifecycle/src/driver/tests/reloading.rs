@@ -198,3 +198,67 @@ async fn a_way_back_to_an_earlier_generation_is_shown_as_one() {
         (reload::State::Reverted, "back to generation 4")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn wishes_for_different_configurations_are_fulfilled_in_their_order() {
+    let causes = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&causes);
+    let prepare: ReloadBody = Box::new(move |step| {
+        seen.lock().unwrap().push(step.cause());
+        Ok(Preparation::Prepared(7))
+    });
+    let mut bench = Bench::new(Fake { prepare, ..Fake::default() });
+    bench
+        .while_ready(async |player| {
+            let causes = [
+                ASKED,
+                ReloadCause::FileChanged,
+                ReloadCause::Rollback(3),
+                ReloadCause::Rollback(3),
+                ReloadCause::Rollback(2),
+                ReloadCause::Signal,
+            ];
+            let asked: Vec<_> =
+                causes.into_iter().map(|cause| player.handle.request_reload(cause)).collect();
+            for outcome in asked {
+                assert_eq!(outcome.await, committed("now 7"));
+            }
+        })
+        .await;
+    let causes = causes.lock().unwrap();
+    let expected = [
+        ReloadCause::FileChanged,
+        ReloadCause::Rollback(3),
+        ReloadCause::Rollback(2),
+        ReloadCause::Signal,
+    ];
+    assert_eq!(*causes, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_different_wishes_are_told_to_ask_again() {
+    let (gate, wait) = sync_channel(64);
+    let mut bench = Bench::new(Fake { prepare: gated(wait), ..Fake::default() });
+    bench
+        .while_ready(async |player| {
+            let first = player.handle.request_reload(ASKED);
+            player.until_now(State::Reloading).await;
+            let asked: Vec<_> = (0..20)
+                .map(|number| player.handle.request_reload(ReloadCause::Rollback(number)))
+                .collect();
+            (0..20).for_each(|_| gate.send(1).unwrap());
+            assert_eq!(first.await, committed("now 1"));
+            let mut refused_count = 0;
+            for outcome in asked {
+                match outcome.await {
+                    Ok(_) => {}
+                    Err(reason) => {
+                        assert_eq!(reason, "too many are waiting for a reload");
+                        refused_count += 1;
+                    }
+                }
+            }
+            assert_eq!(refused_count, 4);
+        })
+        .await;
+}
