@@ -17,6 +17,7 @@ mod configuration;
 mod crash;
 mod package;
 mod reload;
+mod reload_property;
 mod start;
 mod storage_faults;
 mod systemd;

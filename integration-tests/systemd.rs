@@ -101,7 +101,22 @@ fn slow_reload_tells_whether_it_was_taken() {
     assert!(facts.number("bad.journal") > 0);
     assert!(facts.number("edit.milliseconds") <= 2000);
     assert!(facts.number("badedit.milliseconds") <= 2000);
+    for edit in ["sed", "mv", "symlink", "symlinkswap", "truncation"] {
+        let lasted_ms = facts.number(&format!("{edit}.milliseconds"));
+        assert!(lasted_ms <= 2000, "{edit}: {lasted_ms} ms");
+    }
+    facts.check("edits.rejected", "1");
     facts.check("badedit.runs", "0");
+    assert!(facts.number("badedit.page") > 0);
+    facts.check("badedit.active", "active");
+    facts.check("badedit.ready", "200");
+    facts.check("generations.listed", "0");
+    facts.check("generations.running", "1");
+    facts.check("rollback.code", "0");
+    facts.check("rollback.runs", "0");
+    facts.check_contains("rollback.StatusText", "the file holds something else");
+    facts.check("rollback.absent", "1");
+    facts.check_contains("rollback.reason", "there is no generation 99999");
     facts.check("badedit.metric", "prometheus_config_last_reload_successful 0");
     facts.check("mended.runs", "0");
     facts.check_contains("mended.StatusText", "targets");

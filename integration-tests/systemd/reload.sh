@@ -47,6 +47,44 @@ write_config fourth
 wait_for 5 runs fourth
 echo "edit.milliseconds: $(($(milliseconds) - begin))"
 
+# Every way in which editors and tools replace a file, each within its time.
+edit_by() { # edit_by NAME JOB COMMAND...
+    local name=$1 job=$2 begin
+    shift 2
+    begin=$(milliseconds)
+    "$@"
+    wait_for 5 runs "$job"
+    echo "$name.milliseconds: $(($(milliseconds) - begin))"
+}
+file_with() { sed "s/job_name: .*/job_name: $1/" $config; }
+by_mv() { file_with "$1" >$config.new && mv $config.new $config; }
+by_symlink() { # as Kubernetes does it: the file leads through a link that is swapped
+    mkdir -p "/etc/prometheus/data_$1"
+    file_with "$1" >"/etc/prometheus/data_$1/prometheus.yml"
+    ln -sfn "data_$1" /etc/prometheus/..data_new
+    mv -T /etc/prometheus/..data_new /etc/prometheus/..data
+    [ -L $config ] || ln -sf ..data/prometheus.yml $config
+}
+by_truncation() { # opens, truncates, writes late and in two pieces
+    local text
+    text=$(file_with "$1")
+    {
+        sleep 0.3
+        printf '%s' "${text:0:40}"
+        sleep 0.3
+        printf '%s\n' "${text:40}"
+    } >$config
+}
+edit_by sed seda sed -i 's/job_name: .*/job_name: seda/' $config
+edit_by mv mvb by_mv mvb
+edit_by symlink linkc by_symlink linkc
+edit_by symlinkswap linkd by_symlink linkd
+edit_by truncation trunce by_truncation trunce
+echo "edits.rejected: $(curl -s http://127.0.0.1:9090/api/v1/status/config/generations | grep -o '"rejectedAt"' | wc -l)"
+rm $config
+write_config fourth
+wait_for 5 runs fourth
+
 begin=$(milliseconds)
 write_config fifth "another_key: 1"
 wait_for 5 sh -c 'systemctl show prometheus.service -p StatusText | grep -q another_key'
@@ -54,6 +92,23 @@ echo "badedit.milliseconds: $(($(milliseconds) - begin))"
 runs fourth
 echo "badedit.runs: $?"
 echo "badedit.metric: $(curl -s http://127.0.0.1:9090/metrics | grep '^prometheus_config_last_reload_successful ')"
+
+echo "badedit.page: $(curl -s http://127.0.0.1:9090/config | grep -c another_key)"
+echo "badedit.active: $(property ActiveState)"
+echo "badedit.ready: $(ready_code)"
+
+promtool service generations >/tmp/generations
+echo "generations.listed: $?"
+echo "generations.running: $(grep -c '^\*' /tmp/generations)"
+number=$(sed -n 's/^ *\([0-9]*\) .*/\1/p' /tmp/generations | tail -1)
+promtool service rollback "$number"
+echo "rollback.code: $?"
+runs first
+echo "rollback.runs: $?"
+echo "rollback.StatusText: $(property StatusText)"
+promtool service rollback 99999 2>/tmp/refused
+echo "rollback.absent: $?"
+echo "rollback.reason: $(cat /tmp/refused)"
 
 write_config sixth
 wait_for 5 runs sixth

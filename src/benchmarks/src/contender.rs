@@ -126,11 +126,28 @@ impl Contender {
         self.folder.path().join("data")
     }
 
+    /// Writes a file beside the configuration, or the configuration itself, `prometheus.yml`.
+    pub(crate) fn write_file(&self, name: &str, text: &str) -> Result<()> {
+        Ok(fs::write(self.folder.path().join(name), text)?)
+    }
+
     /// The whole answer to a request on a connection of its own.
     pub(crate) fn get(&self, path: &str) -> Result<Vec<u8>> {
+        self.ask("GET", path)
+    }
+
+    /// The same for a request that changes something.
+    pub(crate) fn post(&self, path: &str) -> Result<Vec<u8>> {
+        self.ask("POST", path)
+    }
+
+    fn ask(&self, method: &str, path: &str) -> Result<Vec<u8>> {
         let mut stream = TcpStream::connect(&self.address)?;
         let address = &self.address;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(answer)
@@ -167,6 +184,7 @@ fn spawn(kind: Kind, folder: &TempDir, address: &str, config: &str) -> Result<Ch
             format!("--config.file={config}"),
             format!("--storage.tsdb.path={data}"),
             format!("--web.listen-address={address}"),
+            "--web.enable-lifecycle".to_owned(),
             "--web.enable-remote-write-receiver".to_owned(),
         ]),
         Kind::VictoriaMetrics => command.args([

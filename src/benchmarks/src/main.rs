@@ -1,7 +1,7 @@
 //! Runs this server beside the installed originals on the same load and prints ratios; judges nothing.
 //!
 //! `cargo build --release --bin prometheus && cargo run --release -p benchmarks -- [start] [scrape] [page]
-//! [write] [restart] [disk] [churn] [--series=N] [--hours=H]`
+//! [reload] [write] [restart] [disk] [churn] [--series=N] [--hours=H]`
 //! `PROMETHEUS_PEERS` names the folder of `prometheus` and `victoria-metrics`; a missing one is left out.
 
 mod churn;
@@ -9,6 +9,7 @@ mod contender;
 mod disk;
 mod load;
 mod page;
+mod reload;
 mod report;
 mod restart;
 mod scrape;
@@ -41,6 +42,7 @@ fn run() -> Result<()> {
             "start" => start::run()?,
             "scrape" => scrape::run()?,
             "page" => page::run()?,
+            "reload" => reload::run()?,
             "write" => write::run(sizes)?,
             "restart" => restart::run(sizes)?,
             "disk" => disk::run(sizes)?,

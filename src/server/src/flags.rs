@@ -1,17 +1,23 @@
 //! The command line: clap reads it by the table, a thin layer gives it kingpin's syntax and error texts.
 //! Defaults and support of each flag stand in `table`; what the server makes of them in `options`.
 
+mod features;
 mod options;
 mod table;
+mod values;
 
-use std::{collections::BTreeMap, ffi::OsString};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use prom_cli::{Refusal, explain, negated, switch};
-use prom_model::{format_duration, parse_duration};
 
+pub(crate) use features::{Feature, Features};
 pub(crate) use options::Options;
 use table::{FLAGS, Flag, Kind, Mode, Support};
+use values::normalize;
 
 /// The values of all flags, as text.
 #[derive(Clone, Debug)]
@@ -40,12 +46,17 @@ impl Flags {
     /// # Errors
     /// See [`FlagError`]; texts follow kingpin's.
     pub(crate) fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Self, FlagError> {
+        let args: Vec<OsString> = args.into_iter().collect();
+        let repeated = repeated(&args);
         let matches = command().try_get_matches_from(args).map_err(|err| match explain(&err) {
             Refusal::Help(text) => FlagError::Help(text),
             Refusal::Usage(reason) => FlagError::Usage(reason),
         })?;
         if matches.get_flag("version") {
             return Err(FlagError::Version);
+        }
+        if let Some(name) = repeated {
+            return Err(FlagError::Usage(format!("flag '{name}' cannot be repeated")));
         }
         let mut flags = Self { values: BTreeMap::new(), without_effect: Vec::new() };
         let mut wrong_mode = Vec::new();
@@ -77,7 +88,7 @@ impl Flags {
         }
         if !wrong_mode.is_empty() {
             return Err(FlagError::WrongMode(format!(
-                "The following flag(s) can not be used in server mode: [{}]",
+                "The following flag(s) can only be used in agent mode: [{}]",
                 wrong_mode.join(" ")
             )));
         }
@@ -132,6 +143,31 @@ fn help(flag: &Flag) -> String {
     format!("{}{default}{support}", flag.help)
 }
 
+/// The first flag that is given twice and may not be. Compat: kingpin's `cannot be repeated`.
+fn repeated(args: &[OsString]) -> Option<&'static str> {
+    let mut given = BTreeSet::new();
+    let mut args = args.iter().skip(1).filter_map(|arg| arg.to_str());
+    while let Some(arg) = args.next() {
+        let Some(text) = arg.strip_prefix("--") else { continue };
+        if text.is_empty() {
+            break;
+        }
+        let name = text.split('=').next().unwrap_or_default();
+        let positive = name.strip_prefix("no-");
+        let is_meant = |flag: &&Flag| {
+            flag.name == name || (flag.kind == Kind::Bool && Some(flag.name) == positive)
+        };
+        let Some(flag) = FLAGS.iter().find(is_meant) else { continue };
+        if flag.kind != Kind::Bool && !text.contains('=') {
+            args.next();
+        }
+        if !flag.is_repeated && !given.insert(flag.name) {
+            return Some(flag.name);
+        }
+    }
+    None
+}
+
 /// What was given for a flag, in order; booleans as `true` or `false`.
 fn given_values(flag: &Flag, matches: &ArgMatches) -> Vec<String> {
     if flag.kind != Kind::Bool {
@@ -143,28 +179,6 @@ fn given_values(flag: &Flag, matches: &ArgMatches) -> Vec<String> {
         vec!["false".to_owned()]
     } else {
         Vec::new()
-    }
-}
-
-/// Checks a value and brings it to the form in which it is shown.
-fn normalize(kind: Kind, text: &str) -> Result<String, String> {
-    match kind {
-        Kind::Bool | Kind::Text => Ok(text.to_owned()),
-        Kind::Duration => parse_duration(text).map(format_duration).map_err(|err| err.to_string()),
-        Kind::Integer => match text.parse::<i64>() {
-            Ok(number) => Ok(number.to_string()),
-            Err(_) => Err(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")),
-        },
-        Kind::Size => match options::parse_size(text) {
-            Some(_) => Ok(text.to_owned()),
-            None => {
-                Err(format!("units: invalid size {text:?} (a unit is required: B, KB, MB, GB)"))
-            }
-        },
-        Kind::OneOf(words) if words.contains(&text) => Ok(text.to_owned()),
-        Kind::OneOf(words) => {
-            Err(format!("enum value must be one of {}, got '{text}'", words.join(",")))
-        }
     }
 }
 

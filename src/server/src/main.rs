@@ -57,7 +57,10 @@ fn tell_operator(flags: &Flags, options: &Options) {
         ),
         "Starting Prometheus Server"
     );
-    for name in &options.unknown_features {
+    for (name, reason) in &options.features.without_effect {
+        tracing::warn!(option = name, reason, "This feature changes nothing here");
+    }
+    for name in &options.features.unknown {
         tracing::warn!(option = name, "Unknown option for --enable-feature");
     }
     for name in &flags.without_effect {

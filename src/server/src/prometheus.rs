@@ -29,7 +29,7 @@ use prom_tsdb::{Db, OpenError, ReplayProgress, WalCompression};
 use prom_web::{WalReplay, WebOptions, WebParts, external_url};
 
 use crate::{
-    flags::{Flags, Options},
+    flags::{Feature, Flags, Options},
     listeners::listen,
     reload::{Prepared, accept_at_start, generation_facts, generations_text},
     watch::ConfigWatch,
@@ -93,6 +93,9 @@ impl Prometheus {
         options.lookback_delta_ms = self.options.lookback_delta_ms;
         options.timeout = milliseconds(self.options.query_timeout_ms);
         options.parse = self.parse_options();
+        let features = &self.options.features;
+        options.is_name_removal_delayed = features.has(Feature::DelayedNameRemoval);
+        options.has_per_step_stats = features.has(Feature::PerStepStats);
         options.concurrency_max = self.options.query_concurrency_max;
         options.samples_count_max = self.options.query_sample_count_max as u64;
         let config = Arc::clone(config);
@@ -108,9 +111,11 @@ impl Prometheus {
     }
 
     fn parse_options(&self) -> ParseOptions {
+        let features = &self.options.features;
         ParseOptions {
-            experimental_functions: self.options.has_experimental_functions,
-            ..ParseOptions::default()
+            experimental_functions: features.has(Feature::ExperimentalFunctions),
+            extended_range_selectors: features.has(Feature::ExtendedRangeSelectors),
+            binop_fill_modifiers: features.has(Feature::BinopFillModifiers),
         }
     }
 

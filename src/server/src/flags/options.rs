@@ -2,15 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use prom_model::parse_duration;
+use prom_model::{parse_duration, parse_go_duration};
 
-use super::{FlagError, Flags};
-
-/// Names of `--enable-feature` that change something here. Others are warned about.
-const FEATURES: [&str; 1] = ["promql-experimental-functions"];
-/// Features that have become defaults or deprecated: accepted silently or with a word.
-const FEATURES_WITHOUT_EFFECT: [&str; 4] =
-    ["promql-duration-expr", "native-histograms", "ooo-native-histograms", "auto-reload-config"];
+use super::{Features, FlagError, Flags, values::parse_size};
 
 /// Where and how the server runs.
 #[derive(Clone, Debug)]
@@ -37,11 +31,9 @@ pub(crate) struct Options {
     pub(crate) query_sample_count_max: usize,
     pub(crate) is_scrape_time_adjusted: bool,
     pub(crate) scrape_time_tolerance_ms: i64,
-    pub(crate) has_experimental_functions: bool,
     pub(crate) log_level: String,
     pub(crate) log_format: String,
-    /// Names given to `--enable-feature` that nobody knows.
-    pub(crate) unknown_features: Vec<String>,
+    pub(crate) features: Features,
 }
 
 impl Options {
@@ -50,10 +42,6 @@ impl Options {
     /// # Errors
     /// A value is out of its range.
     pub(crate) fn new(flags: &Flags) -> Result<Self, FlagError> {
-        let features = features(flags);
-        let is_known = |name: &String| {
-            FEATURES.contains(&name.as_str()) || FEATURES_WITHOUT_EFFECT.contains(&name.as_str())
-        };
         Ok(Self {
             config_file: absolute(flags.text("config.file")),
             storage_path: absolute(flags.text("storage.tsdb.path")),
@@ -76,33 +64,12 @@ impl Options {
             query_concurrency_max: count(flags, "query.max-concurrency")?,
             query_sample_count_max: count(flags, "query.max-samples")?,
             is_scrape_time_adjusted: is_set(flags, "scrape.adjust-timestamps"),
-            scrape_time_tolerance_ms: duration_ms(flags, "scrape.timestamp-tolerance"),
-            has_experimental_functions: features
-                .iter()
-                .any(|name| name == "promql-experimental-functions"),
+            scrape_time_tolerance_ms: go_duration_ms(flags, "scrape.timestamp-tolerance"),
             log_level: flags.text("log.level").to_owned(),
             log_format: flags.text("log.format").to_owned(),
-            unknown_features: features.into_iter().filter(|name| !is_known(name)).collect(),
+            features: Features::new(flags),
         })
     }
-}
-
-/// Bytes of `512MB`, `1.5GiB` or `0B`; powers of two, a unit is required.
-/// Compat: alecthomas/units `ParseBase2Bytes`.
-pub(super) fn parse_size(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u32); 7] =
-        [("EB", 60), ("PB", 50), ("TB", 40), ("GB", 30), ("MB", 20), ("KB", 10), ("B", 0)];
-    let plain = text.replace("iB", "B");
-    let (number, shift) =
-        UNITS.iter().find_map(|(unit, shift)| Some((plain.strip_suffix(unit)?, *shift)))?;
-    let number: f64 = number.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0)?;
-    let bytes = number * (1u64 << shift) as f64;
-    (bytes < i64::MAX as f64).then_some(bytes as u64)
-}
-
-fn features(flags: &Flags) -> Vec<String> {
-    let names = flags.all("enable-feature").iter().flat_map(|list| list.split(','));
-    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// Segments may be 10 MB to 256 MB; 0 is the default of 128 MB.
@@ -143,6 +110,10 @@ fn is_set(flags: &Flags, name: &str) -> bool {
 
 fn duration_ms(flags: &Flags, name: &str) -> i64 {
     parse_duration(flags.text(name)).expect("checked as a duration")
+}
+
+fn go_duration_ms(flags: &Flags, name: &str) -> i64 {
+    parse_go_duration(flags.text(name)).expect("checked as a duration") / 1_000_000
 }
 
 fn count(flags: &Flags, name: &str) -> Result<usize, FlagError> {

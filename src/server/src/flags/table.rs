@@ -9,11 +9,17 @@ pub(crate) enum Kind {
     Text,
     /// Prometheus's duration: `1h30m`.
     Duration,
+    /// Go's duration: `2ms`, `1.5h`.
+    GoDuration,
     Integer,
+    Float,
     /// Bytes with a unit, powers of two: `512MB`.
     Size,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
+    /// One of these words; what is said of another one, if not the usual.
+    OneOf {
+        words: &'static [&'static str],
+        refusal: Option<&'static str>,
+    },
 }
 
 /// In which mode a flag may be given.
@@ -99,9 +105,13 @@ impl Flag {
     }
 }
 
-use Kind::{Bool, Duration, Integer, OneOf, Size, Text};
+use Kind::{Bool, Duration, Float, GoDuration, Integer, OneOf, Size, Text};
 
-const COMPRESSION_TYPES: Kind = OneOf(&["snappy", "zstd"]);
+const COMPRESSION_TYPES: Kind = OneOf { words: &["snappy", "zstd"], refusal: None };
+const LOG_LEVELS: Kind =
+    OneOf { words: &["debug", "info", "warn", "error"], refusal: Some("unrecognized log level") };
+const LOG_FORMATS: Kind =
+    OneOf { words: &["logfmt", "json"], refusal: Some("unrecognized log format") };
 
 /// All flags, in the order of `--help`.
 #[rustfmt::skip]
@@ -112,7 +122,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::new("web.listen-address", Text, "0.0.0.0:9090", "Address to listen on for API, pages and metrics; may be repeated").repeated(),
     Flag::new("auto-gomaxprocs", Bool, "true", "Go runtime").no_effect(),
     Flag::new("auto-gomemlimit", Bool, "true", "Go runtime").no_effect(),
-    Flag::new("auto-gomemlimit.ratio", Text, "0.9", "Go runtime").no_effect(),
+    Flag::new("auto-gomemlimit.ratio", Float, "0.9", "Go runtime").no_effect(),
     Flag::new("auto-gomemlimit.refresh-interval", Duration, "0s", "Go runtime").no_effect(),
     Flag::new("web.config.file", Text, "", "File that enables TLS or authentication").not_yet(),
     Flag::new("web.read-timeout", Duration, "5m", "Longest time to read a request or to keep an idle connection"),
@@ -173,10 +183,10 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::new("query.max-concurrency", Integer, "20", "Most queries executed at once").server(),
     Flag::new("query.max-samples", Integer, "50000000", "Most samples one query may hold").server(),
     Flag::new("scrape.adjust-timestamps", Bool, "true", "Snap scrape times to the schedule within the tolerance").hidden(),
-    Flag::new("scrape.timestamp-tolerance", Duration, "2ms", "How far a scrape time may be snapped").hidden(),
+    Flag::new("scrape.timestamp-tolerance", GoDuration, "2ms", "How far a scrape time may be snapped").hidden(),
     Flag::new("scrape.discovery-reload-interval", Duration, "5s", "How often discovered targets are taken over").hidden().not_yet(),
     Flag::new("enable-feature", Text, "", "Comma separated names of features to enable").repeated(),
     Flag::new("agent", Bool, "false", "Run in agent mode").not_yet(),
-    Flag::new("log.level", OneOf(&["debug", "info", "warn", "error"]), "info", "Least severity that is logged"),
-    Flag::new("log.format", OneOf(&["logfmt", "json"]), "logfmt", "Form of the log"),
+    Flag::new("log.level", LOG_LEVELS, "info", "Least severity that is logged"),
+    Flag::new("log.format", LOG_FORMATS, "logfmt", "Form of the log"),
 ];

@@ -22,9 +22,10 @@ fn values_follow_kingpin() {
     check("", "config.file", "prometheus.yml");
     check("--config.file=a.yml", "config.file", "a.yml");
     check("--config.file a.yml", "config.file", "a.yml");
-    check("--config.file=a.yml --config.file=b.yml", "config.file", "b.yml");
+    check("--query.max-samples=1.5", "query.max-samples", "1");
+    check("--scrape.timestamp-tolerance=1.5ms", "scrape.timestamp-tolerance", "1.5ms");
     check("--web.enable-lifecycle", "web.enable-lifecycle", "true");
-    check("--web.enable-lifecycle --no-web.enable-lifecycle", "web.enable-lifecycle", "false");
+    check("--no-web.enable-lifecycle", "web.enable-lifecycle", "false");
     check("--no-storage.tsdb.wal-compression", "storage.tsdb.wal-compression", "false");
     check("--query.timeout=90s", "query.timeout", "1m30s");
     check("--web.listen-address=:1", "web.listen-address", ":1");
@@ -39,16 +40,28 @@ fn mistakes_are_named_in_kingpins_words() {
     check_error("-x", "unknown short flag '-x'");
     check_error("extra", "unexpected extra");
     check_error("--config.file", "expected argument for flag '--config.file'");
-    check_error("--log.level=loud", "enum value must be one of debug,info,warn,error, got 'loud'");
+    check_error("--log.level=loud", "unrecognized log level loud");
+    check_error("--log.format=loud", "unrecognized log format loud");
+    check_error(
+        "--storage.tsdb.wal-compression-type=x",
+        "enum value must be one of snappy,zstd, got 'x'",
+    );
+    check_error("--config.file=a --config.file b", "flag 'config.file' cannot be repeated");
+    check_error(
+        "--web.enable-lifecycle --no-web.enable-lifecycle",
+        "flag 'web.enable-lifecycle' cannot be repeated",
+    );
+    check_error("--storage.tsdb.retention.size=5", "units: unknown unit  in 5");
+    check_error("--scrape.timestamp-tolerance=1", "time: missing unit in duration \"1\"");
     check_error("--query.timeout=5x", "unknown unit \"x\" in duration \"5x\"");
-    check_error("--query.max-samples=x", "strconv.ParseInt: parsing \"x\": invalid syntax");
+    check_error("--query.max-samples=x", "strconv.ParseFloat: parsing \"x\": invalid syntax");
     check_error(
         "--web.enable-admin-api",
         "flag '--web.enable-admin-api' is not supported by this build yet",
     );
     check_error(
         "--storage.agent.path=x",
-        "The following flag(s) can not be used in server mode: [\"--storage.agent.path\"]",
+        "The following flag(s) can only be used in agent mode: [\"--storage.agent.path\"]",
     );
 }
 

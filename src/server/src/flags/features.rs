@@ -1,0 +1,109 @@
+//! Names of `--enable-feature` as data: what each does in this build.
+//! Compat: `setFeatureListOptions` in `cmd/prometheus/main.go` and `docs/feature_flags.md`.
+
+use super::Flags;
+
+/// What this build does with a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Support {
+    Switch(Feature),
+    /// It is always on, or a setting of the configuration has taken its place.
+    AlwaysOn,
+    NotYet,
+}
+
+/// A feature that changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Feature {
+    ExperimentalFunctions,
+    ExtendedRangeSelectors,
+    BinopFillModifiers,
+    DelayedNameRemoval,
+    PerStepStats,
+}
+
+/// Every name, in alphabetical order.
+const FEATURES: [(&str, Support); 27] = [
+    ("auto-reload-config", Support::AlwaysOn),
+    ("concurrent-rule-eval", Support::NotYet),
+    ("created-timestamp-zero-ingestion", Support::NotYet),
+    ("delayed-compaction", Support::NotYet),
+    ("exemplar-storage", Support::NotYet),
+    ("extra-scrape-metrics", Support::NotYet),
+    ("fast-startup", Support::NotYet),
+    ("histograms-st-encoding", Support::NotYet),
+    ("memory-snapshot-on-shutdown", Support::NotYet),
+    ("metadata-wal-records", Support::NotYet),
+    ("native-histograms", Support::AlwaysOn),
+    ("old-ui", Support::NotYet),
+    ("ooo-native-histograms", Support::AlwaysOn),
+    ("otlp-deltatocumulative", Support::NotYet),
+    ("otlp-native-delta-ingestion", Support::NotYet),
+    ("promql-binop-fill-modifiers", Support::Switch(Feature::BinopFillModifiers)),
+    ("promql-delayed-name-removal", Support::Switch(Feature::DelayedNameRemoval)),
+    ("promql-duration-expr", Support::AlwaysOn),
+    ("promql-experimental-functions", Support::Switch(Feature::ExperimentalFunctions)),
+    ("promql-extended-range-selectors", Support::Switch(Feature::ExtendedRangeSelectors)),
+    ("promql-per-step-stats", Support::Switch(Feature::PerStepStats)),
+    ("search-api", Support::NotYet),
+    ("st-storage", Support::NotYet),
+    ("type-and-unit-labels", Support::NotYet),
+    ("use-start-timestamps", Support::NotYet),
+    ("use-uncached-io", Support::NotYet),
+    ("xor2-encoding", Support::NotYet),
+];
+
+/// The features that were asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Features {
+    enabled: Vec<Feature>,
+    /// Known names that change nothing, or nothing yet, each with the reason.
+    pub(crate) without_effect: Vec<(String, &'static str)>,
+    /// Names that nobody knows.
+    pub(crate) unknown: Vec<String>,
+}
+
+impl Features {
+    pub(crate) fn new(flags: &Flags) -> Self {
+        let mut features = Self::default();
+        let names = flags.all("enable-feature").iter().flat_map(|list| list.split(','));
+        for name in names.filter(|name| !name.is_empty()) {
+            match FEATURES.iter().find(|(known, _)| *known == name).map(|(_, support)| support) {
+                Some(Support::Switch(feature)) => features.enabled.push(*feature),
+                Some(Support::AlwaysOn) => features
+                    .without_effect
+                    .push((name.to_owned(), "it is always on, or a setting of the configuration")),
+                Some(Support::NotYet) => features
+                    .without_effect
+                    .push((name.to_owned(), "it is not supported by this build yet")),
+                None => features.unknown.push(name.to_owned()),
+            }
+        }
+        features
+    }
+
+    pub(crate) fn has(&self, feature: Feature) -> bool {
+        self.enabled.contains(&feature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_once_and_in_order() {
+        assert!(FEATURES.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+
+    #[test]
+    fn features_are_told_apart() {
+        let args = ["p", "--enable-feature=promql-per-step-stats,foo", "--enable-feature=old-ui,"];
+        let flags = Flags::parse(args.map(Into::into)).unwrap();
+        let features = Features::new(&flags);
+        assert!(features.has(Feature::PerStepStats) && !features.has(Feature::DelayedNameRemoval));
+        assert_eq!(features.unknown, ["foo"]);
+        assert_eq!(features.without_effect.len(), 1);
+        assert_eq!(features.without_effect[0].0, "old-ui");
+    }
+}
