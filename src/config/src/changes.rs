@@ -1,11 +1,11 @@
 //! What a new configuration changes, room by room, as each room says it while it prepares. Finding it out
 //! is the matter of the rooms; here is only the form, for the log, the pages and the generations.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Config;
+use crate::{Config, RuleFile, RuleGroup};
 
 /// Most names that are listed of one kind; of more only the number is kept.
 const NAME_COUNT_MAX: usize = 50;
@@ -45,21 +45,42 @@ impl Changes {
 }
 
 impl Config {
-    /// What differs in the sections that no room compares by itself.
-    pub fn changed_settings(old: &Self, new: &Self) -> RoomChange {
-        let mut change = RoomChange::of("settings");
+    /// What differs in the parts that no room compares by itself: sections as a whole, and rule groups.
+    pub fn changed_parts(old: &Self, new: &Self) -> [RoomChange; 2] {
+        let mut sections = RoomChange::of("sections");
         for (name, is_same) in [
             ("global", old.global == new.global),
             ("runtime", old.runtime == new.runtime),
             ("alerting", old.alerting == new.alerting),
+            ("storage", old.storage == new.storage),
+            ("tracing", old.tracing == new.tracing),
+            ("remote_write", old.remote_write == new.remote_write),
+            ("remote_read", old.remote_read == new.remote_read),
+            ("otlp", old.otlp == new.otlp),
         ] {
             match is_same {
-                true => change.unchanged_count += 1,
-                false => change.changed.push(name),
+                true => sections.unchanged_count += 1,
+                false => sections.changed.push(name),
             }
         }
-        change
+        let (old, new) = (old.rule_groups(), new.rule_groups());
+        [sections, RoomChange::between("rule groups", named(&old), named(&new))]
     }
+
+    /// All rule groups under the names that tell them apart: file and group.
+    fn rule_groups(&self) -> Vec<(String, Arc<RuleGroup>)> {
+        let name = |file: &RuleFile, group: &RuleGroup| {
+            format!("{} in {}", group.name, file.path.display())
+        };
+        let of_file = |file: &Arc<RuleFile>| -> Vec<_> {
+            file.groups.iter().map(|group| (name(file, group), Arc::clone(group))).collect()
+        };
+        self.rule_files.iter().flat_map(of_file).collect()
+    }
+}
+
+fn named(groups: &[(String, Arc<RuleGroup>)]) -> impl Iterator<Item = (&str, &Arc<RuleGroup>)> {
+    groups.iter().map(|(name, group)| (&**name, group))
 }
 
 impl RoomChange {

@@ -18,7 +18,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Changes, Config, ConfigErrors, SourceText, Sources};
+use crate::{Changes, Config, ConfigErrors, LoadOptions, SourceText, Sources};
 
 pub use restore::{RestoreError, write_files};
 
@@ -245,18 +245,22 @@ impl Generations {
         Ok(Sources::of_kept(texts))
     }
 
-    /// A generation as a configuration, checked anew.
+    /// A generation as a configuration, checked anew as `options` say.
     ///
     /// # Errors
     /// There is no such generation, it cannot be read, or this program refuses it.
-    pub fn load(&self, number: u64) -> Result<(Config, Sources), GenerationError> {
+    pub fn load(
+        &self,
+        number: u64,
+        options: &LoadOptions<'_>,
+    ) -> Result<(Config, Sources), GenerationError> {
         let mut sources = self.sources(number)?;
         let main = sources.kept_main().map(Path::to_owned);
         let main = main.ok_or_else(|| GenerationError::Unreadable {
             number,
             reason: "it has no text".to_owned(),
         })?;
-        let loaded = crate::load(&main, &mut sources);
+        let loaded = crate::load_with(&main, &mut sources, options);
         let config = loaded.map_err(|errors| GenerationError::Invalid { number, errors })?;
         Ok((config, sources))
     }

@@ -15,7 +15,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use prom_cli::build_info;
-use prom_config::{Config, ConfigErrors, Generations, Sources};
+use prom_config::{Config, ConfigErrors, Generations, Sources, load_with};
 use prom_lifecycle::{
     Answers, Event, Failure, Handle, Places, Preparation, ReloadStep, Service, Sockets, Step,
     serve_control,
@@ -31,7 +31,7 @@ use prom_web::{WalReplay, WebOptions, WebParts, external_url};
 use crate::{
     flags::{Feature, Flags, Options},
     listeners::listen,
-    reload::{Prepared, accept_at_start, generation_facts, generations_text},
+    reload::{Prepared, accept_at_start, generation_facts, generations_text, load_options},
     watch::ConfigWatch,
 };
 
@@ -110,7 +110,7 @@ impl Prometheus {
         self.options.is_remote_write_received.then(make)
     }
 
-    fn parse_options(&self) -> ParseOptions {
+    pub(crate) fn parse_options(&self) -> ParseOptions {
         let features = &self.options.features;
         ParseOptions {
             experimental_functions: features.has(Feature::ExperimentalFunctions),
@@ -187,8 +187,14 @@ impl Prometheus {
     }
 
     /// Reads and checks the files.
-    pub(crate) fn load(&self, sources: &mut Sources) -> Result<Config, Failure> {
-        let loaded = prom_config::load(&self.options.config_file, sources);
+    pub(crate) fn load(
+        &self,
+        sources: &mut Sources,
+        previous: Option<&Config>,
+    ) -> Result<Config, Failure> {
+        let check = self.expression_check();
+        let options = load_options(&check, previous);
+        let loaded = load_with(&self.options.config_file, sources, &options);
         for notice in loaded.iter().flat_map(Config::notices) {
             tracing::warn!(file = %self.options.config_file.display(), "{notice}");
         }
@@ -225,7 +231,7 @@ impl Service for Prometheus {
     fn load_config(&self, _step: &Step) -> Result<Config, Failure> {
         self.watch.begin(&self.options.config_file);
         let mut sources = Sources::of_disk();
-        let config = self.load(&mut sources)?;
+        let config = self.load(&mut sources, None)?;
         self.watch.follow(&sources, &config);
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = sources;
         Ok(config)

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use prom_config::{
-    Accepted, Changes, Config, Generations, GenerationsView, Rejection, RoomChange, Sources,
-    write_files,
+    Accepted, Changes, Config, ExprCheck, Generations, GenerationsView, LoadOptions, Rejection,
+    RoomChange, Sources, load_with, write_files,
 };
 use prom_lifecycle::{Event, Failure, Preparation, ReloadCause, ReloadStep};
 use prom_telemetry::clock;
@@ -24,7 +24,21 @@ pub(crate) struct Prepared {
     is_file_other: bool,
 }
 
+/// How the server loads a configuration; parts equal to those of `previous` are shared with it.
+pub(crate) fn load_options<'o>(
+    check_expression: &'o ExprCheck<'o>,
+    previous: Option<&'o Config>,
+) -> LoadOptions<'o> {
+    LoadOptions { check_expression: Some(check_expression), previous, ..LoadOptions::SERVER }
+}
+
 impl Prometheus {
+    /// What is wrong with an expression of a rule.
+    pub(crate) fn expression_check(&self) -> impl Fn(&str) -> Result<(), String> {
+        let options = self.parse_options();
+        move |text| prom_promql::parse(text, &options).map(drop).map_err(|err| err.to_string())
+    }
+
     /// The first phase. Without effect on what runs; a refusal is remembered with the generations.
     pub(crate) fn prepare(
         &self,
@@ -82,7 +96,8 @@ impl Prometheus {
         step: &ReloadStep,
         sources: &mut Sources,
     ) -> Result<Option<Prepared>, Failure> {
-        let config = self.load(sources)?;
+        let previous = running.config.load_full();
+        let config = self.load(sources, Some(&previous))?;
         step.mark_read();
         if config.content_hash() == running.config.load().content_hash() {
             running.generations.note_unchanged();
@@ -100,8 +115,11 @@ impl Prometheus {
         number: u64,
     ) -> Result<Option<Prepared>, Failure> {
         let refused = |reason: String| Failure::new(Event::ConfigInvalid, reason);
-        let (config, sources) =
-            running.generations.load(number).map_err(|err| refused(err.to_string()))?;
+        let previous = running.config.load_full();
+        let check = self.expression_check();
+        let options = load_options(&check, Some(&previous));
+        let loaded = running.generations.load(number, &options);
+        let (config, sources) = loaded.map_err(|err| refused(err.to_string()))?;
         step.mark_read();
         let is_running = config.content_hash() == running.config.load().content_hash();
         let texts = sources.texts().to_vec();
@@ -118,8 +136,8 @@ impl Prometheus {
             tracing::info!(file = %file.display(), generation = number, "Configuration file written");
         }
         let mut disk = Sources::of_disk();
-        let hash_on_disk = prom_config::load(&self.options.config_file, &mut disk);
-        let hash_on_disk = hash_on_disk.map(|config| config.content_hash()).ok();
+        let on_disk = load_with(&self.options.config_file, &mut disk, &load_options(&check, None));
+        let hash_on_disk = on_disk.map(|config| config.content_hash()).ok();
         match prepared {
             Some(prepared) => {
                 let is_file_other = hash_on_disk != Some(prepared.config.content_hash());
@@ -150,7 +168,9 @@ impl Prometheus {
         for change in scrape.changes() {
             changes.add(change.clone());
         }
-        changes.add(Config::changed_settings(&running.config.load(), &config));
+        for change in Config::changed_parts(&running.config.load(), &config) {
+            changes.add(change);
+        }
         changes.add(changed_files(&running.included.load(), &sources.included()));
         let config = Arc::new(config);
         let cause = step.cause();

@@ -1,7 +1,7 @@
 //! Generations of the configuration as the API and the pages show them: what differs between two, and the
 //! way back. Secrets are hidden before anything is compared, so that none is in a difference.
 
-use prom_config::{Config, GenerationError, Generations, Sources, TextDiff};
+use prom_config::{Config, GenerationError, Generations, LoadOptions, Sources, TextDiff};
 use prom_lifecycle::{ReloadCause, ReloadOutcome};
 use prom_promql::CancelToken;
 
@@ -73,8 +73,8 @@ fn compare(
     from: u64,
     to: u64,
 ) -> Result<GenerationDiff, GenerationError> {
-    let (old, old_texts): (Config, Sources) = generations.load(from)?;
-    let (new, new_texts) = generations.load(to)?;
+    let (old, old_texts): (Config, Sources) = generations.load(from, &LoadOptions::CHECK)?;
+    let (new, new_texts) = generations.load(to, &LoadOptions::CHECK)?;
     let (mut old_files, new_files) = (old_texts.included(), new_texts.included());
     let mut files = <[Vec<String>; 3]>::default();
     for (name, hash) in new_files {

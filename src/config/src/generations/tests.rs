@@ -52,11 +52,14 @@ fn generations_are_numbered_kept_and_read_again() {
     assert_eq!(again.view().kept, generations.view().kept);
     assert_eq!(again.view().kept[0].restores, Some(1));
     assert_eq!(again.view().kept[0].changes.to_string(), "jobs: 1 added");
-    let (config, texts) = again.load(2).unwrap();
+    let (config, texts) = again.load(2, &LoadOptions::SERVER).unwrap();
     assert!(config.scrape_config("b").is_some());
     assert_eq!(texts.texts(), sources("b").texts());
     assert_eq!(texts.content_hash(), again.view().kept[1].content_hash);
-    assert_eq!(again.load(9).unwrap_err().to_string(), "there is no generation 9, only 1 to 3");
+    assert_eq!(
+        again.load(9, &LoadOptions::SERVER).unwrap_err().to_string(),
+        "there is no generation 9, only 1 to 3"
+    );
 
     // secrets are in there
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -93,7 +96,7 @@ fn damaged_records_are_left_out_and_their_numbers_are_not_given_again() {
     fs::write(path(3), bytes).unwrap();
     fs::write(path(1), "").unwrap();
     fs::write(folder.path().join(REJECTIONS_NAME), "?").unwrap();
-    let err = generations.load(3).unwrap_err();
+    let err = generations.load(3, &LoadOptions::SERVER).unwrap_err();
     assert!(err.to_string().starts_with("generation 3 cannot be read: "), "{err}");
     let again = Generations::open(folder.path());
     assert_eq!(numbers(&again), [2]);
@@ -112,7 +115,7 @@ fn a_disk_that_refuses_costs_the_way_back_only() {
     assert!(generations.view().fault.is_some());
     assert_eq!(generations.view().current.unwrap().number, 1);
     // as long as this process lives, there is a way back to it
-    assert!(generations.load(1).is_ok());
+    assert!(generations.load(1, &LoadOptions::SERVER).is_ok());
     generations
         .reject(Rejection { rejected_ms: 1, cause: String::new(), errors: String::new() }, None);
     fs::remove_file(&blocked).unwrap();
