@@ -5,21 +5,17 @@
 //! `PROMETHEUS_CHAOS_SEED` replays a run, `PROMETHEUS_CHAOS_ROUNDS` makes it longer.
 
 mod damage;
-mod ledger;
-mod random;
 
 use std::{env, fs, time::Duration};
 
-use crate::harness::{
-    Need, Peer, Server, ServerBuilder, SmallDisk, eventually, need, now, post_bytes,
+use crate::{
+    harness::{
+        Need, Peer, RECEIVER, Server, ServerBuilder, SmallDisk, eventually, need, now, post_bytes,
+    },
+    ledger::Ledger,
+    random::{self, Random},
 };
 
-use self::{
-    ledger::{Ledger, Verdict},
-    random::Random,
-};
-
-const RECEIVER: &str = "--web.enable-remote-write-receiver";
 /// How often the server is killed, unless the environment says otherwise.
 const ROUNDS_COUNT: u64 = 6;
 /// How long a server lives at most before it is killed.
@@ -61,14 +57,6 @@ fn live_and_die(server: &mut Server, ledger: &mut Ledger, random: &mut Random) {
     });
 }
 
-#[track_caller]
-fn assert_whole(verdict: &Verdict, when: &str) {
-    println!("{when}: {verdict}");
-    assert!(verdict.wrong.is_empty(), "{when}: wrong samples: {:?}", verdict.wrong);
-    assert_eq!(verdict.lost_count, 0, "{when}: first lost: {:?}", verdict.first_lost);
-    assert!(!verdict.is_torn, "{when}: a part of a request is there");
-}
-
 #[test]
 fn slow_no_acknowledged_sample_is_lost_by_sigkill_and_none_is_wrong() {
     let (mut random, rounds_count) = plan("kill");
@@ -78,22 +66,22 @@ fn slow_no_acknowledged_sample_is_lost_by_sigkill_and_none_is_wrong() {
         live_and_die(&mut server, &mut ledger, &mut random);
         server.restart();
         let verdict = ledger.verify(&server.address());
-        assert_whole(&verdict, &format!("round {round}, {} h", ledger.hours()));
+        verdict.assert_whole(&format!("round {round}, {} h", ledger.hours()));
         ledger.settle(&verdict);
     }
     assert!(server.stop().success());
     server.restart();
-    assert_whole(&ledger.verify(&server.address()), "after a clean stop");
+    ledger.verify(&server.address()).assert_whole("after a clean stop");
     assert!(server.stop().success());
     assert!(!server.log().contains("panicked"), "{}", server.log());
 
     if let Some(original) = need(Need::Peer("prometheus")) {
         let mut original = Peer::original_on(&original, server.data_path(), &[]);
-        assert_whole(&ledger.verify(&original.address), "in the original");
+        ledger.verify(&original.address).assert_whole("in the original");
         original.stop();
     }
     server.restart();
-    assert_whole(&ledger.verify(&server.address()), "after the original");
+    ledger.verify(&server.address()).assert_whole("after the original");
     server.kill();
     damage::slay_every_kind_of_file(server.data_path(), &ledger, &mut random);
 }
@@ -127,7 +115,7 @@ fn slow_what_is_acknowledged_on_a_disk_that_fills_up_is_kept() {
         let ballast = disk.fill();
         eventually("the full disk is told to senders", || (post(&mut ledger) >= 500).then_some(()));
         // Reading goes on, and shows what was acknowledged.
-        assert_whole(&ledger.verify(&address), &format!("full, round {round}"));
+        ledger.verify(&address).assert_whole(&format!("full, round {round}"));
         fs::remove_file(ballast).unwrap();
         let freed = now();
         eventually("senders are served again", || (post(&mut ledger) == 204).then_some(()));
@@ -136,7 +124,7 @@ fn slow_what_is_acknowledged_on_a_disk_that_fills_up_is_kept() {
         server.kill();
         server.restart();
         let verdict = ledger.verify(&server.address());
-        assert_whole(&verdict, &format!("killed after it was full, round {round}"));
+        verdict.assert_whole(&format!("killed after it was full, round {round}"));
         ledger.settle(&verdict);
     }
     assert!(!server.log().contains("panicked"), "{}", server.log());

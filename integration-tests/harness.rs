@@ -1,5 +1,6 @@
 //! What the tests share: a server of their own, targets that behave or do not, patience.
 
+mod files;
 mod http;
 mod needs;
 mod peer;
@@ -9,6 +10,7 @@ mod target;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use files::copy_tree;
 pub(crate) use http::{Response, get, post, post_bytes};
 pub(crate) use needs::{Need, need, repository};
 pub(crate) use peer::Peer;
@@ -18,6 +20,8 @@ pub(crate) use target::Target;
 
 /// How long anything that must come may take; the only waiting time of these tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// The switch that lets samples in by remote write, ours and the original's.
+pub(crate) const RECEIVER: &str = "--web.enable-remote-write-receiver";
 /// How often an eventual condition is looked at.
 const GLANCE: Duration = Duration::from_millis(20);
 

@@ -7,8 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{RECEIVER, ledger::Ledger, random::Random};
-use crate::harness::ServerBuilder;
+use crate::{
+    harness::{ServerBuilder, copy_tree},
+    ledger::Ledger,
+    random::Random,
+};
 
 /// What may happen to a file.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +43,7 @@ pub(super) fn slay_every_kind_of_file(data: &Path, ledger: &Ledger, random: &mut
         apply(damage, &mut bytes, random);
         fs::write(copy.join(path), bytes).unwrap();
 
-        let mut server = ServerBuilder::new("").arg(RECEIVER).data(&copy).start();
+        let mut server = ServerBuilder::new("").data(&copy).start();
         let verdict = ledger.verify(&server.address());
         println!("{damage:?} in {kind} ({}): {verdict}", path.display());
         let what = || format!("{damage:?} in {}\n{}", path.display(), server.log());
@@ -92,17 +95,4 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_tree(&path, &target);
-        } else if path.is_file() {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
 }

@@ -50,6 +50,12 @@ impl Peer {
         peer
     }
 
+    /// SIGKILL, then the end.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// SIGTERM, then the end.
     pub(crate) fn stop(&mut self) {
         let done = Command::new("kill").arg(self.child.id().to_string()).status();

@@ -9,8 +9,7 @@ use std::{
 
 use prom_testkit::{WriteRequest, WriteSeries};
 
-use super::random::mix;
-use crate::harness::post;
+use crate::{harness::post, random::mix};
 
 const SERIES_COUNT: u64 = 24;
 /// Time between two samples of a series.
@@ -20,7 +19,7 @@ const DAYS: i64 = 10;
 
 /// All samples of the run, by number of their step: every series has one at every step.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     begin_ms: i64,
     steps_count_max: u64,
     next_step: u64,
@@ -31,27 +30,27 @@ pub(super) struct Ledger {
 
 /// One request.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     begin_ms: i64,
     steps: Range<u64>,
 }
 
 /// What a server has of the ledger.
 #[derive(Debug)]
-pub(super) struct Verdict {
-    pub(super) found_count: u64,
-    pub(super) lost_count: u64,
-    pub(super) first_lost: Option<(u64, i64)>,
+pub(crate) struct Verdict {
+    pub(crate) found_count: u64,
+    pub(crate) lost_count: u64,
+    pub(crate) first_lost: Option<(u64, i64)>,
     /// Series and time of samples that were never sent, or with another value.
-    pub(super) wrong: Vec<(String, i64, String)>,
+    pub(crate) wrong: Vec<(String, i64, String)>,
     /// A part of the unanswered request is there, a part is not.
-    pub(super) is_torn: bool,
+    pub(crate) is_torn: bool,
     is_open_stored: bool,
 }
 
 impl Ledger {
     #[expect(clippy::disallowed_methods, reason = "samples are sent for times before now")]
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
         let begin_ms = (now / STEP_MS - DAYS * 86_400_000 / STEP_MS) * STEP_MS;
         let steps_count_max = ((now - begin_ms) / STEP_MS) as u64;
@@ -60,24 +59,29 @@ impl Ledger {
     }
 
     /// Whether another request is before now.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.next_step + 1_000 < self.steps_count_max
     }
 
+    /// How many steps have been sent.
+    pub(crate) fn steps_count(&self) -> u64 {
+        self.next_step
+    }
+
     /// Hours of samples.
-    pub(super) fn hours(&self) -> u64 {
+    pub(crate) fn hours(&self) -> u64 {
         self.next_step * STEP_MS.unsigned_abs() / 3_600_000
     }
 
     /// The next request; it counts as unanswered.
-    pub(super) fn next_batch(&mut self, steps_count: u64) -> Batch {
+    pub(crate) fn next_batch(&mut self, steps_count: u64) -> Batch {
         let steps = self.next_step..self.next_step + steps_count;
         self.next_step = steps.end;
         self.open = Some(steps.clone());
         Batch { begin_ms: self.begin_ms, steps }
     }
 
-    pub(super) fn acknowledge(&mut self, batch: &Batch) {
+    pub(crate) fn acknowledge(&mut self, batch: &Batch) {
         self.open = None;
         match self.acknowledged.last_mut().filter(|last| last.end == batch.steps.start) {
             Some(last) => last.end = batch.steps.end,
@@ -86,13 +90,13 @@ impl Ledger {
     }
 
     /// The server said that it has stored nothing of it.
-    pub(super) fn take_back(&mut self, batch: &Batch) {
+    pub(crate) fn take_back(&mut self, batch: &Batch) {
         self.open = None;
         self.next_step = batch.steps.start;
     }
 
     /// After a restart it is known whether the unanswered request was stored.
-    pub(super) fn settle(&mut self, verdict: &Verdict) {
+    pub(crate) fn settle(&mut self, verdict: &Verdict) {
         let Some(steps) = self.open.take() else { return };
         if verdict.is_open_stored {
             self.acknowledge(&Batch { begin_ms: self.begin_ms, steps });
@@ -101,7 +105,7 @@ impl Ledger {
 
     /// Asks a server for everything.
     #[track_caller]
-    pub(super) fn verify(&self, address: &str) -> Verdict {
+    pub(crate) fn verify(&self, address: &str) -> Verdict {
         let end_ms = self.begin_ms + (self.next_step + 1) as i64 * STEP_MS;
         let range_s = (self.next_step + 4) * STEP_MS.unsigned_abs() / 1000;
         let form = format!("time={}&query=chaos[{range_s}s]", end_ms / 1000);
@@ -165,9 +169,20 @@ impl Ledger {
     }
 }
 
+impl Verdict {
+    /// Panics unless all that was acknowledged is there, and nothing that was not sent.
+    #[track_caller]
+    pub(crate) fn assert_whole(&self, when: &str) {
+        println!("{when}: {self}");
+        assert!(self.wrong.is_empty(), "{when}: wrong samples: {:?}", self.wrong);
+        assert_eq!(self.lost_count, 0, "{when}: first lost: {:?}", self.first_lost);
+        assert!(!self.is_torn, "{when}: a part of a request is there");
+    }
+}
+
 impl Batch {
     /// The body of the request.
-    pub(super) fn body(&self) -> Vec<u8> {
+    pub(crate) fn body(&self) -> Vec<u8> {
         let mut request = WriteRequest::default();
         for series in 0..SERIES_COUNT {
             let at = |step: u64| (self.begin_ms + step as i64 * STEP_MS, value_at(series, step));
