@@ -14,6 +14,6 @@ pub use append::{
 };
 pub use error::StorageError;
 pub use query::{
-    Columns, ExemplarSeries, Grouping, Groups, HistogramPoint, LabelHints, Querier, Queryable,
-    SelectHints, Selection, TimeRange, group_by_labels,
+    Columns, ExemplarQueryable, ExemplarSeries, Grouping, Groups, HistogramPoint, LabelHints,
+    Querier, Queryable, SelectHints, Selection, TimeRange, group_by_labels,
 };

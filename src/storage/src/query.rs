@@ -95,6 +95,20 @@ pub trait Queryable: Send + Sync {
     fn querier(&self, range: TimeRange) -> Result<Arc<dyn Querier>, StorageError>;
 }
 
+/// A store whose exemplars can be read.
+pub trait ExemplarQueryable: Send + Sync {
+    /// The exemplars within the range, both ends inclusive, of the series that match all matchers of one of
+    /// the sets at least. Series are sorted by labels.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn exemplars(
+        &self,
+        range: TimeRange,
+        sets: &[Vec<Matcher>],
+    ) -> Result<Vec<ExemplarSeries>, StorageError>;
+}
+
 /// A snapshot: later commits are not seen.
 pub trait Querier: Send + Sync {
     /// Resolves matchers to series. No sample is decoded yet.

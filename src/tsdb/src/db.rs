@@ -23,7 +23,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use prom_storage::{Appendable, Appender, Querier, Queryable, StorageError, TimeRange};
+use prom_model::Matcher;
+use prom_storage::{
+    Appendable, Appender, ExemplarQueryable, ExemplarSeries, Querier, Queryable, StorageError,
+    TimeRange,
+};
 use prom_telemetry::{Registry, clock};
 
 use crate::{
@@ -97,6 +101,11 @@ impl Db {
         self.head.stats(top_count_max)
     }
 
+    /// Keeps at most so many exemplars from now on; the newest ones stay.
+    pub fn set_exemplars_count_max(&self, count_max: usize) {
+        self.head.set_exemplars_count_max(count_max);
+    }
+
     /// Figures of the head alone, cheap enough for a status line.
     pub fn head_stats(&self) -> HeadStats {
         self.head.head_stats()
@@ -164,6 +173,16 @@ impl Queryable for Db {
         // The head first: what leaves it from then on is in the blocks.
         let head = HeadQuerier::new(&self.head, range);
         Ok(Arc::new(DbQuerier::new(head, &self.blocks.list(), range)))
+    }
+}
+
+impl ExemplarQueryable for Db {
+    fn exemplars(
+        &self,
+        range: TimeRange,
+        sets: &[Vec<Matcher>],
+    ) -> Result<Vec<ExemplarSeries>, StorageError> {
+        Ok(self.head.exemplars(range, sets))
     }
 }
 

@@ -10,6 +10,7 @@ mod blocks;
 mod closed;
 mod commit;
 mod dictionary;
+mod exemplars;
 mod flush;
 mod group;
 mod histograms;
@@ -31,8 +32,9 @@ use std::sync::{
     atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
-use prom_model::Labels;
-use prom_storage::{Columns, SeriesHandle, SeriesRef, StorageError, TimeRange};
+use hashbrown::HashMap;
+use prom_model::{Labels, Matcher, Metadata};
+use prom_storage::{Columns, ExemplarSeries, SeriesHandle, SeriesRef, StorageError, TimeRange};
 use prom_telemetry::Registry;
 
 use crate::{
@@ -45,6 +47,7 @@ use crate::{
 
 use self::{
     commit::{Batch, CommitLog},
+    exemplars::Exemplars,
     flush::HeadFiles,
     group::{GROUP_SLOTS, Groups},
     index::LABELS_COUNT_MAX,
@@ -76,6 +79,10 @@ pub(crate) struct Head {
     head_files: Mutex<Option<HeadFiles>>,
     /// For readers.
     chunk_files: RwLock<Option<Arc<ChunkFiles>>>,
+    exemplars: Exemplars,
+    /// What targets said last of the metrics of series, by ref; only where it is logged.
+    metadata: Mutex<HashMap<u64, Metadata, foldhash::fast::RandomState>>,
+    is_metadata_logged: bool,
     commit: Mutex<CommitLog>,
     /// Batches that are not in use, with their buffers.
     batches: Mutex<Vec<Batch>>,
@@ -112,6 +119,9 @@ impl Head {
             truncation: Mutex::default(),
             head_files: Mutex::default(),
             chunk_files: RwLock::default(),
+            exemplars: Exemplars::new(options.exemplars_count_max, registry),
+            metadata: Mutex::default(),
+            is_metadata_logged: options.is_metadata_logged,
             commit: Mutex::default(),
             batches: Mutex::default(),
             times: Times {
@@ -159,6 +169,16 @@ impl Head {
     /// Why the latest commit could not be logged; nothing while commits succeed.
     pub(crate) fn write_fault(&self) -> Option<String> {
         self.wal_metrics.fault().reason()
+    }
+
+    /// Keeps at most so many exemplars from now on.
+    pub(crate) fn set_exemplars_count_max(&self, count_max: usize) {
+        self.exemplars.resize(count_max);
+    }
+
+    /// The exemplars within the range of the series that match one of the sets.
+    pub(crate) fn exemplars(&self, range: TimeRange, sets: &[Vec<Matcher>]) -> Vec<ExemplarSeries> {
+        self.exemplars.select(range, sets)
     }
 
     /// The series table, held still.

@@ -34,7 +34,7 @@
 //! so nothing is rebuilt when series come.
 //!
 //! Limits: blocks are not made yet; out-of-order logs of a Prometheus are left alone and named in the log.
-//! Exemplars, metadata and tombstones on the log are counted and passed over.
+//! Tombstones on the log are counted and passed over.
 //! Queues, buffers and windows have named constants beside their use.
 
 mod block;

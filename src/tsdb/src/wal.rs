@@ -27,8 +27,8 @@ pub(crate) use self::{
     frame::frame_record,
     metrics::WalMetrics,
     record::{
-        Decoded, Keep, RefHistogram, RefSample, RefSeries, SampleBatch, encode_histograms,
-        encode_samples, encode_series,
+        Decoded, Keep, RefExemplar, RefHistogram, RefMetadata, RefSample, RefSeries, SampleBatch,
+        encode_exemplars, encode_histograms, encode_metadata, encode_samples, encode_series,
     },
     repair::{Damage, quarantine, remove_leftovers, repair},
     replay::{FileReport, LogReader, decode_record},

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test from end to end")]
 
+#[path = "it/exemplars.rs"]
+mod exemplars;
 #[path = "it/histograms.rs"]
 mod histograms;
 
@@ -134,18 +136,32 @@ struct Prometheus {
 impl Prometheus {
     /// Starts it on a directory and waits until it is ready. It scrapes itself if asked.
     fn start(peers: &Path, dir: &Path, is_scraping: bool) -> Self {
+        let config = |port: u16| match is_scraping {
+            true => format!(
+                "scrape_configs:\n- job_name: self\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n  \
+                 static_configs:\n  - targets: ['127.0.0.1:{port}']\n"
+            ),
+            false => "global: {}\n".to_owned(),
+        };
+        Self::start_with(peers, dir, config, &[]).0
+    }
+
+    /// Likewise with a configuration, which is told the port, and more flags; gives the port, too.
+    fn start_with(
+        peers: &Path,
+        dir: &Path,
+        config_of: impl FnOnce(u16) -> String,
+        flags: &[&str],
+    ) -> (Self, u16) {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config_dir = tempfile::tempdir().unwrap();
         let config = config_dir.path().join("prometheus.yml");
-        let scrape = format!(
-            "scrape_configs:\n- job_name: self\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n  \
-             static_configs:\n  - targets: ['127.0.0.1:{port}']\n"
-        );
-        fs::write(&config, if is_scraping { scrape } else { "global: {}\n".to_owned() }).unwrap();
+        fs::write(&config, config_of(port)).unwrap();
         let mut child = Command::new(peers.join("prometheus"))
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", dir.display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(flags)
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -163,7 +179,7 @@ impl Prometheus {
         }
         // Nobody reads on, but its log must not block it.
         thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
-        Self { child, lines }
+        (Self { child, lines }, port)
     }
 
     fn assert_nothing_repaired(&self) {

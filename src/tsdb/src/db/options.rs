@@ -20,6 +20,10 @@ pub struct Options {
     /// Range of the largest block that compaction makes.
     pub max_block_duration_ms: i64,
     pub retention: RetentionOptions,
+    /// Exemplars that are kept, of all series together; 0: none.
+    pub exemplars_count_max: usize,
+    /// Whether what targets say of their metrics goes on the log.
+    pub is_metadata_logged: bool,
     /// Whether a `lock` file keeps other processes out.
     pub is_lockfile_used: bool,
 }
@@ -45,6 +49,8 @@ impl Default for Options {
                 duration_ms: 15 * 24 * HOUR_MS,
                 ..RetentionOptions::default()
             },
+            exemplars_count_max: 0,
+            is_metadata_logged: false,
             is_lockfile_used: true,
         }
     }

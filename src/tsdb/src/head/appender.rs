@@ -11,7 +11,7 @@ use prom_storage::{
 
 use crate::{
     lock::{lock, read},
-    wal::{RefHistogram, RefSample},
+    wal::{RefExemplar, RefHistogram, RefMetadata, RefSample},
 };
 
 use super::{
@@ -90,14 +90,54 @@ impl Appender for HeadAppender {
     }
 
     fn append_exemplars(&mut self, exemplars: &[ExemplarSample], rejected: &mut Vec<Rejected>) {
-        Rejection::ExemplarsDisabled.all(exemplars.len(), rejected);
+        if !self.head.exemplars.is_enabled() {
+            return Rejection::ExemplarsDisabled.all(exemplars.len(), rejected);
+        }
+        for (index, ExemplarSample { series, exemplar }) in exemplars.iter().enumerate() {
+            let series_ref = series.series_ref.0;
+            let checked = match self.head.is_alive(*series) {
+                true => self.head.exemplars.check(series_ref, exemplar),
+                false => Err(Rejection::UnknownSeries),
+            };
+            match checked {
+                Ok(()) => self.batch.exemplars.push((
+                    series.slot,
+                    RefExemplar {
+                        series_ref,
+                        t: exemplar.timestamp_ms,
+                        v: exemplar.value,
+                        labels: exemplar.labels.clone(),
+                    },
+                )),
+                Err(reason) => rejected.push(Rejected { index, reason }),
+            }
+        }
     }
 
-    fn set_metadata(&mut self, _series: SeriesHandle, _metadata: &Metadata) {}
+    fn set_metadata(&mut self, series: SeriesHandle, metadata: &Metadata) {
+        let series_ref = series.series_ref.0;
+        if !self.head.is_metadata_logged || !self.head.is_alive(series) {
+            return;
+        }
+        // Compat: Prometheus `tsdb/head_append.go` (UpdateMetadata): only what is new is logged.
+        if lock(&self.head.metadata).get(&series_ref) != Some(metadata) {
+            self.batch.metadata.push(RefMetadata { series_ref, metadata: metadata.clone() });
+        }
+    }
 
     fn commit(mut self: Box<Self>) -> Result<(), StorageError> {
         let head = Arc::clone(&self.head);
         head.commit(&mut self.batch)
+    }
+}
+
+impl Head {
+    /// Whether the handle's series is there, and stays.
+    fn is_alive(&self, series: SeriesHandle) -> bool {
+        let Some(group) = self.groups.get(series.slot) else { return false };
+        let data = read(&group.data);
+        let hot = data.hot(slot_in_group(series.slot), series.series_ref.0);
+        hot.is_some_and(|hot| !hot.has(HotSlot::DOOMED))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{ops::Range, sync::atomic::Ordering};
 
 use hashbrown::HashMap;
-use prom_model::Labels;
+use prom_model::{Exemplar, Labels};
 use prom_storage::StorageError;
 use smallvec::SmallVec;
 
@@ -12,8 +12,8 @@ use crate::{
     WalCompression,
     lock::{lock, read, write},
     wal::{
-        Compressor, EncodedRecord, RefHistogram, RefSample, Wal, encode_histograms, encode_samples,
-        encode_series,
+        Compressor, EncodedRecord, RefExemplar, RefHistogram, RefMetadata, RefSample, Wal,
+        encode_exemplars, encode_histograms, encode_metadata, encode_samples, encode_series,
     },
 };
 
@@ -44,6 +44,8 @@ pub(super) struct CommitLog {
 pub(super) struct Batch {
     samples: Vec<RefSample>,
     histograms: Vec<RefHistogram>,
+    pub(super) exemplars: Vec<(u32, RefExemplar)>,
+    pub(super) metadata: Vec<RefMetadata>,
     /// The last histogram of each slot that has one in this batch.
     last_histogram: HashMap<u32, usize, foldhash::fast::RandomState>,
     /// Ends of parts among the samples and the histograms. Within a part the samples of a series come
@@ -142,6 +144,8 @@ impl Batch {
     /// Forgets the samples; small buffers are kept.
     pub(super) fn clear(&mut self) {
         self.histograms = Vec::new();
+        self.exemplars = Vec::new();
+        self.metadata = Vec::new();
         self.last_histogram.clear();
         self.part_ends.clear();
         for sample in &self.samples {
@@ -183,6 +187,11 @@ impl Batch {
             let entries = part.iter().map(|(series_ref, labels)| (*series_ref, labels));
             self.push_record(head, |_, out| encode_series(out, entries));
         }
+        if !self.metadata.is_empty() {
+            let mut bytes = Vec::new();
+            encode_metadata(&mut bytes, &self.metadata);
+            self.push_encoded(head, bytes);
+        }
         for (samples, histograms) in self.parts() {
             for begin in samples.clone().step_by(RECORD_SAMPLES_COUNT_MAX) {
                 let end = samples.end.min(begin + RECORD_SAMPLES_COUNT_MAX);
@@ -197,13 +206,21 @@ impl Batch {
                 records.into_iter().for_each(|record| self.push_encoded(head, record));
             }
         }
+        if !self.exemplars.is_empty() {
+            let exemplars: Vec<RefExemplar> =
+                self.exemplars.iter().map(|(_, exemplar)| exemplar.clone()).collect();
+            let mut bytes = Vec::new();
+            encode_exemplars(&mut bytes, &exemplars);
+            self.push_encoded(head, bytes);
+        }
     }
 }
 
 impl Head {
     /// Logs the batch, applies it, publishes it.
     pub(super) fn commit(&self, batch: &mut Batch) -> Result<(), StorageError> {
-        let is_empty = batch.samples.is_empty() && batch.histograms.is_empty();
+        let has_samples = !batch.samples.is_empty() || batch.has_histograms();
+        let is_empty = !has_samples && batch.exemplars.is_empty() && batch.metadata.is_empty();
         if is_empty && batch.unlogged.is_empty() {
             return Ok(());
         }
@@ -234,6 +251,12 @@ impl Head {
         for (samples, histograms) in batch.parts() {
             self.apply(log.last_id, &batch.samples[samples]);
             self.apply_histograms(log.last_id, &batch.histograms[histograms]);
+        }
+        for (slot, exemplar) in batch.exemplars.drain(..) {
+            self.add_exemplar(slot, exemplar);
+        }
+        for RefMetadata { series_ref, metadata } in batch.metadata.drain(..) {
+            lock(&self.metadata).insert(series_ref, metadata);
         }
         self.readers.publish(log.last_id);
         Ok(())
@@ -297,6 +320,16 @@ impl Head {
         self.metrics.histograms_appended.inc_by(counts.stored);
         self.metrics.out_of_order_histograms.inc_by(counts.dropped);
         self.metrics.series_not_found.inc_by(counts.unknown);
+    }
+
+    /// Keeps an exemplar that is on the log.
+    pub(super) fn add_exemplar(&self, slot: u32, exemplar: RefExemplar) {
+        let RefExemplar { series_ref, t, v, labels } = exemplar;
+        let exemplar = Exemplar { labels, value: v, timestamp_ms: t };
+        self.exemplars.add(series_ref, exemplar, || {
+            let found = self.labels_of(&[slot]).pop();
+            found.filter(|(found_ref, _)| *found_ref == series_ref).map(|(_, labels)| labels)
+        });
     }
 
     pub(super) fn add_counts(&self, counts: &Counts) {

@@ -13,8 +13,8 @@ use smallvec::SmallVec;
 use crate::{
     chunk::Encoding,
     head_chunks::ScannedChunk,
-    lock::write,
-    wal::{Decoded, RefHistogram, RefSample, RefSeries, SampleBatch},
+    lock::{lock, write},
+    wal::{Decoded, RefExemplar, RefHistogram, RefMetadata, RefSample, RefSeries, SampleBatch},
 };
 
 use super::{Head, commit::Counts, dictionary::DictionaryFull, group_of, slot_in_group};
@@ -99,6 +99,8 @@ impl<'a> HeadReplay<'a> {
                         self.add_series(&one, &mut pending)?;
                     }
                 }
+                Decoded::Exemplars(exemplars) => self.add_exemplars(exemplars),
+                Decoded::Metadata(metadata) => self.add_metadata(metadata),
                 other => {
                     *self.counts.skipped_records.entry(other.type_name()).or_default() += 1;
                 }
@@ -112,6 +114,31 @@ impl<'a> HeadReplay<'a> {
         self.head.recall_last_values();
         self.counts.unknown_refs_count = self.unknown_refs.len() as u64;
         self.counts
+    }
+
+    /// Keeps exemplars under the ref that their series has now.
+    fn add_exemplars(&self, exemplars: Vec<RefExemplar>) {
+        let min_valid_t = self.head.times.min_valid.load(Ordering::Acquire);
+        for exemplar in exemplars.into_iter().filter(|one| one.t >= min_valid_t) {
+            let slot = self.refs.get(exemplar.series_ref);
+            if slot != NO_SLOT {
+                let series_ref = self.head.handle(slot).series_ref.0;
+                self.head.add_exemplar(slot, RefExemplar { series_ref, ..exemplar });
+            }
+        }
+    }
+
+    fn add_metadata(&self, metadata: Vec<RefMetadata>) {
+        if !self.head.is_metadata_logged {
+            return;
+        }
+        for RefMetadata { series_ref, metadata } in metadata {
+            let slot = self.refs.get(series_ref);
+            if slot != NO_SLOT {
+                let series_ref = self.head.handle(slot).series_ref.0;
+                lock(&self.head.metadata).insert(series_ref, metadata);
+            }
+        }
     }
 
     fn add_series(
