@@ -1,22 +1,29 @@
-//! The pure parts: XOR chunks, log records.
+//! The pure parts: chunks of floats and of histograms, log records.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[allow(dead_code, reason = "labels are for the benchmarks of the head")]
 mod workload;
 
-use std::hint::black_box;
+use std::{hint::black_box, sync::Arc};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use prom_model::{Histogram, HistogramValue, Span};
 use prom_storage::Columns;
 use prom_tsdb::{
     WalCompression,
-    internals::{LogEncoder, decode_chunk, decode_log_record, encode_chunk},
+    internals::{
+        LogEncoder, decode_any_chunk, decode_chunk, decode_log_record, encode_chunk,
+        encode_histogram_chunks, encode_xor2_chunk,
+    },
 };
 
 use workload::{Noise, SCRAPE_INTERVAL_MS, TARGET_SERIES_COUNT, step};
 
 const CHUNK_SAMPLES: usize = 120;
+const HISTOGRAM_BUCKETS: usize = 40;
+/// The byte that tells of the encoding.
+const XOR2: u8 = 4;
 
 /// Chunks' worth of samples, of all kinds.
 fn chunks() -> Vec<Vec<(i64, f64)>> {
@@ -70,6 +77,89 @@ fn xor(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn xor2(criterion: &mut Criterion) {
+    let bits = |(t, v): &(i64, f64)| (*t, v.to_bits());
+    let chunks: Vec<Vec<(i64, u64)>> =
+        chunks().iter().map(|chunk| chunk.iter().map(bits).collect()).collect();
+    let count = (chunks.len() * CHUNK_SAMPLES) as u64;
+    let mut group = criterion.benchmark_group("xor2");
+    group.throughput(Throughput::Elements(count));
+    group.bench_function("encode", |bencher| {
+        let mut bytes = Vec::new();
+        bencher.iter(|| {
+            for chunk in &chunks {
+                encode_xor2_chunk(chunk, &mut bytes);
+                black_box(&bytes);
+            }
+        });
+    });
+    let encode = |chunk: &Vec<(i64, u64)>| {
+        let mut bytes = Vec::new();
+        encode_xor2_chunk(chunk, &mut bytes);
+        (XOR2, bytes)
+    };
+    let encoded: Vec<(u8, Vec<u8>)> = chunks.iter().map(encode).collect();
+    print_size("xor2", &encoded, count);
+    group.bench_function("decode", |bencher| bencher.iter(|| decode_all(&encoded)));
+    group.finish();
+}
+
+/// A latency histogram whose buckets grow at different paces; now and then one more is used.
+fn histograms() -> Vec<(i64, HistogramValue)> {
+    let mut noise = Noise(3);
+    let mut counts = [0_i64; HISTOGRAM_BUCKETS];
+    let sample = |n: usize| {
+        let used = HISTOGRAM_BUCKETS - 4 + n / 30;
+        for (bucket, count) in counts.iter_mut().enumerate().take(used) {
+            let pace = (HISTOGRAM_BUCKETS - bucket) as u64;
+            *count += (noise.next() % pace) as i64;
+        }
+        let used = &counts[..used.min(HISTOGRAM_BUCKETS)];
+        let mut before = 0;
+        let buckets = used.iter().map(|c| c - std::mem::replace(&mut before, *c)).collect();
+        let histogram = Histogram {
+            schema: 3,
+            count: used.iter().sum::<i64>() as u64,
+            sum: used.iter().sum::<i64>() as f64 / 7.0,
+            positive_spans: [Span { offset: -8, length: used.len() as u32 }].into(),
+            positive_buckets: buckets,
+            ..Histogram::default()
+        };
+        (n as i64 * SCRAPE_INTERVAL_MS, HistogramValue::Integer(Arc::new(histogram)))
+    };
+    (0..CHUNK_SAMPLES).map(sample).collect()
+}
+
+fn histogram(criterion: &mut Criterion) {
+    let integers = histograms();
+    let float = |(t, value): &(i64, HistogramValue)| (*t, HistogramValue::Float(value.to_float()));
+    let floats: Vec<_> = integers.iter().map(float).collect();
+    for (name, samples) in [("histogram", integers), ("float_histogram", floats)] {
+        let mut group = criterion.benchmark_group(name);
+        group.throughput(Throughput::Elements(samples.len() as u64));
+        let encode = || encode_histogram_chunks(&samples, CHUNK_SAMPLES as u16);
+        let encoded = encode();
+        print_size(name, &encoded, samples.len() as u64);
+        group.bench_function("encode", |bencher| bencher.iter(|| black_box(encode()).len()));
+        group.bench_function("decode", |bencher| bencher.iter(|| decode_all(&encoded)));
+        group.finish();
+    }
+}
+
+fn decode_all(chunks: &[(u8, Vec<u8>)]) {
+    let mut columns = Columns::default();
+    for (encoding, chunk) in chunks {
+        columns.clear();
+        decode_any_chunk(*encoding, chunk, &mut columns).expect("it was encoded above");
+        black_box(&columns);
+    }
+}
+
+fn print_size(name: &str, chunks: &[(u8, Vec<u8>)], count: u64) {
+    let size: usize = chunks.iter().map(|(_, chunk)| chunk.len()).sum();
+    println!("{name}: {:.3} bytes a sample", size as f64 / count as f64);
+}
+
 fn wal(criterion: &mut Criterion) {
     let mut noise = Noise(2);
     let samples: Vec<(u64, i64, f64)> = (0..TARGET_SERIES_COUNT)
@@ -103,5 +193,5 @@ fn wal(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, xor, wal);
+criterion_group!(benches, xor, xor2, histogram, wal);
 criterion_main!(benches);
