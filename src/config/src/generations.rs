@@ -207,6 +207,10 @@ impl Generations {
         state.is_file_other = true;
         let Rejection { rejected_ms, cause, mut errors } = rejection;
         errors.truncate(errors.floor_char_boundary(ERRORS_SIZE_BYTES_MAX));
+        // The same text may be refused several times: by a command, then because its file changed.
+        if state.rejections.back().is_some_and(|last| last.errors == errors) {
+            state.rejections.pop_back();
+        }
         state.rejections.push_back(Arc::new(Rejection { rejected_ms, cause, errors }));
         while state.rejections.len() > REJECTION_COUNT_MAX {
             state.rejections.pop_front();

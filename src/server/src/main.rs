@@ -5,6 +5,7 @@ mod flags;
 mod listeners;
 mod prometheus;
 mod reload;
+mod retention;
 mod watch;
 
 use std::{io::Write, process::ExitCode};

@@ -32,6 +32,7 @@ use crate::{
     flags::{Feature, Flags, Options},
     listeners::listen,
     reload::{Prepared, accept_at_start, generation_facts, generations_text, load_options},
+    retention::{block_duration_max_ms, retention, retention_text},
     watch::ConfigWatch,
 };
 
@@ -65,7 +66,8 @@ pub(crate) struct Running {
     pub(crate) generations: Arc<Generations>,
     /// Texts that the main file brings in, by name, with their hashes.
     pub(crate) included: ArcSwap<BTreeMap<String, u64>>,
-    db: Arc<Db>,
+    pub(crate) db: Arc<Db>,
+    pub(crate) handle: Handle,
 }
 
 /// How far the log has been replayed, for `/api/v1/status/walreplay`.
@@ -148,6 +150,7 @@ impl Prometheus {
         handle: &Handle,
     ) -> WebParts {
         let (stats_of, replay) = (Arc::clone(db), Arc::clone(&self.replay));
+        let (options, running) = (self.options.clone(), Arc::clone(config));
         WebParts {
             engine: Arc::new(self.engine(config)),
             parse_options: self.parse_options(),
@@ -160,7 +163,9 @@ impl Prometheus {
             generations: Arc::clone(generations),
             flags: self.flags.to_map(),
             build: build_info(),
-            storage_retention: Arc::new(|| "all".to_owned()),
+            storage_retention: Arc::new(move || {
+                retention_text(retention(&options, &running.load()))
+            }),
             registry: self.registry.clone(),
             lifecycle: handle.clone(),
         }
@@ -237,17 +242,20 @@ impl Service for Prometheus {
         Ok(config)
     }
 
-    fn open_storage(&self, _config: &Config, step: &Step) -> Result<Arc<Db>, Failure> {
+    fn open_storage(&self, config: &Config, step: &Step) -> Result<Arc<Db>, Failure> {
         let compression =
             match (self.options.is_wal_compressed, &*self.options.wal_compression_type) {
                 (false, _) => WalCompression::None,
                 (true, "zstd") => WalCompression::Zstd,
                 (true, _) => WalCompression::Snappy,
             };
+        let retention = retention(&self.options, config);
         let options = prom_tsdb::Options {
             wal_compression: compression,
             wal_segment_size_bytes: self.options.wal_segment_size_bytes,
             min_block_duration_ms: self.options.min_block_duration_ms,
+            max_block_duration_ms: block_duration_max_ms(&self.options, retention),
+            retention,
             is_lockfile_used: self.options.is_lockfile_used,
             ..prom_tsdb::Options::default()
         };
@@ -326,7 +334,8 @@ impl Service for Prometheus {
         scrape.commit(prepared);
         self.watch.spawn(handle);
         Self::guard_disk(handle, db);
-        Ok(Running { config, scrape, generations, included, db: Arc::clone(db) })
+        let (db, handle) = (Arc::clone(db), handle.clone());
+        Ok(Running { config, scrape, generations, included, db, handle })
     }
 
     fn facts(&self, running: &Running) -> String {

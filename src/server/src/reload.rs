@@ -10,7 +10,10 @@ use prom_config::{
 use prom_lifecycle::{Event, Failure, Preparation, ReloadCause, ReloadStep};
 use prom_telemetry::clock;
 
-use crate::prometheus::{Prometheus, Running};
+use crate::{
+    prometheus::{Prometheus, Running},
+    retention::retention,
+};
 
 /// A new configuration, prepared by every room.
 #[derive(Debug)]
@@ -77,7 +80,8 @@ impl Prometheus {
         };
         // The slow part, on the disk, comes before the swap, which all see at once.
         let (generation, fault) = running.generations.accept(accepted);
-        running.config.store(Arc::clone(&config));
+        let before = running.config.swap(Arc::clone(&config));
+        self.apply_retention(running, &before, &config);
         running.scrape.commit(scrape);
         running.included.store(Arc::new(sources.included()));
         self.watch.follow(&sources, &config);
@@ -87,6 +91,25 @@ impl Prometheus {
             summary = format!("{summary} ({fault})");
         }
         summary
+    }
+
+    /// The storage removes what is beyond new limits, in its own time: a compaction may be under way.
+    fn apply_retention(&self, running: &Running, before: &Config, now: &Config) {
+        let limits = retention(&self.options, now);
+        if limits == retention(&self.options, before) {
+            return;
+        }
+        let (handle, db) = (running.handle.clone(), Arc::clone(&running.db));
+        running.handle.spawn("retention", async move {
+            let applied = handle.blocking(move || db.apply_retention(limits)).await;
+            match applied {
+                Ok(Ok(())) => {}
+                Ok(Err(err)) => {
+                    tracing::error!(%err, "Blocks beyond the retention are not removed")
+                }
+                Err(err) => tracing::warn!(%err, "Retention follows with the next compaction"),
+            }
+        });
     }
 
     /// From the files on disk; `None` if they hold what runs.

@@ -4,7 +4,7 @@
 use super::{Checker, Sections};
 use crate::{
     AlertmanagerConfig, Config, DiscoveryConfig, HttpAuth, HttpClientConfig, ScrapeConfig, Source,
-    StorageConfig, TlsConfig, key_path::KeyPath, section::Field,
+    StorageConfig, TlsConfig, key_path::KeyPath,
 };
 
 /// Mechanisms that `discovery` runs, beside `static_configs`.
@@ -37,12 +37,10 @@ impl Checker<'_> {
         }
         let Some(tsdb) = &storage.tsdb else { return };
         let at = at.key("tsdb");
-        let retention = tsdb.retention.as_ref().is_some_and(|retention| !retention.is_zero());
         for (key, is_used) in [
             ("out_of_order_time_window", !tsdb.out_of_order_time_window.is_zero()),
             ("stale_series_compaction_threshold", tsdb.stale_series_compaction_threshold > 0.0),
             ("chunk_encoding", !matches!(tsdb.chunk_encoding.floats.as_str(), "" | "xor")),
-            ("retention", retention),
         ] {
             if is_used {
                 self.report_unsupported(&at.key(key), key);

@@ -355,7 +355,7 @@ fn alertmanagers_are_checked() {
 fn what_is_not_supported_yet_is_said_so() {
     for text in [
         "remote_write: [{url: 'http://x'}]",
-        "storage: {tsdb: {retention: {time: 1d}}}",
+        "storage: {tsdb: {out_of_order_time_window: 1h}}",
         "tracing: {endpoint: x}",
         "scrape_configs: [{job_name: a, scheme: https}]",
         "scrape_configs: [{job_name: a, tls_config: {insecure_skip_verify: true}}]",

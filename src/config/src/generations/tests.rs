@@ -136,6 +136,7 @@ fn refusals_are_remembered() {
     };
     for index in 0..20 {
         refuse(index, b"not: [a configuration");
+        refuse(index, b"not: [a configuration");
     }
     let again = Generations::open(folder.path());
     for it in [&generations, &again] {

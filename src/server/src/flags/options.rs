@@ -16,6 +16,11 @@ pub(crate) struct Options {
     pub(crate) is_wal_compressed: bool,
     pub(crate) wal_compression_type: String,
     pub(crate) min_block_duration_ms: i64,
+    /// 0 if it follows the retention.
+    pub(crate) max_block_duration_ms: i64,
+    /// 0 for no limit, here and below.
+    pub(crate) retention_duration_ms: i64,
+    pub(crate) retention_size_bytes: u64,
     pub(crate) listen_addresses: Vec<String>,
     pub(crate) external_url: String,
     pub(crate) route_prefix: String,
@@ -50,6 +55,10 @@ impl Options {
             is_wal_compressed: is_set(flags, "storage.tsdb.wal-compression"),
             wal_compression_type: flags.text("storage.tsdb.wal-compression-type").to_owned(),
             min_block_duration_ms: duration_ms(flags, "storage.tsdb.min-block-duration"),
+            max_block_duration_ms: duration_ms(flags, "storage.tsdb.max-block-duration"),
+            retention_duration_ms: duration_ms(flags, "storage.tsdb.retention.time"),
+            retention_size_bytes: parse_size(flags.text("storage.tsdb.retention.size"))
+                .expect("checked as a size"),
             listen_addresses: flags.all("web.listen-address").to_vec(),
             external_url: flags.text("web.external-url").to_owned(),
             route_prefix: flags.text("web.route-prefix").to_owned(),
