@@ -9,6 +9,7 @@ mod lock;
 mod open;
 mod options;
 mod retention;
+mod sidecar;
 mod snapshot;
 mod stats;
 mod upkeep;
@@ -64,6 +65,7 @@ pub struct Db {
     upkeep_thread: Mutex<Option<UpkeepThread>>,
     lock: Mutex<Option<DirLock>>,
     flusher: Mutex<Option<Flusher>>,
+    sidecar_path: Option<PathBuf>,
 }
 
 impl Db {
@@ -89,7 +91,7 @@ impl Db {
         directory::warn_of_unread(dir);
         directory::register_size(dir, registry);
         let db = Self::open_on(Arc::new(RealDisk), dir, &options, registry, progress, lock)?;
-        *crate::lock::lock(&db.flusher) = Flusher::start(&db.head);
+        *crate::lock::lock(&db.flusher) = Flusher::start(&db.head, db.sidecar_path.clone());
         let thread =
             UpkeepThread::spawn(&db).map_err(|err| OpenError::io(dir, "start thread", err))?;
         *crate::lock::lock(&db.upkeep_thread) = Some(thread);
@@ -127,7 +129,13 @@ impl Db {
             thread.stop();
         }
         drop(crate::lock::lock(&self.flusher).take());
+        let is_first = self.head.is_open();
         let closed = self.head.close();
+        if let Some(path) = self.sidecar_path.as_ref().filter(|_| is_first && closed.is_ok())
+            && let Err(err) = sidecar::write(&self.head, path)
+        {
+            tracing::warn!(err = %err, "Writing the head's sidecar failed; the next start replays the WAL");
+        }
         drop(crate::lock::lock(&self.lock).take());
         closed
     }
@@ -142,6 +150,7 @@ impl Db {
         lock: Option<DirLock>,
     ) -> Result<Arc<Self>, OpenError> {
         let head = Head::new(options, registry);
+        let sidecar_path = sidecar::path_in(&*disk, dir);
         let blocks = BlockSet::new(Arc::clone(&disk), dir, registry);
         let now_ms = clock::now_ms();
         blocks.remove_leftovers().and_then(|()| blocks.reload(now_ms, &mut |_| false))?;
@@ -158,6 +167,7 @@ impl Db {
             upkeep_thread: Mutex::new(None),
             lock: Mutex::new(lock),
             flusher: Mutex::default(),
+            sidecar_path,
         }))
     }
 }

@@ -18,6 +18,7 @@ mod index;
 mod log;
 mod metrics;
 mod replay;
+mod sidecar;
 mod slot;
 mod stats;
 mod truncate;
@@ -61,6 +62,7 @@ pub(crate) use self::{
     group::ChunkView,
     index::SeriesIndex,
     replay::{FiledChunks, HeadReplay, ReplayCounts},
+    sidecar::{SidecarHeader, SidecarLoad},
     visibility::ReaderTicket,
 };
 
@@ -92,6 +94,7 @@ pub(crate) struct Head {
     chunks_count: AtomicU64,
     stale_count: AtomicI64,
     is_open: AtomicBool,
+    is_sidecar_spoiled: AtomicBool,
     metrics: HeadMetrics,
     wal_metrics: WalMetrics,
     chunk_metrics: ChunkMetrics,
@@ -134,6 +137,7 @@ impl Head {
             chunks_count: AtomicU64::new(0),
             stale_count: AtomicI64::new(0),
             is_open: AtomicBool::new(true),
+            is_sidecar_spoiled: AtomicBool::new(false),
             metrics: HeadMetrics::register(registry),
             wal_metrics: WalMetrics::register(registry),
             chunk_metrics: ChunkMetrics::register(registry),
@@ -158,10 +162,25 @@ impl Head {
         log.deleted.extend(refs.into_iter().map(|series_ref| (series_ref, segment)));
     }
 
+    /// Where the log is written to.
+    #[cfg(test)]
+    pub(crate) fn position(&self) -> Option<(u64, u64)> {
+        lock(&self.commit).wal.as_ref().and_then(Wal::position)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Acquire)
+    }
+
     /// Takes no more samples; the log is made durable.
     pub(crate) fn close(&self) -> Result<(), StorageError> {
         self.is_open.store(false, Ordering::Release);
-        let wal = lock(&self.commit).wal.take();
+        let wal = {
+            let mut log = lock(&self.commit);
+            let wal = log.wal.take();
+            log.end = log.end.or(wal.as_ref().and_then(Wal::position));
+            wal
+        };
         let closed = wal.map_or(Ok(()), |mut wal| wal.close());
         closed.and(self.close_chunk_files())
     }

@@ -15,6 +15,6 @@ mod tests;
 pub(crate) use self::{
     files::{ChunkFiles, ChunkMaps},
     record::{HeadChunk, encode_head_chunk},
-    scan::{Scanned, ScannedChunk, scan},
+    scan::{Scanned, ScannedChunk, scan, take_trusted, trusted_files},
     writer::{ChunkMetrics, ChunkPlace, ChunkWriter},
 };

@@ -19,7 +19,9 @@
 //! I8. A checkpoint holds all that the segments still need which it stands for, and is durable before they go.
 //! I9. A closed chunk is in memory until it can be read in a file of head chunks. The log has its samples,
 //!     too, so these files may be lost or damaged; chunks behind a damaged place are not used.
-//! I10. Damaged files are kept under `quarantine/`; their good records are used. Nothing is deleted but
+//! I10. A sidecar of the head is used only with the log and the head chunks that it was made of; the log
+//!     behind it is replayed. Without it a start takes longer and ends the same.
+//! I11. Damaged files are kept under `quarantine/`; their good records are used. Nothing is deleted but
 //!     the rest of a write that had not ended.
 //!
 //! Concurrency: all of [`Db`] may be called from any thread, none of it is async. One commit at a time
@@ -33,8 +35,8 @@
 //! and a snapshot is one number. Selections are sorted by ranks of the pairs they hold, not of all symbols,
 //! so nothing is rebuilt when series come.
 //!
-//! Limits: blocks are not made yet; out-of-order logs of a Prometheus are left alone and named in the log.
-//! Tombstones on the log are counted and passed over.
+//! Limits: a head that holds more than floats has no sidecar; out-of-order logs of a Prometheus are left
+//! alone and named in the log. Tombstones on the log are counted and passed over.
 //! Queues, buffers and windows have named constants beside their use.
 
 mod block;
@@ -44,11 +46,9 @@ mod db;
 #[allow(dead_code, unused_imports, reason = "mapped files come with blocks")]
 mod disk;
 mod error;
-#[cfg_attr(not(test), allow(dead_code, reason = "compaction will call truncation"))]
 mod head;
 mod head_chunks;
 mod lock;
-#[allow(dead_code, unused_imports, reason = "compaction will read exports")]
 mod select;
 mod wal;
 

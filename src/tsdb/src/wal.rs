@@ -29,6 +29,7 @@ pub(crate) use self::{
     record::{
         Decoded, Keep, RefExemplar, RefHistogram, RefMetadata, RefSample, RefSeries, SampleBatch,
         encode_exemplars, encode_histograms, encode_metadata, encode_samples, encode_series,
+        is_in_sidecar,
     },
     repair::{Damage, quarantine, remove_leftovers, repair},
     replay::{FileReport, LogReader, decode_record},

@@ -8,7 +8,7 @@ pub(super) const NO_WINDOW: u8 = 0xff;
 const LEADING_MAX: u32 = 31;
 
 /// What the writer must remember between two samples, besides the last sample itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct XorState {
     /// Distance of the last two samples; a wider one starts a new chunk.
     pub(crate) t_delta: u32,
@@ -72,6 +72,25 @@ impl XorState {
         }
         let (tail, tail_bits) = bits.finish();
         *self = Self { t_delta, tail, tail_bits, leading: window.0, trailing: window.1 };
+    }
+
+    /// A state that was kept elsewhere: its parts as they were. `None` if no state has such parts.
+    pub(crate) fn restored(
+        t_delta: u32,
+        (tail, tail_bits): (u32, u8),
+        (leading, trailing): (u8, u8),
+    ) -> Option<Self> {
+        let is_window = leading == NO_WINDOW
+            || u32::from(leading) <= LEADING_MAX
+                && leading + trailing.min(64) <= 64
+                && trailing < 64;
+        let is_tail = tail_bits < 32 && u64::from(tail) >> tail_bits == 0;
+        (is_window && is_tail).then_some(Self { t_delta, tail, tail_bits, leading, trailing })
+    }
+
+    /// Zero bits before and behind what is written of a value.
+    pub(crate) fn window(&self) -> (u8, u8) {
+        (self.leading, self.trailing)
     }
 
     /// The unwritten bits as bytes, left-aligned, zero-padded: how many count, and they.

@@ -1,6 +1,8 @@
-//! The thread that brings closed chunks from memory into files, every now and then. Nothing waits for it.
+//! The thread that brings closed chunks from memory into files, and now and then writes what makes the next
+//! start fast. Nothing waits for it.
 
 use std::{
+    path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex},
     thread::{self, JoinHandle},
     time::Duration,
@@ -10,12 +12,16 @@ use prom_telemetry::clock;
 
 use crate::{head::Head, lock::lock};
 
+use super::sidecar;
+
 /// How often it looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// So many bytes are written at once.
 const WAITING_SIZE_BYTES: u64 = 256 << 10;
 /// Fewer bytes are written after this time.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
+/// A start after a crash replays what came in this time, at most.
+const SIDECAR_INTERVAL: Duration = Duration::from_secs(300);
 /// How long a disk that refused is left alone.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
@@ -34,11 +40,12 @@ struct Shared {
 
 impl Flusher {
     /// `None` if the system gives no thread: chunks stay in memory then.
-    pub(super) fn start(head: &Arc<Head>) -> Option<Self> {
+    /// The sidecar goes to `sidecar_path`.
+    pub(super) fn start(head: &Arc<Head>, sidecar_path: Option<PathBuf>) -> Option<Self> {
         let shared = Arc::<Shared>::default();
         let run = {
             let (shared, head) = (Arc::clone(&shared), Arc::clone(head));
-            move || shared.run(&head)
+            move || shared.run(&head, sidecar_path.as_deref())
         };
         let thread = thread::Builder::new().name("head-chunks".to_owned()).spawn(run);
         let thread = thread.inspect_err(|err| {
@@ -49,10 +56,18 @@ impl Flusher {
 }
 
 impl Shared {
-    fn run(&self, head: &Head) {
+    fn run(&self, head: &Head, sidecar_path: Option<&Path>) {
         let mut last_flush = clock::monotonic();
+        let mut last_sidecar = clock::monotonic();
         let mut is_failing = false;
         while !self.is_over_after(if is_failing { REST_AFTER_FAILURE } else { LOOK_INTERVAL }) {
+            if let Some(path) = sidecar_path.filter(|_| last_sidecar.elapsed() >= SIDECAR_INTERVAL)
+            {
+                last_sidecar = clock::monotonic();
+                if let Err(err) = sidecar::write(head, path) {
+                    tracing::warn!(err = %err, "Writing the head's sidecar failed; a crash would cost a longer replay");
+                }
+            }
             let waiting_size_bytes = head.waiting_size_bytes();
             let is_due = waiting_size_bytes >= WAITING_SIZE_BYTES
                 || (waiting_size_bytes > 0 && last_flush.elapsed() >= FLUSH_INTERVAL);

@@ -13,6 +13,8 @@ use crate::{
     wal::{Damage, FileReport, LogFiles, LogReader, Wal, list_log, remove_leftovers, repair},
 };
 
+use super::sidecar;
+
 pub(super) const WAL_DIR: &str = "wal";
 const CHUNKS_DIR: &str = "chunks_head";
 
@@ -43,13 +45,9 @@ pub(super) fn open_log(
     if log.has_gap {
         tracing::warn!(dir = %wal_dir.display(), "WAL segments are missing; what they held is lost");
     }
-    let mut filed = FiledChunks::default();
-    let chunks_dir = dir.join(CHUNKS_DIR);
-    let files = ChunkFiles::new(Arc::clone(&disk), &chunks_dir);
-    head.open_chunk_files(files, dir, |chunk| filed.push(chunk))
-        .map_err(|err| OpenError::io(&chunks_dir, "read head chunks", err))?;
+    let (filed, begin_at) = open_chunks(&disk, dir, options, &log, head)?;
     let (counts, reports) =
-        replay(&*disk, &log, progress, head, filed).map_err(|err| match err {
+        replay(&*disk, &log, progress, head, filed, begin_at).map_err(|err| match err {
             ReplayError::Canceled => OpenError::Canceled { path: dir.to_owned() },
             ReplayError::TooManySeries => OpenError::TooManySeries { path: wal_dir.clone() },
             ReplayError::Io(err) => OpenError::io(&wal_dir, "read WAL", err),
@@ -66,6 +64,7 @@ pub(super) fn open_log(
     if log.segment_last.is_some() {
         tracing::info!(
             segments = log.files.len(),
+            is_sidecar_used = begin_at.is_some(),
             samples = counts.samples_count,
             series = head.index().count(),
             duration = format!("{seconds:.3}s"),
@@ -88,6 +87,38 @@ pub(super) fn open_log(
     Ok(())
 }
 
+/// Opens the head chunks: by the sidecar, which gives the place in the log where the replay begins, or by
+/// looking through them.
+fn open_chunks(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    options: &Options,
+    log: &LogFiles,
+    head: &Head,
+) -> Result<(FiledChunks, Option<(u64, u64)>), OpenError> {
+    let chunks_dir = dir.join(CHUNKS_DIR);
+    let files = || ChunkFiles::new(Arc::clone(disk), &chunks_dir);
+    let range_ms = options.min_block_duration_ms.max(1);
+    let sidecar = sidecar::examine(&**disk, dir, log, &files(), range_ms).filter(|sidecar| {
+        let opened = head.open_trusted_chunk_files(files(), &sidecar.header);
+        opened
+            .inspect_err(|err| tracing::warn!(err = %err, "The head's sidecar is not used"))
+            .is_ok()
+    });
+    let mut filed = FiledChunks::default();
+    let Some(sidecar) = sidecar else {
+        head.open_chunk_files(files(), dir, |chunk| filed.push(chunk))
+            .map_err(|err| OpenError::io(&chunks_dir, "read head chunks", err))?;
+        return Ok((filed, None));
+    };
+    sidecar.take(head).map_err(|err| {
+        let broken = std::io::Error::other(err.to_string());
+        OpenError::io(dir, "read the head's sidecar", broken)
+    })?;
+    head.drop_what_is_in_blocks();
+    Ok((filed, Some((sidecar.header.segment, sidecar.header.offset))))
+}
+
 enum ReplayError {
     Canceled,
     TooManySeries,
@@ -101,9 +132,14 @@ fn replay(
     progress: Progress<'_>,
     head: &Head,
     filed: FiledChunks,
+    begin_at: Option<(u64, u64)>,
 ) -> Result<(ReplayCounts, Vec<FileReport>), ReplayError> {
     let mut reader = LogReader::new(disk, log);
     let mut replay = HeadReplay::new(head, filed);
+    if let Some((segment, offset)) = begin_at {
+        reader.skip_to(segment, offset);
+        replay.know_series();
+    }
     let segment_first = log.files.first().map_or(0, |file| file.index);
     let mut next = reader.next_decoded().map_err(ReplayError::Io)?;
     while let Some((window, records)) = next {

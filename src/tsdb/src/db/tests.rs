@@ -7,6 +7,7 @@ mod crash;
 mod head_chunks;
 mod model;
 mod opening;
+mod sidecar;
 mod truncate;
 
 use std::{

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{AppendFile, Disk, FileBytes, ReadFile};
@@ -60,6 +60,10 @@ impl Disk for RealDisk {
             Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
         }
+    }
+
+    fn state_file(&self, path: &Path) -> Option<PathBuf> {
+        Some(path.to_owned())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

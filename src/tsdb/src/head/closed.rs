@@ -8,6 +8,8 @@ use crate::{
     head_chunks::{ChunkMaps, ChunkPlace},
 };
 
+use super::sidecar::{ClosedData, ClosedImage};
+
 /// Place of a closed chunk in its group, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClosedId(NonZeroU32);
@@ -132,6 +134,22 @@ impl ClosedChunks {
         }
         let filed = maps.chunk(chunk.place, Some(series_ref));
         filed.map(|filed| filed.data).map_err(|_| ChunkError::Filed)
+    }
+
+    /// Whether all chunks are such as a sidecar can hold.
+    pub(super) fn is_plain(&self) -> bool {
+        self.chunks.iter().all(|chunk| chunk.encoding == Encoding::Xor)
+    }
+
+    /// A chunk as a sidecar holds it.
+    pub(super) fn image(&self, id: ClosedId) -> ClosedImage {
+        let chunk = self.get(id);
+        let data = match self.waiting_data(chunk) {
+            Some(data) => ClosedData::Waiting(data.to_vec()),
+            None => ClosedData::Filed(chunk.place),
+        };
+        let ClosedChunk { min_t, max_t, samples_count, .. } = *chunk;
+        ClosedImage { min_t, max_t, samples_count, data }
     }
 
     /// Bytes that wait for a file.

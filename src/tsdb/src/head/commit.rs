@@ -14,6 +14,7 @@ use crate::{
     wal::{
         Compressor, EncodedRecord, RefExemplar, RefHistogram, RefMetadata, RefSample, Wal,
         encode_exemplars, encode_histograms, encode_metadata, encode_samples, encode_series,
+        is_in_sidecar,
     },
 };
 
@@ -34,6 +35,8 @@ pub(super) struct CommitLog {
     /// Absent while the log is replayed, and after the end.
     pub(super) wal: Option<Wal>,
     last_id: u64,
+    /// Where the log ended, once it is closed.
+    pub(super) end: Option<(u64, u64)>,
     /// Refs of series that have gone, and the segment that was written to then: up to there, the log may
     /// mention them.
     pub(super) deleted: HashMap<u64, u64, foldhash::fast::RandomState>,
@@ -175,6 +178,9 @@ impl Batch {
     }
 
     fn push_encoded(&mut self, head: &Head, mut bytes: Vec<u8>) {
+        if bytes.first().is_some_and(|kind| !is_in_sidecar(*kind)) {
+            head.spoil_sidecar();
+        }
         let (compression, saved) = self.compressor.compress(head.compression, &mut bytes);
         head.wal_metrics.count_saved(compression, saved);
         self.records.push(Record { compression, bytes });

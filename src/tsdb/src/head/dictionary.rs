@@ -75,6 +75,10 @@ impl Dictionary {
         labels.iter().map(|(name, value)| pairs.intern_pair(name, value)).collect()
     }
 
+    pub(super) fn add_pair(&self, name: &str, value: &str) -> Result<u32, DictionaryFull> {
+        write(&self.pairs).intern_pair(name, value)
+    }
+
     /// The pair ids of a label set of another dictionary, made where they are not known. `known` has what
     /// was found before, by the other dictionary's ids.
     pub(super) fn adopt(

@@ -12,12 +12,12 @@ use prom_storage::StorageError;
 use crate::{
     head_chunks::{
         ChunkFiles, ChunkMaps, ChunkPlace, ChunkWriter, HeadChunk, Scanned, ScannedChunk,
-        encode_head_chunk, scan,
+        encode_head_chunk, scan, take_trusted,
     },
     lock::{lock, read, write},
 };
 
-use super::{Head, group::Group};
+use super::{Head, SidecarHeader, group::Group};
 
 /// Bytes that are written at once; one group may go over it.
 const BATCH_SIZE_BYTES: usize = 1 << 20;
@@ -55,6 +55,36 @@ impl Head {
         *write(&self.chunk_files) = Some(Arc::clone(&files));
         *lock(&self.head_files) = Some(HeadFiles { files, writer });
         Ok(scanned)
+    }
+
+    /// Opens the files of head chunks that a sidecar needs.
+    ///
+    /// # Errors
+    /// The disk refuses; nothing has been opened.
+    pub(crate) fn open_trusted_chunk_files(
+        &self,
+        files: ChunkFiles,
+        header: &SidecarHeader,
+    ) -> io::Result<()> {
+        take_trusted(&files, header)?;
+        let files = Arc::new(files);
+        let last = Some(header.file_last).filter(|last| *last > 0);
+        let writer = ChunkWriter::new(Arc::clone(&files), last);
+        *write(&self.chunk_files) = Some(Arc::clone(&files));
+        *lock(&self.head_files) = Some(HeadFiles { files, writer });
+        Ok(())
+    }
+
+    /// Drops chunks that stand in blocks, from a head that takes no samples yet.
+    pub(crate) fn drop_what_is_in_blocks(&self) {
+        let min_valid_t = self.times.min_valid.load(Ordering::Acquire);
+        if self.times.min.load(Ordering::Acquire) >= min_valid_t {
+            return;
+        }
+        let left = self.truncate_groups(min_valid_t);
+        self.chunks_count.fetch_sub(left.chunks_count, Ordering::Relaxed);
+        let oldest = if left.min_t == i64::MAX { i64::MAX } else { left.min_t.max(min_valid_t) };
+        self.times.min.store(oldest, Ordering::Release);
     }
 
     /// Gives `each` the mapped files to read from.

@@ -76,6 +76,23 @@ impl SeriesIndex {
         Ok(slot)
     }
 
+    /// How many slots have ever been taken.
+    pub(super) fn slots_count(&self) -> u32 {
+        self.slots_count
+    }
+
+    /// Tells which slots are taken, in an index that was made elsewhere.
+    pub(super) fn set_slots(&mut self, is_used: &[bool]) {
+        self.slots_count = is_used.len() as u32;
+        let free = (0..self.slots_count).rev().filter(|slot| !is_used[*slot as usize]);
+        self.free_slots = free.collect();
+    }
+
+    /// Adds a pair; ids are given in order.
+    pub(super) fn add_pair(&self, name: &str, value: &str) -> Result<u32, DictionaryFull> {
+        self.dictionary.add_pair(name, value)
+    }
+
     /// Begins to make an index of the series that are not doomed.
     pub(super) fn compact(
         &self,

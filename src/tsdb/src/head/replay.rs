@@ -78,6 +78,12 @@ impl<'a> HeadReplay<'a> {
         }
     }
 
+    /// Begins behind a sidecar: its series are known.
+    pub(crate) fn know_series(&mut self) {
+        let refs = &mut self.refs;
+        self.head.for_each_ref(|series_ref, slot| refs.set(series_ref, slot));
+    }
+
     /// Applies records, in order; gives the buffers back.
     ///
     /// # Errors
@@ -89,6 +95,9 @@ impl<'a> HeadReplay<'a> {
         let mut pending = Pending::default();
         pending.batches.reserve(records.len());
         for record in records {
+            if !matches!(record, Decoded::Series(_) | Decoded::Samples(_)) {
+                self.head.spoil_sidecar();
+            }
             match record {
                 Decoded::Samples(samples) => pending.batches.push(samples),
                 Decoded::Histograms(histograms) => {

@@ -175,7 +175,7 @@ impl Head {
     }
 
     /// Tells all slots the numbers of their series.
-    fn renumber(&self, index: &SeriesIndex) {
+    pub(super) fn renumber(&self, index: &SeriesIndex) {
         let mut seq = 0;
         let count = index.count() as u32;
         while seq < count {

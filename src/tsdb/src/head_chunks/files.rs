@@ -95,4 +95,14 @@ impl ChunkMaps {
             false => Err(HeadChunkError::OtherChunk),
         }
     }
+
+    /// The first file.
+    pub(crate) fn first(&self) -> Option<u32> {
+        self.by_number.first_key_value().map(|(number, _)| *number)
+    }
+
+    /// The last file and its size.
+    pub(crate) fn last(&self) -> Option<(u32, u64)> {
+        self.by_number.last_key_value().map(|(number, bytes)| (*number, bytes.len() as u64))
+    }
 }

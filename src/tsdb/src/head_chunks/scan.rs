@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     disk::{Disk, FileBytes, write_all},
+    head::SidecarHeader,
     wal::quarantine,
 };
 
@@ -89,6 +90,38 @@ pub(crate) fn scan(
     }
     scanned.last_number = self::numbers(files)?.last().copied();
     Ok(scanned)
+}
+
+/// Whether the files that a sidecar needs are there; `take_trusted` takes them.
+pub(crate) fn trusted_files(files: &ChunkFiles, header: &SidecarHeader) -> io::Result<bool> {
+    files.disk().create_dir_all(files.dir())?;
+    if header.file_last == 0 {
+        return Ok(true);
+    }
+    let numbers = numbers(files)?;
+    let is_there = |number: u32| numbers.binary_search(&number).is_ok();
+    let are_there = (header.file_first..=header.file_last).all(is_there);
+    Ok(are_there
+        && files.disk().size_bytes(&files.path(header.file_last))? >= header.file_last_size_bytes)
+}
+
+/// Maps the files that a sidecar needs without a look into them, and removes what was written behind.
+pub(crate) fn take_trusted(files: &ChunkFiles, header: &SidecarHeader) -> io::Result<()> {
+    let disk: &dyn Disk = &**files.disk();
+    for number in numbers(files)?.into_iter().rev().filter(|number| *number > header.file_last) {
+        disk.remove_file(&files.path(number))?;
+    }
+    if header.file_last == 0 {
+        return Ok(());
+    }
+    let last = files.path(header.file_last);
+    if disk.size_bytes(&last)? > header.file_last_size_bytes {
+        disk.append(&last)?.truncate(header.file_last_size_bytes)?;
+    }
+    for number in header.file_first..=header.file_last {
+        files.map(number)?;
+    }
+    Ok(())
 }
 
 fn numbers(files: &ChunkFiles) -> io::Result<Vec<u32>> {

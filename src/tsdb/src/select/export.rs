@@ -39,6 +39,7 @@ impl HeadExport {
     }
 
     /// How many series.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.selection.len()
     }

@@ -16,7 +16,7 @@ use super::{
 };
 
 const QUARANTINE_DIR: &str = "quarantine";
-const SALVAGE_SUFFIX: &str = ".salvage";
+pub(super) const SALVAGE_SUFFIX: &str = ".salvage";
 /// Tries to find a free name in the quarantine.
 const NAMES_COUNT_MAX: usize = 10_000;
 /// Bytes collected before they are written.

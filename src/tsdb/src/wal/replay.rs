@@ -36,6 +36,8 @@ pub(crate) struct LogReader<'a> {
     reader: Option<SegmentReader>,
     reports: Vec<FileReport>,
     read_size_bytes: u64,
+    /// Records of this segment before this offset are passed over.
+    begin: (u64, u64),
     /// Buffers of windows that are done with.
     spare_batches: Mutex<Vec<SampleBatch>>,
 }
@@ -85,8 +87,15 @@ impl<'a> LogReader<'a> {
             reader: None,
             reports: Vec::with_capacity(log.files.len()),
             read_size_bytes: 0,
+            begin: (0, 0),
             spare_batches: Mutex::default(),
         }
+    }
+
+    /// Passes over what is before a position.
+    pub(crate) fn skip_to(&mut self, segment: u64, offset: u64) {
+        self.files.retain(|file| !file.is_checkpoint && file.index >= segment);
+        self.begin = (segment, offset);
     }
 
     /// Takes buffers back.
@@ -151,6 +160,11 @@ impl<'a> LogReader<'a> {
             let item = reader.next(&mut window.bytes);
             self.read_size_bytes += reader.offset() - before;
             match item {
+                Ok(Some(Item::Record { offset, .. }))
+                    if file.index == self.begin.0 && offset < self.begin.1 =>
+                {
+                    window.bytes.truncate(begin);
+                }
                 Ok(Some(Item::Record { compression, offset, size_bytes })) => {
                     let range = begin..begin + size_bytes;
                     let file_at = self.file_at;

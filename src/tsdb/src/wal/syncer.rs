@@ -2,19 +2,28 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
 };
 
+use prom_storage::StorageError;
 use prom_telemetry::clock;
 
-use crate::disk::{AppendFile, Disk};
+use crate::{
+    disk::{AppendFile, Disk, write_all},
+    lock::lock,
+};
 
-use super::{WalMetrics, writer::Segment};
+use super::{
+    WalMetrics,
+    reader::{Item, SegmentReader},
+    repair::SALVAGE_SUFFIX,
+    writer::Segment,
+};
 
 /// Segments waiting to be made durable; one more is synced by the commit that closes it.
 const SYNC_QUEUE_COUNT_MAX: usize = 8;
@@ -26,10 +35,56 @@ pub(super) fn sync(file: &mut dyn AppendFile, metrics: &WalMetrics) -> io::Resul
     result
 }
 
-pub(super) fn sync_finished(mut segment: Segment, metrics: &WalMetrics) {
+/// Finished segments of which nobody knows whether they are durable. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unsynced(Arc<Mutex<Vec<PathBuf>>>);
+
+impl Unsynced {
+    /// Makes the segments durable by writing them anew: bytes whose sync failed are not trusted, and a
+    /// second sync of the same file may say yes without having done anything.
+    pub(super) fn heal(&self, disk: &dyn Disk) -> Result<(), StorageError> {
+        let mut paths = lock(&self.0);
+        while let Some(path) = paths.last() {
+            write_anew(disk, path).map_err(|source| StorageError::Io {
+                path: path.clone(),
+                action: "make a finished WAL segment durable",
+                source,
+            })?;
+            tracing::info!(segment = %path.display(), "Wrote a WAL segment anew that could not be synced");
+            paths.pop();
+        }
+        Ok(())
+    }
+}
+
+fn write_anew(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let mut reader = SegmentReader::new(disk.read(path)?);
+    let mut record = Vec::new();
+    while let Some(item) = reader.next(&mut record)? {
+        if let Item::Damage { reason, .. } = item {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        record.clear();
+    }
+    let mut beside = path.to_owned().into_os_string();
+    beside.push(SALVAGE_SUFFIX);
+    let beside = PathBuf::from(beside);
+    let mut file = disk.append(&beside)?;
+    file.truncate(0)?;
+    let written = write_all(&mut *file, &disk.map(path)?).and_then(|()| file.sync());
+    if let Err(err) = written {
+        disk.remove_file(&beside)?;
+        return Err(err);
+    }
+    disk.rename(&beside, path)?;
+    path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
+}
+
+pub(super) fn sync_finished(mut segment: Segment, metrics: &WalMetrics, unsynced: &Unsynced) {
     if let Err(err) = sync(&mut *segment.file, metrics) {
         metrics.writes_failed.inc();
-        tracing::error!(segment = %segment.path.display(), err = %err, "Syncing a finished WAL segment failed");
+        tracing::error!(segment = %segment.path.display(), err = %err, "Syncing a finished WAL segment failed; commits wait until it is written anew");
+        lock(&unsynced.0).push(segment.path);
     }
 }
 
@@ -38,30 +93,39 @@ pub(super) fn sync_finished(mut segment: Segment, metrics: &WalMetrics) {
 pub(super) struct Syncer {
     queue: Option<SyncSender<Segment>>,
     thread: Option<JoinHandle<()>>,
+    unsynced: Unsynced,
 }
 
 impl Syncer {
     /// `None` if the system gives no thread: the caller syncs by itself then.
-    pub(super) fn start(disk: Arc<dyn Disk>, dir: PathBuf, metrics: WalMetrics) -> Option<Self> {
+    pub(super) fn start(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        metrics: WalMetrics,
+        unsynced: Unsynced,
+    ) -> Option<Self> {
+        let of_thread = unsynced.clone();
         let (queue, waiting): (_, Receiver<Segment>) = sync_channel(SYNC_QUEUE_COUNT_MAX);
         let run = move || {
             for segment in waiting {
-                sync_finished(segment, &metrics);
+                sync_finished(segment, &metrics, &of_thread);
                 if let Err(err) = disk.sync_dir(&dir) {
                     tracing::error!(dir = %dir.display(), err = %err, "Syncing the WAL directory failed");
                 }
             }
         };
         let thread = thread::Builder::new().name("wal-sync".to_owned()).spawn(run).ok()?;
-        Some(Self { queue: Some(queue), thread: Some(thread) })
+        Some(Self { queue: Some(queue), thread: Some(thread), unsynced })
     }
 
     pub(super) fn enqueue(&self, segment: Segment, metrics: &WalMetrics) {
-        let Some(queue) = &self.queue else { return sync_finished(segment, metrics) };
+        let Some(queue) = &self.queue else {
+            return sync_finished(segment, metrics, &self.unsynced);
+        };
         match queue.try_send(segment) {
             Ok(()) => {}
             Err(TrySendError::Full(segment) | TrySendError::Disconnected(segment)) => {
-                sync_finished(segment, metrics);
+                sync_finished(segment, metrics, &self.unsynced);
             }
         }
     }

@@ -20,7 +20,7 @@ use super::{
     EncodedRecord, WalMetrics,
     frame::{FRAGMENT_HEADER_SIZE_BYTES, PAGE_SIZE_BYTES, push_record},
     segment::segment_path,
-    syncer::{Syncer, sync, sync_finished},
+    syncer::{Syncer, Unsynced, sync, sync_finished},
 };
 
 /// A buffer that is kept from commit to commit; larger ones are given back.
@@ -36,6 +36,7 @@ pub(crate) struct Wal {
     next_index: u64,
     frames: Vec<u8>,
     syncer: Option<Syncer>,
+    unsynced: Unsynced,
     metrics: WalMetrics,
 }
 
@@ -73,6 +74,7 @@ impl Wal {
             next_index,
             frames: Vec::new(),
             syncer: None,
+            unsynced: Unsynced::default(),
             metrics,
         }
     }
@@ -109,6 +111,12 @@ impl Wal {
             true => self.cut(),
             false => self.ensure_segment(),
         }
+    }
+
+    /// The segment that is written to, and its size.
+    pub(crate) fn position(&self) -> Option<(u64, u64)> {
+        let segment = self.segment.as_ref()?;
+        Some((self.current_index()?, segment.good_size_bytes))
     }
 
     /// Where the log is.
@@ -161,6 +169,7 @@ impl Wal {
     }
 
     fn try_append(&mut self, records: &[EncodedRecord<'_>]) -> Result<(), StorageError> {
+        self.unsynced.heal(&*self.disk)?;
         self.ensure_segment()?;
         let size_bytes = framed_size_bytes_max(records);
         let is_full = |segment: &Segment| {
@@ -210,11 +219,11 @@ impl Wal {
         }
         if self.syncer.is_none() {
             let (disk, dir) = (Arc::clone(&self.disk), self.dir.clone());
-            self.syncer = Syncer::start(disk, dir, self.metrics.clone());
+            self.syncer = Syncer::start(disk, dir, self.metrics.clone(), self.unsynced.clone());
         }
         match &self.syncer {
             Some(syncer) => syncer.enqueue(old, &self.metrics),
-            None => sync_finished(old, &self.metrics),
+            None => sync_finished(old, &self.metrics, &self.unsynced),
         }
         Ok(())
     }

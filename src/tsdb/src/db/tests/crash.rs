@@ -156,6 +156,35 @@ fn segments_that_cannot_be_made_or_synced_lose_nothing() {
 }
 
 #[test]
+fn a_finished_segment_that_cannot_be_synced_stops_commits_until_it_is_written_anew() {
+    let disk = FaultyDisk::default();
+    let db = open(&disk);
+    disk.fail_kind(OpKind::Sync, Some(EIO));
+    let mut acknowledged = Content::new();
+    // The thread that syncs is not waited for, so a commit or two may come before it.
+    let refused = workload(190, 10).into_iter().find_map(|batch| {
+        let result = commit(&db, &batch);
+        if result.is_ok() {
+            insert(&mut acknowledged, &batch);
+        } else {
+            assert!(db.write_fault().is_some());
+        }
+        std::thread::yield_now();
+        result.err()
+    });
+    assert!(refused.is_some_and(|err| err.to_string().contains("durable")));
+    disk.fail_kind(OpKind::Sync, None);
+    let late = [(3, 1_800_000_000_000, 5.0)];
+    commit(&db, &late).unwrap();
+    insert(&mut acknowledged, &late);
+    assert_eq!(content(&db), acknowledged);
+    assert_eq!(content(&open(&disk.live_image())), acknowledged);
+    // What was finished is durable now.
+    let first = Path::new("/data/wal/00000000");
+    assert_eq!(disk.durable_image().content(first).unwrap(), disk.content(first).unwrap());
+}
+
+#[test]
 fn a_failed_commit_does_not_take_the_series_with_it() {
     let disk = FaultyDisk::default();
     let db = open(&disk);

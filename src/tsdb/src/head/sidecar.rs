@@ -1,0 +1,19 @@
+//! The head as bytes: what a start takes instead of a replay, if the log is still the one it was made of.
+//! It is private: Prometheus passes over it. Where it is kept is `db`'s matter. Format:
+//! docs/format/sidecar.md.
+//!
+//! It is made while commits go on. Groups that are written later may hold samples from behind the position
+//! in the log that it is made for; the replay from there meets them again and passes over them (I4).
+//!
+//! It knows floats only. A head that holds anything else has no sidecar: see `Head::spoil_sidecar`.
+
+mod codec;
+mod image;
+mod load;
+mod store;
+
+pub(super) use self::image::{ClosedData, ClosedImage, GroupImage, OpenImage, SlotImage};
+pub(crate) use self::{
+    image::{SidecarError, SidecarHeader},
+    load::SidecarLoad,
+};
