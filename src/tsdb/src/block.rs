@@ -23,5 +23,5 @@ pub(crate) use self::{
     },
     opened::Block,
     source::{BlockSource, SourceChunk, SourceSeries},
-    tombstones::{TOMBSTONES_FILE_NAME, Tombstones},
+    tombstones::{TOMBSTONES_FILE_NAME, Tombstones, add_range},
 };

@@ -8,6 +8,7 @@ mod inspect;
 mod lock;
 mod open;
 mod options;
+mod read_only;
 mod retention;
 mod sidecar;
 mod snapshot;
@@ -49,6 +50,7 @@ use self::{
 pub use self::{
     inspect::{BlockAnalysis, BlockInfo, ChunkFigures, NameFigures, PairFigures},
     options::{Options, RetentionOptions, WalCompression},
+    read_only::{BlockSummary, ChunkSummary, ReadOnlyDb},
     stats::{HeadStats, ReplayProgress, StatEntry, TsdbStats},
 };
 

@@ -9,6 +9,7 @@ mod appender;
 mod blocks;
 mod closed;
 mod commit;
+mod deletion;
 mod dictionary;
 mod exemplars;
 mod flush;
@@ -48,6 +49,7 @@ use crate::{
 
 use self::{
     commit::{Batch, CommitLog},
+    deletion::Deletions,
     exemplars::Exemplars,
     flush::HeadFiles,
     group::{GROUP_SLOTS, Groups},
@@ -86,6 +88,7 @@ pub(crate) struct Head {
     metadata: Mutex<HashMap<u64, Metadata, foldhash::fast::RandomState>>,
     is_metadata_logged: bool,
     commit: Mutex<CommitLog>,
+    deletions: Deletions,
     /// Batches that are not in use, with their buffers.
     batches: Mutex<Vec<Batch>>,
     times: Times,
@@ -126,6 +129,7 @@ impl Head {
             metadata: Mutex::default(),
             is_metadata_logged: options.is_metadata_logged,
             commit: Mutex::default(),
+            deletions: Deletions::default(),
             batches: Mutex::default(),
             times: Times {
                 min: AtomicI64::new(i64::MAX),
@@ -261,7 +265,9 @@ impl Head {
         let hidden_count = data.tails.hidden_count(slot, ticket.snapshot);
         let mint_ms = range.mint_ms.max(ticket.floor_ms);
         let range = TimeRange { mint_ms, ..range };
-        let read = self.with_chunk_maps(|maps| data.read(slot, range, hidden_count, maps, out));
+        let read = self.without_deleted(handle, out, |out| {
+            self.with_chunk_maps(|maps| data.read(slot, range, hidden_count, maps, out))
+        });
         if read == Err(ChunkError::Filed) {
             self.chunk_metrics.corruptions.inc();
         }

@@ -27,7 +27,8 @@
 //! Concurrency: all of [`Db`] may be called from any thread, none of it is async. One commit at a time
 //! writes the log and applies its batch; records are made outside of that lock. Readers share a lock with
 //! the commit for 1 024 series at a time. Opening uses the global rayon pool; finished segments are made
-//! durable by a thread of the log's own.
+//! durable by a thread of the log's own; another looks after blocks once a minute, and whoever deletes, cleans
+//! or takes a snapshot waits for its turn.
 //!
 //! Where it left the plan: open chunks are chains of 32-byte blocks, not slabs of size classes, because the
 //! series of a target grow in step and would leave each class empty behind them; chains take what closed
@@ -35,15 +36,14 @@
 //! and a snapshot is one number. Selections are sorted by ranks of the pairs they hold, not of all symbols,
 //! so nothing is rebuilt when series come.
 //!
-//! Limits: a head that holds more than floats has no sidecar; out-of-order logs of a Prometheus are left
-//! alone and named in the log. Tombstones on the log are counted and passed over.
+//! Limits: a head that holds more than floats, or deletions, has no sidecar; out-of-order logs of a
+//! Prometheus are left alone and named in the log.
 //! Queues, buffers and windows have named constants beside their use.
 
 mod block;
 mod chunk;
 mod compact;
 mod db;
-#[allow(dead_code, unused_imports, reason = "mapped files come with blocks")]
 mod disk;
 mod error;
 mod head;

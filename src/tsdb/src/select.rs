@@ -16,11 +16,13 @@ mod tests;
 use std::{collections::BTreeSet, sync::Arc};
 
 use prom_model::Matcher;
-use prom_storage::{LabelHints, Querier, SelectHints, Selection, StorageError, TimeRange};
+use prom_storage::{
+    LabelHints, Querier, SelectHints, Selection, SeriesHandle, StorageError, TimeRange,
+};
 
 use crate::head::{Head, PairId, ReaderTicket, SeriesIndex};
 
-pub(crate) use self::{db::DbQuerier, export::HeadExport};
+pub(crate) use self::{block::for_each_matching, db::DbQuerier, export::HeadExport};
 use self::{plan::with_matching_series, selection::HeadSelection};
 
 /// A snapshot of the head. A reader that looks at blocks, too, makes this one first.
@@ -60,6 +62,11 @@ impl HeadQuerier {
             true => new(&self.head.index(), &[]),
             false => with_matching_series(&self.head, matchers, new),
         }
+    }
+
+    /// The series that match and have a chunk in the range, as the head knows them.
+    pub(crate) fn handles(&self, matchers: &[Matcher], asked: TimeRange) -> Vec<SeriesHandle> {
+        self.selection(matchers, asked).handles().collect()
     }
 
     /// Texts of the label pairs that matching series have, sorted, without repetition.

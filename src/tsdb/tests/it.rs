@@ -24,7 +24,7 @@ use std::{
 use prom_model::{Labels, Matcher, format_float, stale_nan};
 use prom_storage::{Appendable, Columns, FloatSample, Queryable, SelectHints, TimeRange};
 use prom_telemetry::{Registry, clock};
-use prom_tsdb::{Db, Options, WalCompression};
+use prom_tsdb::{Db, Options, ReadOnlyDb, WalCompression};
 
 const ALL: TimeRange = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
 /// How long the other program may take for anything.
@@ -324,4 +324,60 @@ fn we_read_what_a_killed_prometheus_leaves() {
     assert_eq!(found, expected);
     db.close().unwrap();
     assert_eq!(their_dump(&peers, dir.path()), expected);
+}
+
+/// Runs `promtool tsdb` and gives what it prints.
+fn promtool(peers: &Path, args: &[&str], dir: &Path) -> String {
+    let output =
+        Command::new(peers.join("promtool")).arg("tsdb").args(args).arg(dir).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn prometheus_reads_the_blocks_we_make_and_we_those_it_makes_of_them() {
+    let Some(peers) = peers() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        min_block_duration_ms: 60_000,
+        max_block_duration_ms: 180_000,
+        ..Options::default()
+    };
+    let db = open(dir.path(), options.clone());
+    fill(&db, 250);
+    let expected = our_dump(&db);
+    db.do_upkeep().unwrap();
+    assert_eq!(our_dump(&db), expected);
+    let snapshot = dir.path().join("snapshots").join(db.snapshot(true).unwrap());
+    let blocks = ReadOnlyDb::open(dir.path()).unwrap().blocks();
+    assert!(blocks.len() > 5 && blocks.iter().any(|block| block.level > 1), "{blocks:?}");
+    assert_eq!(their_dump(&peers, dir.path()), expected);
+    assert_eq!(their_dump(&peers, &snapshot), expected);
+    let list = promtool(&peers, &["list"], dir.path());
+    for block in &blocks {
+        let line = list.lines().find(|line| line.starts_with(&block.ulid)).unwrap();
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(fields[1], block.min_time_ms.to_string());
+        assert_eq!(fields[2], block.max_time_ms.to_string());
+        assert_eq!(fields[4], block.samples_count.to_string());
+        assert_eq!(fields[5], block.chunks_count.to_string());
+        assert_eq!(fields[6], block.series_count.to_string());
+        assert_eq!(fields[7], block.size_bytes.to_string());
+    }
+    let analysis = promtool(&peers, &["analyze"], dir.path());
+    assert!(analysis.contains("Total Series: 200"), "{analysis}");
+    // Deleted on our side, marked for theirs.
+    db.delete(i64::MIN, i64::MAX, &[vec![Matcher::equal("n", "7")]]).unwrap();
+    let expected = our_dump(&db);
+    assert_eq!(expected.len(), 199);
+    db.close().unwrap();
+    drop(db);
+    assert_eq!(their_dump(&peers, dir.path()), expected);
+    let theirs = Prometheus::start(&peers, dir.path(), false);
+    theirs.assert_nothing_repaired();
+    theirs.stop();
+    assert_eq!(their_dump(&peers, dir.path()), expected);
+    let db = open(dir.path(), options);
+    assert_eq!(our_dump(&db), expected);
 }

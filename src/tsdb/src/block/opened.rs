@@ -2,11 +2,12 @@
 //! somebody holds it, also when its directory is gone by then.
 
 use std::{
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{Arc, RwLock},
 };
 
-use prom_storage::StorageError;
+use prom_storage::{Columns, StorageError, TimeRange};
 
 use crate::{
     disk::{Access, Disk},
@@ -15,7 +16,7 @@ use crate::{
 
 use super::{
     BlockId, BlockMeta, ChunkReader, IndexReader, META_FILE_NAME, SeriesEntry, Tombstones,
-    file::io_error,
+    codec::read_chunk, file::io_error,
 };
 
 /// An open block.
@@ -122,6 +123,64 @@ impl Block {
         Ok(times)
     }
 
+    /// Reads everything, and calls `each` with what is wrong.
+    pub(crate) fn verify(&self, each: &mut dyn FnMut(StorageError)) {
+        if let Err(err) = self.verify_postings(each) {
+            each(err);
+        }
+        let all = match self.index.all_postings() {
+            Ok(all) => all,
+            Err(err) => return each(err),
+        };
+        for number in all.iter() {
+            if let Err(err) = self.verify_series(number, each) {
+                each(err);
+            }
+        }
+    }
+
+    fn verify_postings(&self, each: &mut dyn FnMut(StorageError)) -> Result<(), StorageError> {
+        for name in self.index.label_names() {
+            let mut places = Vec::new();
+            self.index.for_each_value(name, "", |_, place| {
+                places.push(place);
+                ControlFlow::Continue(())
+            })?;
+            for place in places {
+                if let Err(err) = self.index.postings_at(place) {
+                    each(err);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a series, its labels and its chunks.
+    fn verify_series(
+        &self,
+        number: u32,
+        each: &mut dyn FnMut(StorageError),
+    ) -> Result<(), StorageError> {
+        let mut entry = SeriesEntry::default();
+        self.index.series(number, &mut entry)?;
+        for (name, value) in &entry.labels {
+            self.index.symbol(*name)?;
+            self.index.symbol(*value)?;
+        }
+        for chunk in &entry.chunks {
+            let all = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
+            let read = self.chunks.get(chunk.chunk_ref).and_then(|(encoding, data)| {
+                let mut samples = Columns::default();
+                read_chunk(encoding, data, all, &mut samples)
+                    .map_err(|err| self.chunks.corruption(chunk.chunk_ref, &err.to_string()))
+            });
+            if let Err(err) = read {
+                each(err);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the times of the samples instead of those that the meta file tells.
     pub(crate) fn distrust_times(&self, (min_t, max_t): (i64, i64)) {
         let mut state = write(&self.state);
@@ -129,7 +188,6 @@ impl Block {
     }
 
     /// Replaces what is deleted, on disk first.
-    #[cfg_attr(not(test), expect(dead_code, reason = "series cannot be deleted yet"))]
     pub(crate) fn set_tombstones(
         &self,
         disk: &dyn Disk,

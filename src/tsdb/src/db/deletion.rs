@@ -1,19 +1,47 @@
-//! Rewriting blocks without what is marked as deleted.
+//! Deleting series: marks in blocks, and rewriting blocks without what is marked.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
-use prom_storage::StorageError;
+use prom_model::Matcher;
+use prom_storage::{StorageError, TimeRange};
 use prom_telemetry::clock;
 
 use crate::{
-    block::{BlockId, BlockMeta},
+    block::{Block, BlockId, BlockMeta},
     compact::BlockMerge,
     lock::lock,
+    select::{HeadQuerier, for_each_matching},
 };
 
 use super::{Db, upkeep::whole};
 
 impl Db {
+    /// Deletes the samples between both times, inclusive, of the series that match any of the sets. They
+    /// are gone for queries at once; the space is given back by [`Self::clean_tombstones`] and compaction.
+    ///
+    /// # Errors
+    /// The disk refuses, or a block is damaged; what was deleted by then stays deleted.
+    pub fn delete(
+        &self,
+        mint_ms: i64,
+        maxt_ms: i64,
+        matcher_sets: &[Vec<Matcher>],
+    ) -> Result<(), StorageError> {
+        let _turn = lock(&self.upkeep.turn);
+        let range = TimeRange { mint_ms, maxt_ms };
+        if mint_ms > maxt_ms {
+            return Ok(());
+        }
+        for block in self.blocks.list().iter().filter(|block| block.overlaps(mint_ms, maxt_ms)) {
+            self.delete_in_block(block, range, matcher_sets)?;
+        }
+        let head = HeadQuerier::new(&self.head, range);
+        matcher_sets.iter().try_for_each(|matchers| {
+            let series = head.handles(matchers, range);
+            self.head.delete(&series, range)
+        })
+    }
+
     /// Writes blocks that have tombstones anew, without what is deleted.
     ///
     /// # Errors
@@ -36,5 +64,35 @@ impl Db {
             self.reload_blocks()?;
         }
         Ok(())
+    }
+
+    fn delete_in_block(
+        &self,
+        block: &Block,
+        range: TimeRange,
+        matcher_sets: &[Vec<Matcher>],
+    ) -> Result<(), StorageError> {
+        let mut tombstones = (*block.tombstones()).clone();
+        for matchers in matcher_sets {
+            for_each_matching(block, matchers, |number, entry| {
+                let is_hit = entry
+                    .chunks
+                    .iter()
+                    .any(|chunk| chunk.min_t <= range.maxt_ms && chunk.max_t >= range.mint_ms);
+                if is_hit
+                    && let (Some(first), Some(last)) = (entry.chunks.first(), entry.chunks.last())
+                {
+                    // No further than there are samples.
+                    let mint_ms = range.mint_ms.max(first.min_t);
+                    let maxt_ms = range.maxt_ms.min(last.max_t);
+                    tombstones.add(u64::from(number), TimeRange { mint_ms, maxt_ms });
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        if tombstones == *block.tombstones() {
+            return Ok(());
+        }
+        block.set_tombstones(&*self.disk, tombstones)
     }
 }

@@ -3,6 +3,7 @@
 mod blocks;
 mod compact;
 mod crash;
+mod delete;
 
 mod head_chunks;
 mod model;

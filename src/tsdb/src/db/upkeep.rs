@@ -184,6 +184,7 @@ impl Db {
                 self.upkeep.written_until.store(max_t, Ordering::Release);
             }
             self.head.truncate(max_t)?;
+            self.head.forget_deletions_before(max_t);
             end = Some(max_t);
         }
         if let Some(end) = end {

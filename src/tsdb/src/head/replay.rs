@@ -110,6 +110,15 @@ impl<'a> HeadReplay<'a> {
                 }
                 Decoded::Exemplars(exemplars) => self.add_exemplars(exemplars),
                 Decoded::Metadata(metadata) => self.add_metadata(metadata),
+                Decoded::Tombstones(mut tombstones) => {
+                    for one in &mut tombstones {
+                        let slot = self.refs.get(one.series_ref);
+                        if slot != NO_SLOT {
+                            one.series_ref = self.head.handle(slot).series_ref.0;
+                        }
+                    }
+                    self.head.deletions.add(&tombstones);
+                }
                 other => {
                     *self.counts.skipped_records.entry(other.type_name()).or_default() += 1;
                 }

@@ -14,7 +14,7 @@ use crate::block::{Block, IndexReader, Postings, SeriesEntry, Tombstones};
 const INTERSECT_COUNT_MAX: usize = 3;
 
 /// Calls `each` with the series that match, in the order of their labels.
-pub(super) fn for_each_matching(
+pub(crate) fn for_each_matching(
     block: &Block,
     matchers: &[Matcher],
     mut each: impl FnMut(u32, &SeriesEntry) -> Result<ControlFlow<()>, StorageError>,

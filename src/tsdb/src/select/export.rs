@@ -79,6 +79,7 @@ impl BlockSource for HeadExport {
         self.selection.for_each_chunk(self.next, |chunk| {
             series.push_chunk((chunk.min_t, chunk.max_t), chunk.encoding as u8, chunk.data);
         })?;
+        series.deleted = self.selection.deleted(self.next);
         self.next += 1;
         Ok(true)
     }

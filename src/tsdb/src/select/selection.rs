@@ -82,6 +82,15 @@ impl HeadSelection {
         self.head.for_each_chunk(handle, self.range, each).map_err(|err| corruption(handle, err))
     }
 
+    /// Deleted times of a series, ascending.
+    pub(super) fn deleted(&self, index: usize) -> Vec<TimeRange> {
+        self.head.deleted(self.series[index].handle)
+    }
+
+    pub(super) fn handles(&self) -> impl Iterator<Item = SeriesHandle> {
+        self.series.iter().map(|one| one.handle)
+    }
+
     pub(super) fn truncate(&mut self, count_max: usize) {
         self.series.truncate(count_max);
     }

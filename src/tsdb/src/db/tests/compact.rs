@@ -13,7 +13,7 @@ use super::{Content, DIR, Db, commit, content, try_open};
 const RANGE: i64 = 1000;
 const SERIES_COUNT: usize = 3;
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options {
         wal_segment_size_bytes: 32 * 1024,
         min_block_duration_ms: RANGE,
@@ -24,7 +24,7 @@ fn options() -> Options {
 }
 
 /// Appends a round of samples; what was acknowledged is noted.
-fn append(db: &Db, t: i64, acknowledged: &mut Content) {
+pub(super) fn append(db: &Db, t: i64, acknowledged: &mut Content) {
     let samples: Vec<(usize, i64, f64)> =
         (0..SERIES_COUNT).map(|series| (series, t, (t * (series as i64 + 1)) as f64)).collect();
     if commit(db, &samples).is_ok() {
@@ -35,7 +35,7 @@ fn append(db: &Db, t: i64, acknowledged: &mut Content) {
 }
 
 /// Rounds of samples, with upkeep in between. Stops at the first failure.
-fn run(db: &Db, rounds: std::ops::Range<i64>, acknowledged: &mut Content) -> bool {
+pub(super) fn run(db: &Db, rounds: std::ops::Range<i64>, acknowledged: &mut Content) -> bool {
     for round in rounds {
         append(db, round * 100, acknowledged);
         if round % 10 == 9 && db.do_upkeep().is_err() {
