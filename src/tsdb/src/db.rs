@@ -10,6 +10,7 @@ mod open;
 mod options;
 mod read_only;
 mod retention;
+mod scrub;
 mod sidecar;
 mod snapshot;
 mod stats;
@@ -45,6 +46,7 @@ use self::{
     flusher::Flusher,
     lock::DirLock,
     open::open_log,
+    scrub::Scrubber,
     upkeep::{Upkeep, UpkeepThread},
 };
 pub use self::{
@@ -64,6 +66,7 @@ pub struct Db {
     head: Arc<Head>,
     blocks: BlockSet,
     upkeep: Upkeep,
+    scrubber: Scrubber,
     upkeep_thread: Mutex<Option<UpkeepThread>>,
     lock: Mutex<Option<DirLock>>,
     flusher: Mutex<Option<Flusher>>,
@@ -166,6 +169,7 @@ impl Db {
             head,
             blocks,
             upkeep: Upkeep::new(options, registry),
+            scrubber: Scrubber::new(registry),
             upkeep_thread: Mutex::new(None),
             lock: Mutex::new(lock),
             flusher: Mutex::default(),

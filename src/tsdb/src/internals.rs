@@ -1,5 +1,7 @@
 //! What benchmarks measure below the public door. No other room may use it.
 
+mod blocks;
+
 use prom_model::HistogramValue;
 use prom_storage::{Columns, StorageError, TimeRange};
 
@@ -10,6 +12,8 @@ use crate::{
         Compressor, Decoded, EncodedRecord, RefSample, decode_record, encode_samples, frame_record,
     },
 };
+
+pub use self::blocks::{SampledSeries, chunk_sizes, intersect, merge, open_index, write_series};
 
 /// An XOR chunk of the samples, at most 65 535.
 pub fn encode_chunk(samples: &[(i64, f64)], chunk: &mut Vec<u8>) {

@@ -15,8 +15,8 @@ use crate::{
 };
 
 use super::{
-    BlockId, BlockMeta, ChunkReader, IndexReader, META_FILE_NAME, SeriesEntry, Tombstones,
-    codec::read_chunk, file::io_error,
+    BlockId, BlockMeta, ChunkMeta, ChunkReader, IndexReader, META_FILE_NAME, SeriesEntry,
+    Tombstones, codec::read_chunk, file::io_error,
 };
 
 /// An open block.
@@ -125,18 +125,37 @@ impl Block {
 
     /// Reads everything, and calls `each` with what is wrong.
     pub(crate) fn verify(&self, each: &mut dyn FnMut(StorageError)) {
-        if let Err(err) = self.verify_postings(each) {
+        let mut from = Some(0);
+        while let Some(series_count) = from {
+            from = self.verify_part(series_count, u64::MAX, each);
+        }
+    }
+
+    /// Reads on behind so many series, until chunks of this size have been read, and calls `each` with what
+    /// is wrong. Gives how many series have been read; nothing at the end. Postings are read at the begin.
+    pub(crate) fn verify_part(
+        &self,
+        series_count: usize,
+        size_bytes_max: u64,
+        each: &mut dyn FnMut(StorageError),
+    ) -> Option<usize> {
+        if series_count == 0
+            && let Err(err) = self.verify_postings(each)
+        {
             each(err);
         }
-        let all = match self.index.all_postings() {
-            Ok(all) => all,
-            Err(err) => return each(err),
-        };
-        for number in all.iter() {
-            if let Err(err) = self.verify_series(number, each) {
-                each(err);
+        let all = self.index.all_postings().map_err(&mut *each).ok()?;
+        let mut size_bytes = 0;
+        for (at, number) in all.iter().enumerate().skip(series_count) {
+            if size_bytes > size_bytes_max {
+                return Some(at);
+            }
+            match self.verify_series(number, each) {
+                Ok(read) => size_bytes += read,
+                Err(err) => each(err),
             }
         }
+        None
     }
 
     fn verify_postings(&self, each: &mut dyn FnMut(StorageError)) -> Result<(), StorageError> {
@@ -155,30 +174,35 @@ impl Block {
         Ok(())
     }
 
-    /// Reads a series, its labels and its chunks.
+    /// Reads a series, its labels and its chunks; gives their size.
     fn verify_series(
         &self,
         number: u32,
         each: &mut dyn FnMut(StorageError),
-    ) -> Result<(), StorageError> {
+    ) -> Result<u64, StorageError> {
         let mut entry = SeriesEntry::default();
         self.index.series(number, &mut entry)?;
         for (name, value) in &entry.labels {
             self.index.symbol(*name)?;
             self.index.symbol(*value)?;
         }
+        let mut size_bytes = 0;
         for chunk in &entry.chunks {
-            let all = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
-            let read = self.chunks.get(chunk.chunk_ref).and_then(|(encoding, data)| {
-                let mut samples = Columns::default();
-                read_chunk(encoding, data, all, &mut samples)
-                    .map_err(|err| self.chunks.corruption(chunk.chunk_ref, &err.to_string()))
-            });
-            if let Err(err) = read {
-                each(err);
+            match self.samples(chunk) {
+                Ok(size) => size_bytes += size,
+                Err(err) => each(err),
             }
         }
-        Ok(())
+        Ok(size_bytes)
+    }
+
+    /// Reads a chunk as a query would; gives its size.
+    pub(crate) fn samples(&self, chunk: &ChunkMeta) -> Result<u64, StorageError> {
+        let all = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
+        let (encoding, data) = self.chunks.get(chunk.chunk_ref)?;
+        read_chunk(encoding, data, all, &mut Columns::default())
+            .map_err(|err| self.chunks.corruption(chunk.chunk_ref, &err.to_string()))?;
+        Ok(data.len() as u64)
     }
 
     /// Takes the times of the samples instead of those that the meta file tells.

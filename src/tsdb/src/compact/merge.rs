@@ -29,24 +29,21 @@ struct Input {
     symbols: Vec<u32>,
     /// Numbers of all series in the order of their labels, the last one first.
     series: Vec<u32>,
+    /// Whether what cannot be read is left out.
+    is_lenient: bool,
     /// The series that comes next, with places for symbols.
     next: Option<(u32, SeriesEntry)>,
 }
 
 impl BlockMerge {
     pub(crate) fn new(blocks: &[Arc<Block>]) -> Result<Self, StorageError> {
-        let input = |block: &Arc<Block>| {
-            let mut series: Vec<u32> = block.index().all_postings()?.iter().collect();
-            series.reverse();
-            Ok(Input {
-                block: Arc::clone(block),
-                tombstones: block.tombstones(),
-                symbols: Vec::new(),
-                series,
-                next: None,
-            })
-        };
-        Ok(Self { inputs: blocks.iter().map(input).collect::<Result<_, StorageError>>()? })
+        let inputs = blocks.iter().map(|block| Input::new(block, false));
+        Ok(Self { inputs: inputs.collect::<Result<_, StorageError>>()? })
+    }
+
+    /// What can be read of a damaged block.
+    pub(crate) fn salvage(block: &Arc<Block>) -> Result<Self, StorageError> {
+        Ok(Self { inputs: vec![Input::new(block, true)?] })
     }
 }
 
@@ -136,12 +133,38 @@ impl BlockSource for BlockMerge {
 }
 
 impl Input {
+    fn new(block: &Arc<Block>, is_lenient: bool) -> Result<Self, StorageError> {
+        let mut series: Vec<u32> = block.index().all_postings()?.iter().collect();
+        series.reverse();
+        Ok(Self {
+            block: Arc::clone(block),
+            tombstones: block.tombstones(),
+            symbols: Vec::new(),
+            series,
+            is_lenient,
+            next: None,
+        })
+    }
+
     /// Reads the next series.
     fn advance(&mut self) -> Result<(), StorageError> {
         let (_, mut entry) = self.next.take().unwrap_or_default();
-        let Some(number) = self.series.pop() else { return Ok(()) };
-        let index = self.block.index();
-        index.series(number, &mut entry)?;
+        while let Some(number) = self.series.pop() {
+            match self.read(number, &mut entry) {
+                Ok(()) => {
+                    self.next = Some((number, entry));
+                    return Ok(());
+                }
+                Err(_) if self.is_lenient => {}
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a series, with places for symbols.
+    fn read(&self, number: u32, entry: &mut SeriesEntry) -> Result<(), StorageError> {
+        self.block.index().series(number, entry)?;
         for symbol in entry.labels.iter_mut().flat_map(|(name, value)| [name, value]) {
             let place = self.symbols.get(*symbol as usize).filter(|place| **place != u32::MAX);
             *symbol = *place.ok_or_else(|| StorageError::Corruption {
@@ -150,7 +173,6 @@ impl Input {
                 reason: format!("series has a symbol {symbol} that is not in the table"),
             })?;
         }
-        self.next = Some((number, entry));
         Ok(())
     }
 
@@ -162,6 +184,9 @@ impl Input {
             let hit = |d: &TimeRange| d.mint_ms <= chunk.max_t && d.maxt_ms >= chunk.min_t;
             let covers = |d: &TimeRange| d.mint_ms <= chunk.min_t && d.maxt_ms >= chunk.max_t;
             if deleted.iter().any(covers) {
+                continue;
+            }
+            if self.is_lenient && self.block.samples(chunk).is_err() {
                 continue;
             }
             let (encoding, data) = self.block.chunks().get(chunk.chunk_ref)?;

@@ -131,7 +131,7 @@ fn run((is_stopped, wake): &(Mutex<bool>, Condvar), db: &Weak<Db>) {
 
 impl Db {
     /// Does what is due: looks for blocks that came, writes blocks of the head, compacts blocks, removes what
-    /// is beyond retention. It is called by a thread of the database's own every minute.
+    /// is beyond retention, reads a part of the blocks to find damage. It is called by a thread of the database's own every minute.
     ///
     /// # Errors
     /// The disk refuses, or a block is damaged; the data stays where it was.
@@ -162,7 +162,8 @@ impl Db {
     fn try_upkeep(&self) -> Result<(), StorageError> {
         self.reload_blocks()?;
         self.compact_head()?;
-        self.compact_blocks()
+        self.compact_blocks()?;
+        self.scrub_step()
     }
 
     /// Lists the blocks anew, and removes what others stand in for and what is beyond retention.
@@ -253,13 +254,20 @@ impl Db {
                 }
             }
             Err(err) => {
-                // Blocks that cannot be read are not tried again and again.
-                if is_damage(&err) {
+                if !is_damage(&err) {
+                    return Err(err);
+                }
+                let mut is_mended = false;
+                for block in &blocks {
+                    is_mended |= self.mend_if_damaged(block)?;
+                }
+                if !is_mended {
+                    // Blocks that cannot be compacted are not tried again and again.
                     for block in &blocks {
                         block.update_meta(&*self.disk, |meta| meta.compaction.failed = true)?;
                     }
+                    return Err(err);
                 }
-                return Err(err);
             }
         }
         self.reload_blocks()

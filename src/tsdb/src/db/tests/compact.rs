@@ -194,3 +194,64 @@ fn snapshots_hold_what_the_database_held() {
     assert!(in_blocks.values().all(|samples| samples.keys().all(|t| *t < 7000)));
     assert!(!in_blocks.is_empty());
 }
+
+/// Flips a bit in the middle of a file.
+fn damage(disk: &FaultyDisk, path: &Path) {
+    let flip = |content: &mut Vec<u8>| {
+        let at = content.len() / 2;
+        content[at] ^= 1;
+    };
+    disk.edit(path, flip).unwrap();
+}
+
+#[test]
+fn damage_is_found_before_it_is_needed_and_costs_what_is_damaged() {
+    for file in ["chunks/000001", "index"] {
+        let disk = FaultyDisk::default();
+        let mut acknowledged = Content::new();
+        {
+            let db = try_open(&disk, &options()).unwrap();
+            assert!(run(&db, 0..200, &mut acknowledged));
+        }
+        // The largest block has its damage among series and chunks.
+        let name = block_names(&disk).into_iter().next().unwrap();
+        damage(&disk, &Path::new(DIR).join(&name).join(file));
+        let db = try_open(&disk, &options()).unwrap();
+        for _ in 0..10 {
+            db.do_upkeep().unwrap();
+        }
+        let kept = disk.list(&Path::new(DIR).join("quarantine")).unwrap();
+        assert_eq!(kept, [format!("{name}.0")], "{file}");
+        assert_eq!(db.blocks.list().len(), 3);
+        let found = content(&db);
+        let count =
+            |content: &Content| content.values().map(|samples| samples.len()).sum::<usize>();
+        assert!(count(&found) >= count(&acknowledged) / 2, "{file}: {}", count(&found));
+        for (labels, samples) in &found {
+            assert!(samples.iter().all(|(t, v)| acknowledged[labels].get(t) == Some(v)));
+        }
+    }
+}
+
+#[test]
+fn damage_that_stops_a_compaction_is_left_behind() {
+    let disk = FaultyDisk::default();
+    let mut acknowledged = Content::new();
+    let db = try_open(&disk, &options()).unwrap();
+    assert!(run(&db, 0..35, &mut acknowledged));
+    assert_eq!(db.blocks.list().len(), 2);
+    let first = db.blocks.list()[0].dir().join("chunks/000001");
+    drop(db);
+    damage(&disk, &first);
+    let db = try_open(&disk, &options()).unwrap();
+    assert!(run(&db, 35..75, &mut acknowledged));
+    assert!(db.blocks.list().iter().any(|block| block.meta().compaction.level > 1));
+    assert!(db.blocks.list().iter().all(|block| !block.meta().compaction.failed));
+    let found = content(&db);
+    for (labels, samples) in &acknowledged {
+        let of_series = &found[labels];
+        let lost = samples.keys().filter(|t| !of_series.contains_key(t)).count();
+        assert!(lost <= 10, "{lost}");
+        assert!(of_series.iter().all(|(t, v)| samples.get(t) == Some(v)));
+    }
+}
