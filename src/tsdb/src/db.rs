@@ -8,7 +8,6 @@ mod inspect;
 mod lock;
 mod open;
 mod options;
-mod read_only;
 mod retention;
 mod scrub;
 mod sidecar;
@@ -52,7 +51,6 @@ use self::{
 pub use self::{
     inspect::{BlockAnalysis, BlockInfo, ChunkFigures, NameFigures, PairFigures},
     options::{Options, RetentionOptions, WalCompression},
-    read_only::{BlockSummary, ChunkSummary, ReadOnlyDb},
     stats::{HeadStats, ReplayProgress, StatEntry, TsdbStats},
 };
 

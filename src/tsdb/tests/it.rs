@@ -24,7 +24,7 @@ use std::{
 use prom_model::{Labels, Matcher, format_float, stale_nan};
 use prom_storage::{Appendable, Columns, FloatSample, Queryable, SelectHints, TimeRange};
 use prom_telemetry::{Registry, clock};
-use prom_tsdb::{Db, Options, ReadOnlyDb, WalCompression};
+use prom_tsdb::{BlockInfo, Db, Options, WalCompression};
 
 const ALL: TimeRange = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
 /// How long the other program may take for anything.
@@ -350,15 +350,16 @@ fn prometheus_reads_the_blocks_we_make_and_we_those_it_makes_of_them() {
     db.do_upkeep().unwrap();
     assert_eq!(our_dump(&db), expected);
     let snapshot = dir.path().join("snapshots").join(db.snapshot(true).unwrap());
-    let blocks = ReadOnlyDb::open(dir.path()).unwrap().blocks();
-    assert!(blocks.len() > 5 && blocks.iter().any(|block| block.level > 1), "{blocks:?}");
+    let blocks = db.blocks();
+    let is_merged = |block: &BlockInfo| block.max_time_ms - block.min_time_ms > 60_000;
+    assert!(blocks.len() > 5 && blocks.iter().any(is_merged), "{blocks:?}");
     assert_eq!(their_dump(&peers, dir.path()), expected);
     // Their tool does not look at a directory without a log.
     fs::create_dir(snapshot.join("wal")).unwrap();
     assert_eq!(their_dump(&peers, &snapshot), expected);
     let list = promtool(&peers, &["list"], dir.path());
     for block in &blocks {
-        let line = list.lines().find(|line| line.starts_with(&block.ulid)).unwrap();
+        let line = list.lines().find(|line| line.starts_with(&block.id)).unwrap();
         let fields: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(fields[1], block.min_time_ms.to_string());
         assert_eq!(fields[2], block.max_time_ms.to_string());

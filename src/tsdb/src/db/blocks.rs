@@ -34,9 +34,6 @@ pub(super) struct BlockSet {
     metrics: Metrics,
 }
 
-/// Blocks that are open, and directories of those that could not be opened.
-pub(super) type Looked = (Vec<Arc<Block>>, Vec<(PathBuf, StorageError)>);
-
 #[derive(Debug)]
 struct Metrics {
     loaded: Gauge,
@@ -62,26 +59,13 @@ impl BlockSet {
     /// Samples before it stand in blocks. A block that begins after `now_ms` tells of a clock that went
     /// wrong, and keeps nobody from adding samples of today.
     pub(super) fn in_order_max_time(&self, now_ms: i64) -> Option<i64> {
-        in_order_max_time(&self.list(), now_ms)
-    }
-
-    /// Opens the blocks of a directory, by time, and changes nothing; those that cannot be opened are told.
-    pub(super) fn look(disk: &dyn Disk, dir: &Path) -> Result<Looked, StorageError> {
-        let names = disk.list(dir).map_err(|source| StorageError::Io {
-            path: dir.to_owned(),
-            action: "list data directory",
-            source,
-        })?;
-        let (mut blocks, mut damaged) = (Vec::new(), Vec::new());
-        for id in names.iter().filter_map(|name| name.parse::<BlockId>().ok()) {
-            let dir = dir.join(id.to_string());
-            match Block::open(disk, &dir) {
-                Ok(block) => blocks.push(Arc::new(block)),
-                Err(err) => damaged.push((dir, err)),
-            }
-        }
-        blocks.sort_by_key(|block| (block.times(), block.id()));
-        Ok((blocks, damaged))
+        let hints = [HINT_OUT_OF_ORDER, HINT_STALE_SERIES, HINT_SELECTED_SERIES];
+        let list = self.list();
+        let metas = list.iter().map(|block| block.meta());
+        let in_order = metas.filter(|meta| {
+            meta.min_time <= now_ms && !hints.iter().any(|hint| meta.has_hint(hint))
+        });
+        in_order.map(|meta| meta.max_time).max()
     }
 
     /// Looks for blocks that came, drops those that went, and removes those that others stand in for and
@@ -239,15 +223,6 @@ impl BlockSet {
             source,
         })
     }
-}
-
-/// See [`BlockSet::in_order_max_time`].
-pub(super) fn in_order_max_time(blocks: &[Arc<Block>], now_ms: i64) -> Option<i64> {
-    let hints = [HINT_OUT_OF_ORDER, HINT_STALE_SERIES, HINT_SELECTED_SERIES];
-    let metas = blocks.iter().map(|block| block.meta());
-    let in_order = metas
-        .filter(|meta| meta.min_time <= now_ms && !hints.iter().any(|hint| meta.has_hint(hint)));
-    in_order.map(|meta| meta.max_time).max()
 }
 
 /// Whether the block itself is at fault, and not the moment.
