@@ -183,7 +183,8 @@ impl Prometheus {
     }
 
     fn assert_nothing_repaired(&self) {
-        for line in &self.lines {
+        // Each block is looked at by what would repair it.
+        for line in self.lines.iter().filter(|line| !line.contains("Found healthy block")) {
             let lower = line.to_lowercase();
             let is_bad = ["corrupt", "repair", "unknown series", "level=error", "torn"]
                 .iter()
