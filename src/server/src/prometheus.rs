@@ -257,6 +257,7 @@ impl Service for Prometheus {
             max_block_duration_ms: block_duration_max_ms(&self.options, retention),
             retention,
             is_lockfile_used: self.options.is_lockfile_used,
+            ..prom_tsdb::Options::default()
         };
         let progress = |progress: ReplayProgress| {
             self.replay.note(&progress);
