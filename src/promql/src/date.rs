@@ -16,9 +16,9 @@ struct Day {
 
 /// The part of the date that `function` asks for, at `seconds` cut to a whole number.
 pub(crate) fn date_part(function: DateFunction, seconds: f64) -> f64 {
-    let seconds = truncate(seconds);
-    let days = seconds.div_euclid(SECONDS_PER_DAY);
-    let second_of_day = seconds.rem_euclid(SECONDS_PER_DAY);
+    let seconds = go_seconds(seconds);
+    let days = seconds.div_euclid(i128::from(SECONDS_PER_DAY)) as i64;
+    let second_of_day = seconds.rem_euclid(i128::from(SECONDS_PER_DAY)) as i64;
     let part = match function {
         DateFunction::Minute => second_of_day / 60 % 60,
         DateFunction::Hour => second_of_day / 3600,
@@ -75,11 +75,15 @@ fn days_since_epoch(year: i64, month: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// Go's conversion of a float to an integer on amd64: what does not fit becomes the smallest one,
-/// here kept within what the calendar can compute with.
-fn truncate(seconds: f64) -> i64 {
-    const LIMIT: f64 = 9.0e15;
-    if seconds.abs() < LIMIT { seconds as i64 } else { i64::MIN / 1024 }
+/// Seconds as Go's calendar sees them on amd64: what does not fit an integer becomes the smallest one, and
+/// times before the first year that it knows come round from the other end.
+/// Compat: Go `time.Unix` and its absolute years.
+fn go_seconds(seconds: f64) -> i128 {
+    /// From Go's first year to 1970.
+    const BEFORE_EPOCH: i128 = 9_223_372_028_715_321_600;
+    let is_in_range = (-(2f64.powi(63))..2f64.powi(63)).contains(&seconds);
+    let seconds = i128::from(if is_in_range { seconds as i64 } else { i64::MIN });
+    if seconds < -BEFORE_EPOCH { seconds + (1 << 64) } else { seconds }
 }
 
 #[cfg(test)]
@@ -92,6 +96,11 @@ mod tests {
             assert_eq!(date_part(function, seconds), expected, "{function:?} {seconds}");
         };
         check(DateFunction::Year, 0.0, 1970.0);
+        // As the reference answers on amd64.
+        for beyond in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            check(DateFunction::Minute, beyond, 30.0);
+            check(DateFunction::Hour, beyond, 15.0);
+        }
         check(DateFunction::DayOfWeek, 0.0, 4.0);
         check(DateFunction::Hour, 3600.0 * 25.0, 1.0);
         check(DateFunction::Minute, 3661.9, 1.0);

@@ -145,8 +145,9 @@ impl Bitmap {
         self.words[step / WORD_BITS] |= 1 << (step % WORD_BITS);
     }
 
+    /// Whether the step is in the set; steps that the grid does not have are not.
     pub(crate) fn has(&self, step: usize) -> bool {
-        self.words[step / WORD_BITS] >> (step % WORD_BITS) & 1 == 1
+        self.words.get(step / WORD_BITS).is_some_and(|word| word >> (step % WORD_BITS) & 1 == 1)
     }
 
     /// How many steps the grid has.
@@ -273,6 +274,7 @@ mod tests {
         row.map(|v| v * 2.0);
         row.retain(|step, value| step != 3 && value == 4.0);
         assert_eq!((row.get(3), row.get(69)), (None, Some(4.0)));
+        assert_eq!(Row::absent(0).get(0), None);
         row.fill(2, 7.0);
         assert_eq!((row.count(), row.get(1)), (2, Some(7.0)));
     }

@@ -1,9 +1,14 @@
 //! The same series in the original and here, the same queries, the same answers.
 
 mod data;
+mod random;
 mod server;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use prom_model::{Labels, Sample, format_float};
 use prom_promql::{
@@ -97,6 +102,102 @@ fn slow_answers_are_those_of_the_original() {
     println!("{count} answers, {} wrong, {} miscounted", wrong.len(), miscounted.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(miscounted.is_empty(), "{}", miscounted.join("\n"));
+}
+
+/// Random queries that are asked; this variable changes how many.
+const RANDOM_COUNT: u64 = 1_500;
+const RANDOM_COUNT_VARIABLE: &str = "PROMQL_RANDOM_QUERIES";
+/// Differences that are shown.
+const SHOWN_COUNT_MAX: usize = 40;
+
+#[test]
+fn slow_random_answers_are_those_of_the_original() {
+    let (Some(prometheus), Some(promtool)) =
+        (crate::needs::peer("prometheus"), crate::needs::peer("promtool"))
+    else {
+        return;
+    };
+    let count = std::env::var(RANDOM_COUNT_VARIABLE).ok().and_then(|text| text.parse().ok());
+    let original = Original::start(&prometheus, &promtool, &openmetrics());
+    let store = store();
+    let engine = Engine::new(EngineOptions::default(), &Registry::default());
+    let (mut failed, mut inexact, mut excused, mut wrong) = (0, 0, BTreeMap::new(), Vec::new());
+    for number in 0..count.unwrap_or(RANDOM_COUNT) {
+        let query = random::query(number);
+        let ask = asks()[[0, 1, 3, 4][number as usize % 4]];
+        let theirs = without_pair(answer_of_json(&original.query(&query, &ask)));
+        let ours = without_pair(answer_of(ask.run(&engine, &store, &query)));
+        failed += u64::from(theirs.error.is_some());
+        match differences(&ours, &theirs) {
+            Ok(values) => inexact += values,
+            Err(reason) => match excuse(&query, &ours, &theirs) {
+                Some(entry) => *excused.entry(entry).or_insert(0) += 1,
+                None => wrong.push(format!("{number}: {query}\n  {ask:?}\n  {reason:.1000}")),
+            },
+        }
+    }
+    println!("{failed} errors, {inexact} values inexact, {} wrong", wrong.len());
+    excused.iter().for_each(|(entry, count)| println!("{count} excused: {entry}"));
+    let shown: Vec<String> = wrong.iter().take(SHOWN_COUNT_MAX).cloned().collect();
+    assert!(wrong.is_empty(), "{}", shown.join("\n"));
+}
+
+/// Which two of several duplicates are named is by chance in the original: its operations collect their
+/// results in a map.
+fn without_pair(mut answer: Answer) -> Answer {
+    if let Some((_, text)) = &mut answer.error
+        && let Some((before, after)) = text.split_once(": [{")
+        && let Some((_, after)) = after.split_once("}];")
+    {
+        *text = format!("{before}: [];{after}");
+    }
+    answer
+}
+
+/// Why an answer of the installed release may differ from what is followed here: an entry of the
+/// original's changelog.
+fn excuse(query: &str, ours: &Answer, theirs: &Answer) -> Option<&'static str> {
+    let error = |answer: &Answer| answer.error.clone().unwrap_or_default().1;
+    let (our_error, their_error) = (error(ours), error(theirs));
+    let without_name = |text: &str| match text.split_once(" for metric name ") {
+        Some((before, after)) => {
+            format!("{before} {}", after.split_once("\" ").map_or("", |(_, place)| place))
+        }
+        None => text.to_owned(),
+    };
+    let without_place =
+        |text: &str| text.rsplit_once(" (").map_or(text, |(before, _)| before).to_owned();
+    let texts = |answer: &Answer, of: &dyn Fn(&str) -> String| -> BTreeSet<String> {
+        answer.warnings.iter().chain(&answer.infos).map(|text| of(text)).collect()
+    };
+    let is_equal = |a: &Answer, b: &Answer| {
+        let bare =
+            |answer: &Answer| Answer { infos: Vec::new(), warnings: Vec::new(), ..answer.clone() };
+        differences(&bare(a), &bare(b)).is_ok()
+    };
+    if is_equal(ours, theirs) && texts(ours, &without_name) == texts(theirs, &without_name) {
+        return Some("3.7.0: no metric name in the warning of a missing bucket label (#16794)");
+    }
+    let bare = |text: &str| without_place(&without_name(text));
+    if is_equal(ours, theirs) && texts(ours, &bare) == texts(theirs, &bare) && query.contains(':') {
+        return Some("later than 3.5: remarks about a subquery tell its place");
+    }
+    if our_error.contains("expected number, duration, step(), or range()") {
+        return Some("3.6.0: durations may be expressions (#16249)");
+    }
+    if their_error.contains("<Item ") {
+        return Some("later than 3.5: all tokens have names in errors");
+    }
+    if our_error.starts_with("multiple matches for labels") && their_error.is_empty() {
+        return Some("later than 3.5: a pair that a comparison drops is still a match");
+    }
+    let is_relabeled = query.contains("label_replace") || query.contains("label_join");
+    if is_relabeled && their_error == "vector cannot contain metrics with the same labelset" {
+        return Some(
+            "later than 3.5: series that labels make equal are one unless they meet at a step",
+        );
+    }
+    None
 }
 
 /// Samples counted differently than by the original: looked at exactly, held at once nearly.
