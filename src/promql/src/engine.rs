@@ -19,7 +19,7 @@ use prom_telemetry::Registry;
 
 use crate::{
     CancelToken, QueryError, QueryStats, Value,
-    exec::{Budget, Held},
+    exec::{Budget, Held, OperatorProfile, QueryEstimate},
     syntax::{Expr, ParseOptions, pretty_while},
     watch::{IN_PREPARATION, Watch},
 };
@@ -106,6 +106,8 @@ pub struct QueryParams {
     pub lookback_delta_ms: Option<i64>,
     /// Whether to count samples by step, where the engine may.
     pub wants_per_step_stats: bool,
+    /// Whether to measure each operator.
+    pub wants_profile: bool,
     pub class: QueryClass,
     pub origin: QueryOrigin,
     pub cancel: CancelToken,
@@ -176,6 +178,9 @@ pub struct QueryAnswer {
     pub warnings: Vec<String>,
     pub infos: Vec<String>,
     pub stats: QueryStats,
+    pub estimate: QueryEstimate,
+    /// What each operator did, where that was asked for; scalars that are computed first come first.
+    pub profile: Option<Vec<OperatorProfile>>,
     /// Counts the value as memory of queries until the answer is dropped.
     pub held: AnswerMemory,
 }

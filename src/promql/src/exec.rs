@@ -18,6 +18,7 @@ mod ledger;
 mod map;
 mod memory;
 mod merge;
+mod profile;
 mod range;
 mod relabel;
 mod result;
@@ -33,6 +34,7 @@ mod window;
 pub use estimate::QueryEstimate;
 pub(crate) use ledger::Totals;
 pub(crate) use memory::{Budget, Held, Memory};
+pub use profile::OperatorProfile;
 pub(crate) use result::{Report, Run, Selected, run, select};
 
 use std::sync::{
@@ -44,6 +46,7 @@ use prom_storage::{LabelHints, Querier, Selection};
 
 use self::{
     ledger::{AccountId, Ledger},
+    profile::Profiler,
     row::Row,
     scratch::Scratch,
     series::{METADATA_LABELS, SeriesSet},
@@ -63,6 +66,7 @@ pub(crate) struct Settings {
     pub(crate) is_name_removal_delayed: bool,
     pub(crate) has_type_and_unit_labels: bool,
     pub(crate) wants_per_step_stats: bool,
+    pub(crate) wants_profile: bool,
 }
 
 /// Everything the operators of one query share.
@@ -73,6 +77,8 @@ pub(crate) struct Ctx<'q> {
     pub(crate) threads: Option<&'q rayon::ThreadPool>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) ledger: Ledger,
+    /// There for a query that is to be explained.
+    profiler: Option<Profiler>,
     /// Bytes of what lives as long as the evaluation: labels and scalars.
     kept: Mutex<Held>,
     /// Bytes of the value, which lives longer.

@@ -42,7 +42,7 @@ pub use engine::{
     WaitingQuery,
 };
 pub use error::{QueryError, QueryErrorKind};
-pub use exec::QueryEstimate;
+pub use exec::{OperatorProfile, QueryEstimate};
 pub use functions::{Function, function, functions};
 pub use stats::{QuerySamples, QueryStats, QueryTimings, SamplesPerStep};
 pub use syntax::*;

@@ -5,6 +5,7 @@ pub(crate) mod form;
 pub(crate) mod params;
 
 mod answer;
+mod explain;
 mod generations;
 pub(crate) mod queries;
 mod query;
@@ -36,6 +37,7 @@ pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
     let mut endpoints = vec![
         ("/api/v1/query", get(query::instant).post(query::instant)),
         ("/api/v1/query_range", get(query::range).post(query::range)),
+        ("/api/v1/explain", get(explain::explain).post(explain::explain)),
         ("/api/v1/format_query", get(query::format).post(query::format)),
         ("/api/v1/parse_query", get(query::parse).post(query::parse)),
         ("/api/v1/series", get(series::series).post(series::series).delete(series::delete_series)),

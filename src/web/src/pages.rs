@@ -3,6 +3,7 @@
 
 mod answer;
 mod assets;
+mod explain;
 mod generations;
 mod graph;
 mod layout;
@@ -51,6 +52,7 @@ pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
         ("/graph", get(old_query)),
         ("/query", get(query::page)),
         ("/queries", get(queries::page)),
+        ("/explain", get(explain::page)),
         ("/targets", get(targets::page)),
         ("/config", get(generations::page)),
         ("/config/diff", get(generations::difference)),

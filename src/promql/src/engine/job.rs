@@ -125,6 +125,7 @@ impl Job {
             is_name_removal_delayed: options.is_name_removal_delayed,
             has_type_and_unit_labels: options.has_type_and_unit_labels,
             wants_per_step_stats: options.has_per_step_stats && self.params.wants_per_step_stats,
+            wants_profile: self.params.wants_profile,
         }
     }
 

@@ -131,6 +131,7 @@ impl Engine {
         let _noted = slot.map(|slot| Noted(self, slot));
         let started = clock::monotonic();
         let exec_queue = started - question.asked;
+        let estimate = prepared.estimate.clone();
         let mut report = Report::default();
         let value = job
             .watch
@@ -154,6 +155,8 @@ impl Engine {
             warnings: report.warnings,
             infos: report.infos,
             stats,
+            estimate,
+            profile: report.profile,
             held: AnswerMemory(report.value_held),
         })
     }

@@ -35,6 +35,13 @@ use crate::{
 /// Binds `vector` for evaluation over `grid`.
 pub(super) fn bind(ctx: &Ctx<'_>, vector: &Vector, grid: &Grid) -> Result<Bound, QueryError> {
     ctx.check_grid(grid)?;
+    match &ctx.profiler {
+        None => bind_kind(ctx, vector, grid),
+        Some(profiler) => profiler.around(vector, grid.count, || bind_kind(ctx, vector, grid)),
+    }
+}
+
+fn bind_kind(ctx: &Ctx<'_>, vector: &Vector, grid: &Grid) -> Result<Bound, QueryError> {
     match &vector.kind {
         VectorKind::Select { selector, shift, what } => {
             Ok(bind_select(ctx, *selector, *shift, *what, grid))

@@ -16,6 +16,7 @@ use super::{
     ledger::{AccountId, Ledger, Shape},
     memory::Held,
     merge::{Collision, merged},
+    profile::{OperatorProfile, Profiler},
     range::with_edges,
     row::Row,
     scalar::scalar,
@@ -51,6 +52,7 @@ pub(crate) struct Report {
     pub(crate) peak_samples: u64,
     pub(crate) warnings: Vec<String>,
     pub(crate) infos: Vec<String>,
+    pub(crate) profile: Option<Vec<OperatorProfile>>,
     /// Bytes of the value.
     pub(crate) value_held: Option<Held>,
 }
@@ -69,6 +71,7 @@ pub(crate) fn run(
         threads: run.threads,
         memory: Arc::clone(&run.memory),
         ledger: Ledger::default(),
+        profiler: run.settings.wants_profile.then(Profiler::default),
         kept: Mutex::new(run.memory.hold(0)?),
         row_bytes: AtomicU64::new(0),
         value_held: Mutex::new(run.memory.hold(0)?),
@@ -81,6 +84,7 @@ pub(crate) fn run(
     let started = clock::monotonic();
     let evaluated = evaluate(&ctx, run);
     report.inner_eval = clock::monotonic() - started;
+    report.profile = ctx.profiler.as_ref().map(|profiler| profiler.finish(run.query));
     let (mut value, root) = evaluated?;
     report.value_held = Some(std::mem::replace(&mut *ctx.lock_value_held(), run.memory.hold(0)?));
     if let Some(root) = root {

@@ -266,3 +266,30 @@ fn queries_are_noted_and_logged() {
     assert_eq!(*lines.lock().unwrap(), expected);
     assert_eq!(*notes.0.lock().unwrap(), ["+x", "-7", "+topk(scalar(x / 0), x)", "-7", "+1", "-7"]);
 }
+
+#[test]
+fn a_query_explains_itself() {
+    let engine = engine(|_| {});
+    let store = Endless { series_count: 10, cancel: CancelToken::default(), is_read: None };
+    store.cancel.cancel();
+    let explain = |query: &str| {
+        let params = QueryParams { wants_profile: true, ..QueryParams::default() };
+        let answer = ask(&engine, &store, query, params).unwrap();
+        (answer.profile.unwrap(), answer.estimate)
+    };
+    let (profile, estimate) = explain("sum(x) / count(abs(y))");
+    assert_eq!(estimate.series, 20);
+    let [root] = &profile[..] else { panic!("{profile:?}") };
+    assert_eq!((root.operator, &*root.text), ("operation of vectors", "sum(x) / count(abs(y))"));
+    assert_eq!((root.series, root.steps, root.rows, root.points), (1, 1, 1, 1));
+    let [lhs, rhs] = &root.operands[..] else { panic!("{root:?}") };
+    assert_eq!((lhs.operator, &*lhs.text, lhs.series), ("aggregation", "sum(x)", 1));
+    assert_eq!((&*rhs.operands[0].text, rhs.operands[0].series), ("abs(y)", 10));
+    let select = &rhs.operands[0].operands[0];
+    assert_eq!((select.operator, select.rows, select.points), ("select", 10, 10));
+    assert!(root.time >= lhs.time + rhs.time && select.own_time == select.time);
+    let (profile, _) = explain("scalar(x) + 1");
+    assert_eq!(&*profile[0].text, "x");
+    let plain = ask(&engine, &store, "x", QueryParams::default()).unwrap();
+    assert_eq!(plain.profile, None);
+}

@@ -47,12 +47,12 @@ pub(super) async fn range(
 }
 
 /// The time of an instant query; now if there is none.
-fn instant_times(form: &Form) -> Result<QueryTimes, ApiError> {
+pub(super) fn instant_times(form: &Form) -> Result<QueryTimes, ApiError> {
     Ok(QueryTimes::Instant { time_ms: time_or(form, "time", clock::now_ms())? })
 }
 
 /// Start, end and step of a range query.
-fn range_times(form: &Form) -> Result<QueryTimes, ApiError> {
+pub(super) fn range_times(form: &Form) -> Result<QueryTimes, ApiError> {
     let parse = |name| parse_time(form.value(name)).map_err(|e| ApiError::parameter(name, e));
     let (start_ms, end_ms) = (parse("start")?, parse("end")?);
     if end_ms < start_ms {
@@ -98,7 +98,7 @@ pub(super) async fn parse(
 }
 
 /// Parameters that instant and range queries share, in the order in which the reference checks them.
-fn query_params(form: &Form, origin: QueryOrigin) -> Result<QueryParams, ApiError> {
+pub(super) fn query_params(form: &Form, origin: QueryOrigin) -> Result<QueryParams, ApiError> {
     let timeout = match form.value("timeout") {
         "" => None,
         text => {
@@ -120,6 +120,7 @@ fn query_params(form: &Form, origin: QueryOrigin) -> Result<QueryParams, ApiErro
         timeout,
         lookback_delta_ms,
         wants_per_step_stats: form.value("stats") == "all",
+        wants_profile: false,
         class: QueryClass::Api,
         origin,
         cancel: CancelToken::default(),

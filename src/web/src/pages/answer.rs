@@ -32,6 +32,7 @@ struct HeadPart<'a> {
     warnings: &'a [String],
     infos: &'a [String],
     stats: String,
+    explain_link: String,
 }
 
 /// One panel to answer: all panels are there for the links.
@@ -128,13 +129,20 @@ impl Question {
     }
 }
 
-fn head_html(answer: &QueryAnswer, series_count: usize, what: &str) -> String {
+fn head_html(question: &Question, answer: &QueryAnswer, series_count: usize, what: &str) -> String {
     let stats = format!(
         "{series_count} series, {} samples read, {}, {what}",
         answer.stats.samples.total_queryable,
         duration_text(answer.stats.timings.exec_total)
     );
-    rendered(&HeadPart { warnings: &answer.warnings, infos: &answer.infos, stats })
+    let panel = &question.panels[question.index];
+    let mut pairs = vec![("expr", panel.expr.clone())];
+    if panel.is_graph {
+        pairs.push(("range", "1".to_owned()));
+    }
+    let explain_link = format!("{}/explain?{}", question.prefix, form_text(&pairs));
+    let (warnings, infos) = (&answer.warnings, &answer.infos);
+    rendered(&HeadPart { warnings, infos, stats, explain_link })
 }
 
 pub(super) fn duration_text(duration: Duration) -> String {

@@ -101,7 +101,7 @@ pub(super) async fn cancel_from_page(state: State<Arc<WebContext>>, form: Form) 
     }
 }
 
-fn size_text(bytes: u64) -> String {
+pub(super) fn size_text(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),
         1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),

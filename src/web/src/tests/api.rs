@@ -335,3 +335,20 @@ async fn generations_are_listed_compared_and_restored_only_where_that_is_enabled
         assert_eq!(answer.status.as_u16(), 403, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_query_is_explained() {
+    let site = Site::new();
+    let path = format!("/api/v1/explain?query=sum(up)&time={NOW_S}");
+    let parsed: serde_json::Value = serde_json::from_str(&site.get(&path).await.body).unwrap();
+    let data = &parsed["data"];
+    assert_eq!(data["estimate"]["series"], 3);
+    let sum = &data["operators"][0];
+    assert_eq!((&sum["operator"], &sum["text"]), (&"aggregation".into(), &"sum(up)".into()));
+    assert_eq!(sum["operands"][0]["series"], 3);
+    assert_eq!(data["stats"]["samples"]["totalQueryableSamples"], 3);
+    let range = format!("/api/v1/explain?query=up&start={}&end={NOW_S}&step=60", NOW_S - 600);
+    let parsed: serde_json::Value = serde_json::from_str(&site.get(&range).await.body).unwrap();
+    assert_eq!(parsed["data"]["operators"][0]["points"], 33);
+    assert_eq!(site.get("/api/v1/explain?query=up%7B").await.status, 400);
+}

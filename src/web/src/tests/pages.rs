@@ -23,6 +23,8 @@ fn addresses() -> Vec<String> {
         ),
         "/targets".to_owned(),
         "/queries".to_owned(),
+        "/explain?expr=sum(up)&range=1".to_owned(),
+        format!("/explain?expr={hostile}"),
         format!("/targets?search={hostile}&pool={hostile}&health={hostile}&page=999999999999"),
         "/lifecycle".to_owned(),
         "/config".to_owned(),

@@ -61,7 +61,7 @@ pub(super) fn html(
         utc_text(end_ms, "%Y-%m-%d %H:%M:%S UTC"),
         format_duration(step_ms)
     );
-    let mut html = head_html(answer, all.len(), &what);
+    let mut html = head_html(question, answer, all.len(), &what);
     if all.is_empty() {
         html.push_str("<p class=\"empty\">Empty result: no series matched in this range.</p>\n");
         return html;

@@ -58,7 +58,7 @@ pub(super) fn html(question: &Question, answer: &QueryAnswer) -> String {
         question.prefix,
         form_text(&[("query", panel.expr.clone()), ("time", seconds(time_ms))])
     );
-    let mut html = head_html(answer, count, &what);
+    let mut html = head_html(question, answer, count, &what);
     html.push_str(&rendered(&TablePart { rows, left_out, json_link }));
     html
 }
