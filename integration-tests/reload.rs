@@ -1,6 +1,6 @@
 //! Reloads by request, signal and edit: all of the new configuration or all of the old.
 
-use crate::harness::{Server, ServerBuilder, Target, eventually};
+use crate::harness::{Need, Server, ServerBuilder, SmallDisk, Target, eventually, need};
 
 fn config(job: &str, address: &str) -> String {
     format!(
@@ -201,6 +201,28 @@ fn a_reload_succeeds_where_generations_cannot_be_kept() {
     assert!(view["status"].as_str().unwrap().contains(said), "{view}");
     assert!(view["reload"]["outcome"].as_str().unwrap().contains(said), "{view}");
     assert!(server.get("/config").body.contains(said));
+}
+
+#[test]
+fn on_a_full_disk_a_reload_succeeds_and_its_generation_is_kept_later() {
+    if need(Need::Root).is_none() {
+        return;
+    }
+    let disk = SmallDisk::new("8m");
+    let jobs_of = |name: &str| format!("scrape_configs: [{{job_name: {name}}}]\n");
+    let server = ServerBuilder::new(&jobs_of("one")).data(&disk.path().join("data")).start();
+    let ballast = disk.fill();
+    server.write_config(&jobs_of("two"));
+    assert_eq!(server.post("/-/reload", "").status, 200);
+    assert_eq!(jobs(&server), ["two"]);
+    let fault = generations(&server)["fault"].as_str().unwrap().to_owned();
+    assert!(fault.contains("No space left on device"), "{fault}");
+    std::fs::remove_file(ballast).unwrap();
+    server.write_config(&jobs_of("three"));
+    assert_eq!(server.post("/-/reload", "").status, 200);
+    assert_eq!(generations(&server)["fault"], serde_json::Value::Null);
+    assert_eq!(server.post("/api/v1/config/rollback", "generation=2").status, 200);
+    assert_eq!(jobs(&server), ["two"]);
 }
 
 #[test]
