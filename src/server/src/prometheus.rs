@@ -40,6 +40,8 @@ use crate::{
 const USER_AGENT: &str = concat!("Prometheus/3.14.0+rs.", env!("CARGO_PKG_VERSION"));
 /// How long requests under way may go on once the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Exemplars that are kept with `exemplar-storage`. Compat: `DefaultExemplarsConfig` of `config/config.go`.
+const EXEMPLARS_COUNT_MAX: usize = 100_000;
 /// How often the storage is asked whether it still takes samples.
 const DISK_GLANCE: Duration = Duration::from_millis(500);
 /// Where the unit's commands find the control socket, below `$RUNTIME_DIRECTORY`.
@@ -155,9 +157,11 @@ impl Prometheus {
             engine: Arc::new(self.engine(config)),
             parse_options: self.parse_options(),
             storage: Arc::clone(db) as _,
+            exemplars: Arc::clone(db) as _,
             tsdb_stats: Arc::new(move |top_count_max| stats_of.stats(top_count_max)),
             wal_replay: Arc::new(move || replay.view()),
             remote_write: self.receiver(db),
+            tsdb_admin: self.options.is_admin_enabled.then(|| Arc::clone(db) as _),
             targets: Arc::new(scrape.clone()),
             config: Arc::clone(config),
             generations: Arc::clone(generations),
@@ -257,6 +261,10 @@ impl Service for Prometheus {
             max_block_duration_ms: block_duration_max_ms(&self.options, retention),
             retention,
             is_lockfile_used: self.options.is_lockfile_used,
+            exemplars_count_max: match self.options.features.has(Feature::ExemplarStorage) {
+                true => EXEMPLARS_COUNT_MAX,
+                false => 0,
+            },
             ..prom_tsdb::Options::default()
         };
         let progress = |progress: ReplayProgress| {

@@ -4,7 +4,9 @@
 pub(crate) mod form;
 pub(crate) mod params;
 
+mod admin;
 mod answer;
+mod exemplars;
 mod explain;
 mod generations;
 pub(crate) mod queries;
@@ -38,6 +40,10 @@ pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
         ("/api/v1/query", get(query::instant).post(query::instant)),
         ("/api/v1/query_range", get(query::range).post(query::range)),
         ("/api/v1/explain", get(explain::explain).post(explain::explain)),
+        (
+            "/api/v1/query_exemplars",
+            get(exemplars::query_exemplars).post(exemplars::query_exemplars),
+        ),
         ("/api/v1/format_query", get(query::format).post(query::format)),
         ("/api/v1/parse_query", get(query::parse).post(query::parse)),
         ("/api/v1/series", get(series::series).post(series::series).delete(series::delete_series)),
@@ -70,6 +76,15 @@ pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
 pub(crate) fn actions() -> Vec<(&'static str, Endpoint)> {
     vec![
         ("/api/v1/write", post(remote_write::write)),
+        (
+            "/api/v1/admin/tsdb/delete_series",
+            post(admin::delete_series).put(admin::delete_series),
+        ),
+        (
+            "/api/v1/admin/tsdb/clean_tombstones",
+            post(admin::clean_tombstones).put(admin::clean_tombstones),
+        ),
+        ("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot)),
         ("/api/v1/admin/cancel_query", post(queries::cancel).put(queries::cancel)),
         ("/api/v1/config/rollback", post(generations::rollback).put(generations::rollback)),
     ]
@@ -83,17 +98,9 @@ pub(crate) fn endpoints_of_every_state() -> Vec<(&'static str, Endpoint)> {
 /// Routes of Prometheus that this server does not have yet: they say so.
 fn not_built_endpoints() -> Vec<(&'static str, Endpoint)> {
     let refuse = |what: &'static str| async move || ApiError::not_built(what);
-    let admin = "the TSDB admin API";
     vec![
-        (
-            "/api/v1/query_exemplars",
-            get(refuse("exemplar storage")).post(refuse("exemplar storage")),
-        ),
         ("/api/v1/read", post(refuse("remote read"))),
         ("/api/v1/otlp/v1/metrics", post(refuse("the OTLP receiver"))),
-        ("/api/v1/admin/tsdb/delete_series", post(refuse(admin)).put(refuse(admin))),
-        ("/api/v1/admin/tsdb/clean_tombstones", post(refuse(admin)).put(refuse(admin))),
-        ("/api/v1/admin/tsdb/snapshot", post(refuse(admin)).put(refuse(admin))),
         ("/api/v1/notifications/live", get(refuse("the stream of notifications"))),
     ]
 }

@@ -10,14 +10,14 @@ use prom_lifecycle::Handle;
 use prom_model::GoRegex;
 use prom_promql::{Engine, ParseOptions};
 use prom_remote::Receiver;
-use prom_storage::Queryable;
+use prom_storage::{ExemplarQueryable, Queryable};
 use prom_telemetry::{Registry, clock};
 use prom_tsdb::TsdbStats;
 use url::Url;
 
 use crate::{
     api::RemoteWriteDoor, external_url::host_name, listen::ServeOptions, metrics::HandlerMetrics,
-    pool::WorkPool, targets::Targets,
+    pool::WorkPool, targets::Targets, tsdb_admin::TsdbAdmin,
 };
 
 /// Settings from the command line. Defaults are Prometheus's.
@@ -55,11 +55,14 @@ pub struct WebParts {
     pub engine: Arc<Engine>,
     pub parse_options: ParseOptions,
     pub storage: Arc<dyn Queryable>,
+    pub exemplars: Arc<dyn ExemplarQueryable>,
     /// Figures of the head; the argument limits each list. None where there is no TSDB.
     pub tsdb_stats: Arc<dyn Fn(usize) -> TsdbStats + Send + Sync>,
     pub wal_replay: Arc<dyn Fn() -> WalReplay + Send + Sync>,
     /// Takes what others send; nothing where `--web.enable-remote-write-receiver` was not given.
     pub remote_write: Option<Arc<Receiver>>,
+    /// Changes what is stored; nothing where `--web.enable-admin-api` was not given.
+    pub tsdb_admin: Option<Arc<dyn TsdbAdmin>>,
     pub targets: Arc<dyn Targets>,
     pub config: Arc<ArcSwap<Config>>,
     pub generations: Arc<Generations>,

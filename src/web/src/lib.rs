@@ -38,6 +38,7 @@ mod targets;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tsdb_admin;
 
 pub use context::{WalReplay, WebOptions, WebParts};
 pub use external_url::external_url;
@@ -45,3 +46,4 @@ pub use listen::{ListenError, ListenErrorKind, ServeOptions, bind, serve};
 pub use query_files::{ActiveQueryFile, QueryLogFile};
 pub use router::router;
 pub use targets::{MetadataVisitor, Targets};
+pub use tsdb_admin::TsdbAdmin;

@@ -10,16 +10,17 @@ use http_body_util::BodyExt;
 use prom_cli::BuildInfo;
 use prom_config::{Accepted, Changes, Generations, Rejection, RoomChange, SourceText, Sources};
 use prom_lifecycle::{Handle, State};
-use prom_model::Labels;
+use prom_model::{Exemplar, Labels, Matcher};
 use prom_promql::{Engine, EngineOptions, ParseOptions};
 use prom_remote::Receiver;
 use prom_scrape::{DroppedTargetView, MetricMetadata, PoolView, TargetHealth, TargetView};
+use prom_storage::{ExemplarQueryable, ExemplarSeries, StorageError, TimeRange};
 use prom_telemetry::Registry;
 use prom_testkit::{MemoryStore, RecordingStore};
 use prom_tsdb::{HeadStats, StatEntry, TsdbStats};
 use tower::ServiceExt;
 
-use crate::{MetadataVisitor, Targets, WalReplay, WebOptions, WebParts, router};
+use crate::{MetadataVisitor, Targets, TsdbAdmin, WalReplay, WebOptions, WebParts, router};
 
 /// A moment that all tests share: samples end here.
 pub(crate) const NOW_S: i64 = 1_700_000_000;
@@ -83,6 +84,14 @@ impl Site {
         Self::build_with(options, State::Ready, ListedTargets::few(), store(), switch)
     }
 
+    /// A site that is ready and lets its store be changed.
+    pub(crate) fn with_tsdb_admin(admin: Arc<dyn TsdbAdmin>) -> Self {
+        let options = WebOptions::default();
+        Self::build_with(options, State::Ready, ListedTargets::few(), store(), |parts| {
+            parts.tsdb_admin = Some(admin);
+        })
+    }
+
     fn build(
         options: WebOptions,
         state: State,
@@ -105,9 +114,11 @@ impl Site {
             engine: Arc::new(Engine::new(EngineOptions::default(), &registry)),
             parse_options: ParseOptions::default(),
             storage: Arc::new(store),
+            exemplars: Arc::new(OneExemplar),
             tsdb_stats: Arc::new(tsdb_stats),
             wal_replay: Arc::new(|| WalReplay { min: 1, max: 3, current: 3 }),
             remote_write: None,
+            tsdb_admin: None,
             targets: Arc::new(targets),
             config: Arc::new(ArcSwap::from_pointee(config)),
             generations: Arc::new(generations()),
@@ -174,6 +185,28 @@ fn store() -> MemoryStore {
         store.push_series(labels, times().map(|at_ms| (at_ms, value(at_ms))));
     }
     store
+}
+
+/// A store whose only exemplar is that of `requests_total`.
+struct OneExemplar;
+
+impl ExemplarQueryable for OneExemplar {
+    fn exemplars(
+        &self,
+        range: TimeRange,
+        sets: &[Vec<Matcher>],
+    ) -> Result<Vec<ExemplarSeries>, StorageError> {
+        let labels = Labels::from_pairs([("__name__", "requests_total"), ("job", "api")]);
+        let timestamp_ms = NOW_S * 1000 + 500;
+        let value_of = |matcher: &Matcher| labels.get(matcher.name()).unwrap_or_default();
+        let is_match = |set: &Vec<Matcher>| set.iter().all(|m| m.matches(value_of(m)));
+        if range.maxt_ms < timestamp_ms || !sets.iter().any(is_match) {
+            return Ok(Vec::new());
+        }
+        let trace = Labels::from_pairs([("trace_id", HOSTILE)]);
+        let exemplars = vec![Exemplar { labels: trace, value: 2.5, timestamp_ms }];
+        Ok(vec![ExemplarSeries { labels, exemplars }])
+    }
 }
 
 fn tsdb_stats(limit: usize) -> TsdbStats {

@@ -1,5 +1,6 @@
 //! The room as its clients see it: requests in, whole answers out.
 
+mod admin;
 mod api;
 mod layers;
 mod pages;

@@ -20,6 +20,7 @@ pub(crate) enum Feature {
     BinopFillModifiers,
     DelayedNameRemoval,
     PerStepStats,
+    ExemplarStorage,
 }
 
 /// Every name, in alphabetical order.
@@ -28,7 +29,7 @@ const FEATURES: [(&str, Support); 27] = [
     ("concurrent-rule-eval", Support::NotYet),
     ("created-timestamp-zero-ingestion", Support::NotYet),
     ("delayed-compaction", Support::NotYet),
-    ("exemplar-storage", Support::NotYet),
+    ("exemplar-storage", Support::Switch(Feature::ExemplarStorage)),
     ("extra-scrape-metrics", Support::NotYet),
     ("fast-startup", Support::NotYet),
     ("histograms-st-encoding", Support::NotYet),

@@ -132,7 +132,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::new("web.route-prefix", Text, "", "Prefix of all routes; default: the path of --web.external-url"),
     Flag::new("web.user-assets", Text, "", "Folder served at /user").not_yet(),
     Flag::new("web.enable-lifecycle", Bool, "false", "Enable reload and shutdown by HTTP request"),
-    Flag::new("web.enable-admin-api", Bool, "false", "Enable the API for administration").not_yet(),
+    Flag::new("web.enable-admin-api", Bool, "false", "Enable the API for administration"),
     Flag::new("web.enable-remote-write-receiver", Bool, "false", "Accept remote write requests"),
     Flag::new("web.remote-write-receiver.accepted-protobuf-messages", Text, "prometheus.WriteRequest,io.prometheus.write.v2.Request", "Messages that the remote write receiver accepts; this build takes the first only").repeated(),
     Flag::new("web.enable-otlp-receiver", Bool, "false", "Accept OTLP write requests").not_yet(),

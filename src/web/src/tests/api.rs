@@ -90,6 +90,33 @@ async fn stored_series_are_found() {
 }
 
 #[tokio::test]
+async fn exemplars_are_found_by_the_selectors_of_an_expression() {
+    let site = Site::new();
+    let found = r#"{"status":"success","data":[{"seriesLabels":{"__name__":"requests_total","job":"api"},"exemplars":[{"labels":{"trace_id":"\"><script>alert('x')</script>&{{7*7}}"},"value":"2.5","timestamp":{now}.500}]}]}"#;
+    let path = "/api/v1/query_exemplars?query=";
+    let none = r#"{"status":"success","data":[]}"#;
+    for (query, expected) in [
+        ("requests_total", found),
+        ("up%20%2B%20rate(requests_total%5B5m%5D)", found),
+        ("sum(-(requests_total%7Bjob=%22api%22%7D))", found),
+        ("up", none),
+        ("requests_total%7Bjob=%22b%22%7D", none),
+        ("requests_total&end={now}", none),
+        ("1%2B1", r#"{"status":"success"}"#),
+        (
+            "",
+            r#"{"status":"error","errorType":"bad_data","error":"unknown position: parse error: no expression found in input"}"#,
+        ),
+        (
+            "up&start=2&end=1",
+            r#"{"status":"error","errorType":"bad_data","error":"end timestamp must not be before start timestamp"}"#,
+        ),
+    ] {
+        check(&site, &format!("{path}{query}"), expected).await;
+    }
+}
+
+#[tokio::test]
 async fn long_answers_come_in_pieces_and_whole() {
     let site = Site::new();
     let query = "/api/v1/query_range?query=up&start={start}&end={now}&step=1"
@@ -260,12 +287,9 @@ async fn the_server_tells_about_itself() {
 #[tokio::test]
 async fn what_is_not_built_says_so() {
     let site = Site::new();
-    for (method, path) in [
-        (Method::GET, "/api/v1/query_exemplars?query=up"),
-        (Method::POST, "/api/v1/read"),
-        (Method::POST, "/api/v1/otlp/v1/metrics"),
-        (Method::PUT, "/api/v1/admin/tsdb/snapshot"),
-    ] {
+    for (method, path) in
+        [(Method::POST, "/api/v1/read"), (Method::POST, "/api/v1/otlp/v1/metrics")]
+    {
         let answer = site.ask(method, path, &[], "").await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(answer.body.contains("is not supported by this server yet"), "{path}");
