@@ -2,18 +2,11 @@
 //! here and opened by the original; while the writer runs, after its SIGKILL, after its SIGTERM; with a
 //! log only, with head chunks, with blocks.
 
-use std::{path::Path, process::Command, sync::Arc};
-
-use prom_model::{
-    CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Exemplar, FloatHistogram, Histogram, HistogramValue,
-    Labels, Span,
-};
-use prom_testkit::{WriteRequest, WriteSeries};
+use std::{path::Path, process::Command};
 
 use crate::{
-    harness::{Need, Peer, RECEIVER, ServerBuilder, copy_tree, need, post, post_bytes},
+    harness::{Need, Peer, RECEIVER, ServerBuilder, copy_tree, need, post_bytes},
     ledger::Ledger,
-    random::mix,
 };
 
 /// Samples of each series, a quarter of a minute apart, and what a folder holds then.
@@ -98,140 +91,4 @@ fn slow_data_folders_go_from_the_original_to_us_and_back() {
     let (of_theirs, of_ours) = (dump(&promtool, &theirs), dump(&promtool, &ours));
     assert_eq!(of_theirs.len(), of_ours.len());
     assert!(of_theirs == of_ours, "the original's promtool prints another text of our folder");
-}
-
-const HISTOGRAM_STEPS_COUNT: u64 = 400;
-const HISTOGRAM_STEP_MS: i64 = 15_000;
-
-/// A counter of integers that is reset now and then, a gauge of floats, and custom buckets.
-fn histograms_at(step: u64) -> [(&'static str, HistogramValue); 3] {
-    let since_reset = step % 150 + 1;
-    let noise = |salt: u64| mix(step << 8 | salt) % 5;
-    let counter = Histogram {
-        schema: 3,
-        zero_threshold: 0.001,
-        zero_count: since_reset,
-        count: since_reset * 9,
-        sum: since_reset as f64 * 1.5,
-        positive_spans: [Span { offset: -1, length: 2 }, Span { offset: 3, length: 1 }].into(),
-        positive_buckets: vec![since_reset as i64, since_reset as i64, since_reset as i64],
-        negative_spans: [Span { offset: 2, length: 2 }].into(),
-        negative_buckets: vec![since_reset as i64, 0],
-        ..Histogram::default()
-    };
-    let counts: Vec<f64> = (0..4).map(|salt| noise(salt) as f64 + 0.5).collect();
-    let gauge = FloatHistogram {
-        counter_reset_hint: CounterResetHint::Gauge,
-        schema: 0,
-        count: counts.iter().sum(),
-        sum: noise(9) as f64 - 2.0,
-        // The layout changes, so that chunks are cut.
-        positive_spans: [Span { offset: (step / 90) as i32, length: 4 }].into(),
-        positive_buckets: counts,
-        ..FloatHistogram::default()
-    };
-    let custom = Histogram {
-        schema: CUSTOM_BUCKETS_SCHEMA,
-        count: step * 2,
-        sum: step as f64 * 7.0,
-        positive_spans: [Span { offset: 0, length: 2 }].into(),
-        positive_buckets: vec![step as i64, 0],
-        custom_values: [1.0, 5.0, 10.0].into(),
-        ..Histogram::default()
-    };
-    [
-        ("counter", HistogramValue::Integer(Arc::new(counter))),
-        ("gauge", HistogramValue::Float(Arc::new(gauge))),
-        ("custom", HistogramValue::Integer(Arc::new(custom))),
-    ]
-}
-
-/// Answers about the histograms, with series in order.
-fn ask_histograms(address: &str, begin_s: i64) -> Vec<String> {
-    let end_s = begin_s + HISTOGRAM_STEPS_COUNT as i64 * HISTOGRAM_STEP_MS / 1000;
-    let expressions = [
-        "histogram_count(histogram)",
-        "histogram_sum(histogram)",
-        "histogram_quantile(0.7, histogram)",
-        "rate(histogram[2m])",
-    ];
-    let ask = |expression: &&str| {
-        let form = format!("start={begin_s}&end={end_s}&step=60&query={expression}");
-        let answer = post(address, "/api/v1/query_range", &form).unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        let answer = answer.json();
-        let mut series = answer["data"]["result"].as_array().unwrap().clone();
-        assert_eq!(series.len(), 3, "{expression}");
-        series.sort_by_key(|series| series["metric"].to_string());
-        format!("{expression}: {}", serde_json::Value::Array(series))
-    };
-    expressions.iter().map(ask).collect()
-}
-
-#[test]
-fn slow_histograms_and_exemplars_go_from_the_original_to_us_and_back() {
-    let Some(original) = need(Need::Peer("prometheus")) else { return };
-    let Some(promtool) = need(Need::Peer("promtool")) else { return };
-    let features = "--enable-feature=native-histograms,exemplar-storage";
-    let folder = tempfile::tempdir().unwrap();
-    let theirs = folder.path().join("theirs");
-    std::fs::create_dir(&theirs).unwrap();
-    let mut peer = Peer::original_on(&original, &theirs, &[RECEIVER, features]);
-    let mut server = ServerBuilder::new("").arg(RECEIVER).arg(features).start();
-    let ours = server.data_path().to_owned();
-    let begin_ms = Ledger::new().begin_ms();
-    for step in 0..HISTOGRAM_STEPS_COUNT {
-        let timestamp_ms = begin_ms + step as i64 * HISTOGRAM_STEP_MS;
-        let mut request = WriteRequest::default();
-        for (kind, histogram) in histograms_at(step) {
-            let trace = format!("{:016x}", mix(step));
-            let exemplar = Exemplar {
-                labels: Labels::from_pairs([("trace_id", trace)]),
-                value: step as f64,
-                timestamp_ms,
-            };
-            request.push(WriteSeries {
-                labels: &[("__name__", "histogram"), ("kind", kind)],
-                histograms: &[(timestamp_ms, histogram)],
-                exemplars: &[exemplar],
-                ..Default::default()
-            });
-        }
-        for address in [&*peer.address, &*server.address()] {
-            let answer = post_bytes(address, "/api/v1/write", &request.body()).unwrap();
-            assert_eq!(answer.status, 204, "{address}: {}", answer.body);
-        }
-    }
-    let asked = ask_histograms(&peer.address, begin_ms / 1000);
-    let exemplars = |address: &str| {
-        let path = "/api/v1/query_exemplars";
-        let form = format!("query=histogram&start={}&end=4000000000", begin_ms / 1000);
-        let answer = post(address, path, &form).unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        let mut series = answer.json()["data"].as_array().unwrap().clone();
-        series.sort_by_key(|series| series["seriesLabels"].to_string());
-        series
-    };
-    assert_eq!(ask_histograms(&server.address(), begin_ms / 1000), asked, "as they came");
-    assert_eq!(exemplars(&server.address()), exemplars(&peer.address), "as they came");
-    let kept = exemplars(&peer.address);
-    peer.kill();
-    server.kill();
-
-    let copy = folder.path().join("copy");
-    copy_tree(&theirs, &copy);
-    let mut opened = ServerBuilder::new("").arg(features).data(&copy).start();
-    assert_eq!(ask_histograms(&opened.address(), begin_ms / 1000), asked, "their folder, here");
-    assert_eq!(exemplars(&opened.address()), kept, "their folder, here");
-    assert!(opened.stop().success());
-    let mut peer = Peer::original_on(&original, &ours, &[features]);
-    assert_eq!(ask_histograms(&peer.address, begin_ms / 1000), asked, "our folder, there");
-    assert_eq!(exemplars(&peer.address), kept, "our folder, there");
-    peer.stop();
-    server.restart();
-    assert_eq!(ask_histograms(&server.address(), begin_ms / 1000), asked, "our folder, back");
-    assert!(server.stop().success());
-    let mut peer = Peer::original_on(&original, &theirs, &[features]);
-    peer.stop();
-    assert!(dump(&promtool, &theirs) == dump(&promtool, &ours), "dumps differ");
 }

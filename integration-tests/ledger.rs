@@ -68,11 +68,6 @@ impl Ledger {
         self.next_step
     }
 
-    /// The time of the first samples.
-    pub(crate) fn begin_ms(&self) -> i64 {
-        self.begin_ms
-    }
-
     /// Hours of samples.
     pub(crate) fn hours(&self) -> u64 {
         self.next_step * STEP_MS.unsigned_abs() / 3_600_000
