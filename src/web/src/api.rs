@@ -76,10 +76,7 @@ pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
 pub(crate) fn actions() -> Vec<(&'static str, Endpoint)> {
     vec![
         ("/api/v1/write", post(remote_write::write)),
-        (
-            "/api/v1/admin/tsdb/delete_series",
-            post(admin::delete_series).put(admin::delete_series),
-        ),
+        ("/api/v1/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series)),
         (
             "/api/v1/admin/tsdb/clean_tombstones",
             post(admin::clean_tombstones).put(admin::clean_tombstones),

@@ -26,9 +26,8 @@ pub trait TsdbAdmin: Send + Sync {
 }
 
 impl TsdbAdmin for Db {
-    fn delete(&self, _: TimeRange, _: &[Vec<Matcher>]) -> Result<(), StorageError> {
-        let reason = "deleting series is not supported by this build yet";
-        Err(StorageError::Suspended(reason.to_owned()))
+    fn delete(&self, range: TimeRange, matcher_sets: &[Vec<Matcher>]) -> Result<(), StorageError> {
+        Self::delete(self, range.mint_ms, range.maxt_ms, matcher_sets)
     }
 
     fn clean_tombstones(&self) -> Result<(), StorageError> {
