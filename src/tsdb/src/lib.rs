@@ -7,8 +7,8 @@
 //! Invariants:
 //! I1. Samples are applied in the order of the log, by the same rule as at a replay: a directory that is
 //!     opened again holds what the head held.
-//! I2. An appended sample touches one cache line of its series, one block of its chunk, one bit of its
-//!     group; it allocates nothing.
+//! I2. An appended float touches one cache line of its series, one block of its chunk, one bit of its
+//!     group; it allocates nothing. Histograms have their open chunks beside, and allocate as they grow.
 //! I3. A reader sees whole commits, those published when it came, however long it reads.
 //! I4. The samples of a series ascend in time; the first to come at a time stays.
 //! I5. What was acknowledged is on the log. A write that failed is taken back before the next one; until
