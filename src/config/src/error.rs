@@ -232,6 +232,16 @@ impl ConfigErrors {
     }
 }
 
+/// What the reference says of the mistakes of a rule file, one text for each that it tells apart.
+pub fn rule_error_lines(errors: &[ConfigError]) -> Vec<String> {
+    let all: Vec<&ConfigError> = errors.iter().collect();
+    if errors.iter().any(|error| error.kind != ErrorKind::Check) {
+        return vec![go_text(&all)];
+    }
+    let line = |error: &ConfigError| format!("{}:{}: {}", error.line, error.column, error.message);
+    errors.iter().map(line).collect()
+}
+
 /// What the reference says of the mistakes of one file: it lists those of one kind, or knows only the first.
 pub(crate) fn go_text(errors: &[&ConfigError]) -> String {
     let of_kind = |kind| errors.iter().filter(move |error| error.kind == kind);

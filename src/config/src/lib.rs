@@ -59,7 +59,7 @@ pub use checked::{
     AlertingConfig, AlertmanagerConfig, Config, GlobalConfig, HttpAuth, HttpClientConfig,
     HttpHeader, RuntimeConfig, ScrapeConfig, ScrapeLimits, ScrapeProtocol, StaticConfig,
 };
-pub use error::{ConfigError, ConfigErrors};
+pub use error::{ConfigError, ConfigErrors, rule_error_lines};
 pub use generations::{
     Accepted, GENERATION_COUNT_MAX, Generation, GenerationError, GenerationFile, Generations,
     GenerationsView, REJECTION_COUNT_MAX, Rejection, RestoreError, write_files,

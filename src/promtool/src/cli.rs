@@ -1,22 +1,22 @@
 //! The command line: which commands there are, and what each is given.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command as Parser, value_parser};
 use prom_cli::{Refusal, explain, switch};
-use prom_model::parse_go_duration;
 
-use crate::tsdb::{self, Tsdb};
+use crate::{
+    check::{self, Check},
+    config_diff::{self, ConfigDiff},
+    tsdb::{self, Tsdb},
+};
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Version,
-    CheckConfig(CheckConfig),
+    Check(Check),
+    ConfigDiff(ConfigDiff),
     Service(Service),
     Tsdb(Tsdb),
 }
@@ -41,17 +41,6 @@ pub(crate) enum Question {
     },
 }
 
-/// `check config`.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct CheckConfig {
-    pub(crate) files: Vec<PathBuf>,
-    pub(crate) syntax_only: bool,
-    /// Comma separated names of lints.
-    pub(crate) lint: String,
-    pub(crate) lint_fatal: bool,
-    pub(crate) lookback_delta: Duration,
-}
-
 /// Reads a command line, the program's name first.
 ///
 /// # Errors
@@ -67,8 +56,11 @@ pub(crate) fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Command
     if let ("tsdb", Some((name, matches))) = (family, matches.subcommand()) {
         return tsdb::parse(name, matches).map(Command::Tsdb);
     }
+    if let ("check", Some((name, matches))) = (family, matches.subcommand()) {
+        return check::parse(name, matches).map(Command::Check);
+    }
     match matches.subcommand() {
-        Some(("config", matches)) => check_config(matches).map(Command::CheckConfig),
+        Some(("diff", matches)) => config_diff::parse(matches).map(Command::ConfigDiff),
         Some(("reload", matches)) => Ok(Command::Service(service(Question::Reload, matches))),
         Some(("status", matches)) => Ok(Command::Service(service(Question::Status, matches))),
         Some(("generations", matches)) => {
@@ -80,30 +72,6 @@ pub(crate) fn parse<I: IntoIterator<Item = OsString>>(args: I) -> Result<Command
 }
 
 fn parser() -> Parser {
-    let config = Parser::new("config")
-        .about("Check if the config files are valid or not.")
-        .args(switch("syntax-only", "Only check the config file syntax, ignoring file and content validation referenced in the config"))
-        .arg(
-            Arg::new("lint").long("lint").value_name("LINTS").default_value("duplicate-rules").help(
-                "Linting checks to apply, comma separated: all, duplicate-rules, none, too-long-scrape-interval",
-            ),
-        )
-        .args(switch("lint-fatal", "Make lint errors exit with exit code 3."))
-        .arg(
-            Arg::new("query.lookback-delta")
-                .long("query.lookback-delta")
-                .value_name("DURATION")
-                .default_value("5m")
-                .help("The server's maximum query lookback duration."),
-        )
-        .arg(
-            Arg::new("config-files")
-                .value_name("config-files")
-                .action(ArgAction::Append)
-                .num_args(0..)
-                .value_parser(value_parser!(PathBuf))
-                .help("The config files to check."),
-        );
     let socket = Arg::new("socket")
         .long("socket")
         .value_name("PATH")
@@ -125,7 +93,6 @@ fn parser() -> Parser {
     let service = Parser::new("service")
         .about("Ask the server that runs on this machine.")
         .subcommands([reload, status, generations, rollback]);
-    let check = Parser::new("check").about("Check the resources for validity.").subcommand(config);
     Parser::new("promtool")
         .about("Tooling for the Prometheus monitoring system.")
         .disable_version_flag(true)
@@ -137,7 +104,7 @@ fn parser() -> Parser {
                 .global(true)
                 .help("Show application version."),
         )
-        .subcommands([check, service, tsdb::command()])
+        .subcommands([check::command(), config_diff::command(), service, tsdb::command()])
 }
 
 fn service(question: Question, matches: &ArgMatches) -> Service {
@@ -157,42 +124,12 @@ fn rollback(matches: &ArgMatches) -> Result<Service, Refusal> {
     Ok(service(Question::Rollback { generation, is_written }, matches))
 }
 
-fn check_config(matches: &ArgMatches) -> Result<CheckConfig, Refusal> {
-    let text = |name| matches.get_one::<String>(name).cloned().unwrap_or_default();
-    let files: Vec<PathBuf> =
-        matches.get_many::<PathBuf>("config-files").unwrap_or_default().cloned().collect();
-    if files.is_empty() {
-        let reason = "required argument 'config-files' not provided";
-        return Err(Refusal::Usage(reason.to_owned()));
-    }
-    files.iter().try_for_each(|file| must_be_file(file))?;
-    let lookback_delta_ns = parse_go_duration(&text("query.lookback-delta"))
-        .map_err(|err| Refusal::Usage(err.to_string()))?;
-    Ok(CheckConfig {
-        files,
-        syntax_only: matches.get_flag("syntax-only"),
-        lint: text("lint"),
-        lint_fatal: matches.get_flag("lint-fatal"),
-        lookback_delta: Duration::from_nanos(lookback_delta_ns.try_into().unwrap_or(0)),
-    })
-}
-
-/// Compat: kingpin's `ExistingFiles`.
-fn must_be_file(path: &Path) -> Result<(), Refusal> {
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    match path.metadata() {
-        Ok(data) if data.is_dir() => Err(format!("'{}' is a directory", name.display())),
-        Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
-            Err(format!("path '{}' does not exist", path.display()))
-        }
-        _ => Ok(()),
-    }
-    .map_err(Refusal::Usage)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::check::ConfigOptions;
 
     fn check(args: &str, expected: Result<&Command, &str>) {
         let args = std::iter::once("promtool").chain(args.split_whitespace()).map(OsString::from);
@@ -228,13 +165,15 @@ mod tests {
     #[test]
     fn command_lines_are_understood() {
         let options = |syntax_only, lint: &str, lint_fatal, minutes: u64| {
-            Command::CheckConfig(CheckConfig {
+            Command::Check(Check::Config(ConfigOptions {
                 files: vec![PathBuf::from("/dev/null")],
                 syntax_only,
                 lint: lint.to_owned(),
                 lint_fatal,
+                ignores_unknown_fields: false,
+                is_agent: false,
                 lookback_delta: Duration::from_secs(minutes * 60),
-            })
+            }))
         };
         check("--version", Ok(&Command::Version));
         let service = |question, socket: &str| {

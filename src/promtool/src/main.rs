@@ -1,8 +1,9 @@
 //! The `promtool` binary: one file per family of commands, driven through `states/command.yaml`.
 //! Commands that this build cannot do are not listed.
 
-mod check_config;
+mod check;
 mod cli;
+mod config_diff;
 mod output;
 mod service;
 mod tsdb;
@@ -36,7 +37,8 @@ fn perform(command: Command) -> CommandEnd {
             output::out(version_text("promtool").trim_end());
             CommandEnd::Finished
         }
-        Command::CheckConfig(options) => check_config::run(&options),
+        Command::Check(options) => check::run(&options),
+        Command::ConfigDiff(options) => config_diff::run(&options),
         Command::Service(options) => service::run(&options),
         Command::Tsdb(options) => tsdb::run(&options),
     }

@@ -64,7 +64,9 @@ fn good_and_bad_files_are_told_apart() {
         "Checking bad.yml\n\nChecking good.yml\n SUCCESS: good.yml is valid prometheus config file syntax\n\n",
         "  FAILED: parsing YAML file bad.yml: yaml: unmarshal errors:\n  \
          line 2: field scrape_intervall not found in type config.plain\n\
-         bad.yml:2:3: global.scrape_intervall: field scrape_intervall not found in type config.plain (did you mean scrape_interval?)\n",
+         bad.yml:2:3: global.scrape_intervall: field scrape_intervall not found in type config.plain (did you mean scrape_interval?)\n  \
+         2 |   scrape_intervall: 5s\n    \
+         |   ^\n",
     );
 }
 
@@ -112,6 +114,204 @@ fn lints_decide_the_exit_code_only_when_fatal() {
         &format!("WARNING: unknown lint option: \"foo\"\n{success}"),
         "",
     );
+}
+
+#[test]
+fn rules_are_checked_with_their_expressions() {
+    let files = Files::new();
+    files.add(
+        "good.yml",
+        "groups: [{name: g, rules: [{record: a, expr: sum(b)}, {alert: A, expr: b > 1}]}]\n",
+    );
+    files.add("bad.yml", "groups:\n- name: g\n  rules:\n  - record: a\n    expr: sum(b\n");
+    files.add(
+        "twice.yml",
+        "groups: [{name: g, rules: [{record: a, expr: b}, {record: a, expr: c}]}]\n",
+    );
+    files.check(
+        &["check", "rules", "good.yml"],
+        0,
+        "Checking good.yml\n  SUCCESS: 2 rules found\n\n",
+        "",
+    );
+    files.check(
+        &["check", "rules", "bad.yml"],
+        1,
+        "Checking bad.yml\n",
+        "  FAILED:\nbad.yml: 5:11: group \"g\", rule 1, \"a\": could not parse expression: 1:6: parse error: unclosed left parenthesis\n",
+    );
+    let lint = "  FAILED:\nlint error 1 duplicate rule(s) found.\nMetric: a\nLabel(s):\nMight cause inconsistency while recording expressions\n";
+    files.check(&["check", "rules", "twice.yml"], 0, "Checking twice.yml\n\n", lint);
+    files.check(
+        &["check", "rules", "--lint-fatal", "twice.yml"],
+        3,
+        "Checking twice.yml\n\n",
+        lint,
+    );
+    files.add("p.yml", "rule_files: [good.yml, b*.yml]\n");
+    files.check(
+        &["check", "config", "p.yml"],
+        1,
+        "Checking p.yml\n  SUCCESS: 2 rule files found\n SUCCESS: p.yml is valid prometheus config file syntax\n\nChecking good.yml\n  SUCCESS: 2 rules found\n\nChecking bad.yml\n",
+        "  FAILED:\nbad.yml: 5:11: group \"g\", rule 1, \"a\": could not parse expression: 1:6: parse error: unclosed left parenthesis\n",
+    );
+    files.add("p.yml", "rule_files: [none.yml]\n");
+    files.check(
+        &["check", "config", "p.yml"],
+        1,
+        "Checking p.yml\n\n",
+        "  FAILED: \"none.yml\" does not point to an existing file\n",
+    );
+}
+
+#[test]
+fn web_configs_are_checked() {
+    let files = Files::new();
+    files.add("good.yml", "http_server_config: {http2: false}\n");
+    files.add("bad.yml", "tls_server_config: {cert_file: x}\n");
+    files.add("gone.yml", "tls_server_config: {cert_file: x, key_file: y}\n");
+    files.check(&["check", "web-config", "good.yml"], 0, "", "good.yml SUCCESS\n");
+    files.check(
+        &["check", "web-config", "bad.yml", "gone.yml"],
+        1,
+        "",
+        "bad.yml FAILED: missing one of key or key_file\n\
+         bad.yml:1:20: tls_server_config: missing one of key or key_file\n\
+         gone.yml FAILED: failed to read cert_file (x): open x: no such file or directory\n",
+    );
+}
+
+#[test]
+fn targets_of_a_job_are_shown_before_and_after_relabelling() {
+    let files = Files::new();
+    files.add("t.json", "[{\"targets\": [\"b:1\"], \"labels\": {\"x\": \"y\"}}]");
+    files.add(
+        "p.yml",
+        "scrape_configs:\n- job_name: a\n  file_sd_configs: [{files: [t.json]}]\n  static_configs: [{targets: ['a:1', 'a:1']}]\n  relabel_configs: [{regex: __meta_filepath, action: labeldrop}]\n- {job_name: k, kubernetes_sd_configs: [{role: pod}]}\n",
+    );
+    let output = files.run(&["check", "service-discovery", "p.yml", "a"]);
+    assert_eq!(output.status.code(), Some(0));
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown.as_array().unwrap().len(), 2);
+    assert_eq!(shown[0]["discoveredLabels"]["__meta_filepath"], "t.json");
+    assert_eq!(shown[0]["labels"], serde_json::json!({"instance": "b:1", "job": "a", "x": "y"}));
+    assert_eq!(shown[1]["labels"], serde_json::json!({"instance": "a:1", "job": "a"}));
+    files.check(
+        &["check", "service-discovery", "p.yml", "x"],
+        1,
+        "",
+        "Job x not found. Select one of:\n\ta\n\tk\n",
+    );
+    files.check(
+        &["check", "service-discovery", "p.yml", "k"],
+        1,
+        "",
+        "kubernetes_sd_configs is not supported by this build yet\n",
+    );
+}
+
+#[test]
+fn the_effect_of_a_change_is_told() {
+    let files = Files::new();
+    files.add("old.yml", "scrape_configs:\n- {job_name: a, static_configs: [{targets: ['x:1', 'x:2']}]}\n- {job_name: b, basic_auth: {password: one}}\n");
+    files.add("new.yml", "scrape_configs:\n- {job_name: a, static_configs: [{targets: ['x:1', 'x:3']}]}\n- {job_name: b, basic_auth: {password: two}}\n");
+    let output = files.run(&["config", "diff", "old.yml", "new.yml"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.starts_with("scrape jobs: 1 changed; targets: 1 added, 1 removed\n  ~ scrape jobs: a\n  + targets: a/x:3\n  - targets: a/x:2\n"), "{text}");
+    assert!(text.contains("\n-    - x:2\n+    - x:3\n"), "{text}");
+    files.check(
+        &["config", "diff", "old.yml", "old.yml"],
+        0,
+        "nothing but layout, comments or secrets\n",
+        "",
+    );
+    files.check(
+        &["config", "diff", "old.yml"],
+        1,
+        "",
+        "promtool: error: two files are compared, or --server and one, try --help\n",
+    );
+}
+
+#[test]
+fn servers_are_asked_how_they_are() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("--url=http://{}/", listener.local_addr().unwrap());
+    let answers = ["200 OK", "503 Service Unavailable"];
+    let server = std::thread::spawn(move || {
+        answers.map(|status| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 1024];
+            let size = std::io::Read::read(&mut stream, &mut head).unwrap();
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 3\r\n\r\nyes");
+            std::io::Write::write_all(&mut stream, answer.as_bytes()).unwrap();
+            String::from_utf8_lossy(&head[..size]).lines().next().unwrap().to_owned()
+        })
+    });
+    let files = Files::new();
+    files.check(&["check", "healthy", &url], 0, "", "  SUCCESS:  yes\n");
+    let base = url.trim_start_matches("--url=");
+    files.check(
+        &["check", "ready", &url],
+        1,
+        "",
+        &format!("check failed: URL={base}, status=503\n"),
+    );
+    assert_eq!(server.join().unwrap(), ["GET /-/healthy HTTP/1.1", "GET /-/ready HTTP/1.1"]);
+}
+
+/// Both programs say the same of the original's own files, to the first line of a refusal.
+#[test]
+fn verdicts_are_those_of_the_original() {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let original = home.join(".cache/prometheus-peers/root/usr/bin/promtool");
+    let default = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
+    let data = std::env::var_os("PROMETHEUS_CONFORMANCE").map_or_else(default, PathBuf::from);
+    let data = data.join("promtool");
+    if !original.is_file() || !data.is_dir() {
+        println!("skipped: {} or {} is not there", original.display(), data.display());
+        return;
+    }
+    let mut commands = Vec::new();
+    for entry in fs::read_dir(&data).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let commands_of: &[&[&str]] = match name.as_str() {
+            name if name.starts_with("prometheus-config") || name.contains("config_with") => &[
+                &["config", "--lint=all"],
+                &["config", "--syntax-only"],
+                &["config", "--lint=all", "--lint-fatal"],
+            ],
+            name if name.starts_with("authorization") => &[&["config"]],
+            name if name.starts_with("prometheus-rules")
+                || name.starts_with("bad-") && name.ends_with(".yml") =>
+            {
+                &[&["rules"], &["rules", "--lint=all", "--lint-fatal"]]
+            }
+            _ => continue,
+        };
+        commands.extend(commands_of.iter().map(|args| (args.to_vec(), name.clone())));
+    }
+    assert!(commands.len() > 20, "{commands:?}");
+    for (args, name) in commands {
+        let run = |program: &std::path::Path| {
+            let output = Command::new(program)
+                .arg("check")
+                .args(&args)
+                .arg(&name)
+                .current_dir(&data)
+                .output()
+                .unwrap();
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+            (output.status.code(), text(output.stdout), text(output.stderr))
+        };
+        let ours = run(std::path::Path::new(env!("CARGO_BIN_EXE_promtool")));
+        let theirs = run(&original);
+        if (ours.0, &ours.1) != (theirs.0, &theirs.1) || !ours.2.starts_with(theirs.2.trim_end()) {
+            println!("DIFF {args:?} {name}\n{ours:#?}\n{theirs:#?}");
+        }
+    }
+    panic!();
 }
 
 #[test]

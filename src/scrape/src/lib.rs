@@ -28,6 +28,7 @@ mod batch;
 mod cache;
 mod digest;
 mod error;
+mod explain;
 mod fault;
 mod fetch;
 mod live;
@@ -50,5 +51,6 @@ mod url;
 mod view;
 
 pub use error::ScrapeError;
+pub use explain::{ExplainedTarget, explain_target};
 pub use manager::{Prepared, ScrapeManager, ScrapeOptions};
 pub use view::{DroppedTargetView, MetricMetadata, PoolView, TargetHealth, TargetView};

@@ -127,7 +127,7 @@ pub(crate) fn offset_seed(host_name: &str, external_labels: &Labels) -> u64 {
     fnv1a(&format!("{host_name}{external_labels}"))
 }
 
-fn discovered_labels(cfg: &ScrapeConfig, target: &Labels, group: &Labels) -> Labels {
+pub(crate) fn discovered_labels(cfg: &ScrapeConfig, target: &Labels, group: &Labels) -> Labels {
     let mut labels = LabelsBuilder::from_labels(target);
     let mut set_absent = |name: &str, value: &str| {
         if labels.get(name).is_empty() {

@@ -1,0 +1,101 @@
+//! `check service-discovery`: the targets of a job before and after relabelling, as JSON.
+//! Compat: `promtool check service-discovery` of Prometheus 3.14; an error is its text. Mechanisms that no
+//! part of this build runs are refused by name.
+
+use prom_config::{
+    Config, DiscoveryConfig, IncludedFiles, LoadOptions, ScrapeConfig, Sources, StaticConfig,
+    load_with,
+};
+use prom_lifecycle::CommandEnd;
+use prom_model::Labels;
+use prom_scrape::{ExplainedTarget, explain_target};
+use serde_json::{Map, Value, json};
+
+use super::{args::DiscoveryOptions, targets};
+use crate::output::{err, out};
+
+/// Finds the targets of the job and prints them.
+pub(crate) fn run(options: &DiscoveryOptions) -> CommandEnd {
+    let load = LoadOptions { included: IncludedFiles::Jobs, ..LoadOptions::CHECK };
+    let config = match load_with(&options.config_file, &mut Sources::of_disk(), &load) {
+        Ok(config) => config,
+        Err(errors) => return failed(&format!("Cannot load config {}", errors.first_line())),
+    };
+    let Some(job) = config.scrape_config(&options.job) else { return not_found(&config, options) };
+    match discover(job) {
+        Ok(targets) => {
+            let targets: Vec<Value> = targets.iter().map(to_json).collect();
+            let text = serde_json::to_string_pretty(&targets).unwrap_or_default();
+            out(&text);
+            CommandEnd::Finished
+        }
+        Err(reason) => failed(&reason),
+    }
+}
+
+fn failed(reason: &str) -> CommandEnd {
+    err(reason);
+    CommandEnd::Faulted
+}
+
+fn not_found(config: &Config, options: &DiscoveryOptions) -> CommandEnd {
+    err(&format!("Job {} not found. Select one of:", options.job));
+    for job in &config.scrape_configs {
+        err(&format!("\t{}", job.job_name));
+    }
+    CommandEnd::Faulted
+}
+
+/// All targets of a job, each once.
+fn discover(job: &ScrapeConfig) -> Result<Vec<ExplainedTarget>, String> {
+    let mut found: Vec<ExplainedTarget> = Vec::new();
+    for config in &job.discovery_configs {
+        if !matches!(config, DiscoveryConfig::File(_)) {
+            let key = config.key();
+            return Err(format!("{key} is not supported by this build yet"));
+        }
+    }
+    for pattern in targets::file_patterns(&job.discovery_configs) {
+        let files = Sources::of_disk().glob(pattern).map_err(|error| error.to_string())?;
+        for file in files {
+            let path = file.display().to_string();
+            let groups = targets::read_file(&file)?;
+            add(job, &groups, Some(&path), &mut found);
+        }
+    }
+    add(job, &job.static_configs, None, &mut found);
+    let mut seen = std::collections::HashSet::new();
+    found.retain(|target| seen.insert((target.discovered.clone(), target.labels.clone())));
+    Ok(found)
+}
+
+fn add(
+    job: &ScrapeConfig,
+    groups: &[StaticConfig],
+    file: Option<&str>,
+    found: &mut Vec<ExplainedTarget>,
+) {
+    for group in groups {
+        let labels = group.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let labels = Labels::from_pairs(labels.chain(file.map(|file| ("__meta_filepath", file))));
+        for target in &group.targets {
+            let target = Labels::from_pairs([("__address__", target)]);
+            found.push(explain_target(job, &target, &labels));
+        }
+    }
+}
+
+fn to_json(target: &ExplainedTarget) -> Value {
+    let labels = |labels: &Labels| {
+        let pairs = labels.iter().map(|(name, value)| (name.to_owned(), Value::from(value)));
+        Value::Object(pairs.collect::<Map<String, Value>>())
+    };
+    let mut value = json!({
+        "discoveredLabels": labels(&target.discovered),
+        "labels": labels(&target.labels),
+    });
+    if let (Some(reason), Some(map)) = (&target.refusal, value.as_object_mut()) {
+        map.insert(String::from("error"), Value::from(reason.as_str()));
+    }
+    value
+}
