@@ -77,7 +77,10 @@ pub(crate) struct Parsed<'t> {
 /// The text is no address; the message is Go's.
 pub(crate) fn parse(text: &str) -> Result<Parsed<'_>, String> {
     // The text of an address may hold a password, so that the message shows it masked.
-    let shown = || quote_go(&Url(text.to_owned()).to_string());
+    let shown = || match (split(text).user_info, text.rsplit_once('@')) {
+        (None, Some((_, rest))) => quote_go(&format!("{PASSWORD_MASK}@{rest}")),
+        _ => quote_go(&Url(text.to_owned()).to_string()),
+    };
     let fail = |reason: &str| Err(format!("parse {}: {reason}", shown()));
     if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
         return fail("net/url: invalid control character in URL");
@@ -197,6 +200,10 @@ mod tests {
             ("http://[::1/", Err("parse \"http://[::1/\": missing ']' in host")),
             ("http://a/%zz", Err("parse \"http://a/%zz\": invalid URL escape \"%zz\"")),
             ("http://a\n", Err("parse \"http://a\\n\": net/url: invalid control character in URL")),
+            (
+                "u_:secret@a",
+                Err("parse \"xxxxx@a\": first path segment in URL cannot contain colon"),
+            ),
             (
                 "http://u:secret@a:x",
                 Err("parse \"http://u:xxxxx@a:x\": invalid port \":x\" after host"),

@@ -307,11 +307,12 @@ fn verdicts_are_those_of_the_original() {
         };
         let ours = run(std::path::Path::new(env!("CARGO_BIN_EXE_promtool")));
         let theirs = run(&original);
-        if (ours.0, &ours.1) != (theirs.0, &theirs.1) || !ours.2.starts_with(theirs.2.trim_end()) {
-            println!("DIFF {args:?} {name}\n{ours:#?}\n{theirs:#?}");
-        }
+        assert_eq!((ours.0, &ours.1), (theirs.0, &theirs.1), "{args:?} {name}");
+        // Our further lines follow the original's. It reads rule files twice, and may tell the same twice.
+        let is_told_once = ours.2.starts_with(theirs.2.trim_end());
+        let is_told_twice = name == "bad-sd-file-format.yml" && theirs.2.starts_with(&ours.2);
+        assert!(is_told_once || is_told_twice, "{args:?} {name}\n{}\n{}", ours.2, theirs.2);
     }
-    panic!();
 }
 
 #[test]

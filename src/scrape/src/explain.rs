@@ -47,7 +47,7 @@ mod tests {
             )
         };
         let kept = explain("a:1", &[("x", "1")]);
-        assert_eq!(kept.discovered.get("__metrics_path__"), "/metrics");
+        assert_eq!(kept.discovered.get("__metrics_path__"), Some("/metrics"));
         assert_eq!(
             kept.labels,
             Labels::from_pairs([("instance", "a:1"), ("job", "j"), ("x", "1")])

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{ConfigError, ErrorKind},
-    key_path::KeyPath,
+    key_path::{KeyPath, Step},
     secret::SECRET_MASK,
 };
 
@@ -153,6 +153,15 @@ impl<'s, 'p> Decoder<'s, 'p> {
         })
     }
 
+    /// Whether the key is named like one that holds a secret, wherever it stands.
+    fn is_below_delicate_key(&self) -> bool {
+        const WORDS: [&str; 5] = ["credential", "key", "password", "secret", "token"];
+        self.path.steps().iter().any(|step| match step {
+            Step::Key(key) => WORDS.iter().any(|word| key.contains(word)),
+            Step::Index(_) | Step::Top => false,
+        })
+    }
+
     /// Notes that the node is not of the expected type.
     fn mismatch(&self, expected: &'static str) -> Result<(), Stop> {
         let node = self.scope.document.node(self.node);
@@ -170,7 +179,8 @@ impl<'s, 'p> Decoder<'s, 'p> {
         };
         let tag = node.tag.as_deref().map_or_else(|| tag.to_owned(), short_tag);
         let expected = self.type_name.unwrap_or(expected);
-        let is_secret = !value.is_empty() && (self.scope.schema.is_secret)(expected);
+        let is_secret = !value.is_empty()
+            && ((self.scope.schema.is_secret)(expected) || self.is_below_delicate_key());
         let value = if is_secret { format!(" `{SECRET_MASK}`") } else { value };
         let expected = go_name(expected);
         let message = format!("cannot unmarshal {tag}{value} into {expected}");

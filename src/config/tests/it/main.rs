@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod files;
+mod hostile;
+mod large;
 mod reference;
 mod status;
 mod verdicts;

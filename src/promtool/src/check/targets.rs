@@ -70,9 +70,7 @@ fn read_pattern(pattern: &Path, whose: &str) -> Result<Vec<StaticConfig>, String
     let files = Sources::of_disk().glob(pattern).map_err(|error| error.to_string())?;
     let shown = quote_go(&pattern.display().to_string());
     if files.is_empty() {
-        let preposition =
-            if whose.starts_with("scrape") { "for file_sd in" } else { "for file_sd in" };
-        out(&format!("  WARNING: file {shown} {preposition} {whose} does not exist"));
+        out(&format!("  WARNING: file {shown} for file_sd in {whose} does not exist"));
     }
     let mut groups = Vec::new();
     for file in files {
