@@ -1,6 +1,10 @@
 //! Warnings and infos that come with an answer: deduplicated by text, printed with their position.
 //! Compat: Prometheus `util/annotations/annotations.go`.
 
+mod histogram;
+
+pub(crate) use histogram::HistogramWork;
+
 use std::fmt::Write;
 
 use prom_model::{format_float_g, quote_go};
@@ -8,7 +12,7 @@ use prom_model::{format_float_g, quote_go};
 use crate::{
     date::format_rfc3339,
     numeric::format_precise,
-    syntax::{BinaryOp, Span, line_and_column},
+    syntax::{Span, line_and_column},
 };
 
 /// Distinct annotations kept for one query; later ones are dropped.
@@ -30,6 +34,8 @@ pub(crate) struct Annotation {
     text: String,
     span: Span,
     monotonicity: Option<Monotonicity>,
+    /// How often it was seen, where that is told.
+    occurrences: u64,
 }
 
 /// Whether something is wrong or only worth knowing.
@@ -133,13 +139,6 @@ impl Annotation {
         Self::warning(text.to_owned(), span)
     }
 
-    pub(crate) fn incompatible_floats(op: BinaryOp, span: Span) -> Self {
-        let text = format!(
-            "incompatible sample types encountered for binary operator \"{op}\": float {op} float"
-        );
-        Self::info(text, span)
-    }
-
     pub(crate) fn forced_monotonicity(
         metric_name: &str,
         monotonicity: Monotonicity,
@@ -154,12 +153,12 @@ impl Annotation {
 
     fn warning(text: String, span: Span) -> Self {
         let text = format!("PromQL warning: {text}");
-        Self { severity: Severity::Warning, text, span, monotonicity: None }
+        Self { severity: Severity::Warning, text, span, monotonicity: None, occurrences: 0 }
     }
 
     fn info(text: String, span: Span) -> Self {
         let text = format!("PromQL info: {text}");
-        Self { severity: Severity::Info, text, span, monotonicity: None }
+        Self { severity: Severity::Info, text, span, monotonicity: None, occurrences: 0 }
     }
 
     /// The place that the reference evaluates last names the position.
@@ -167,6 +166,7 @@ impl Annotation {
         if other.span.start > self.span.start {
             self.span = other.span;
         }
+        self.occurrences += other.occurrences;
         if let (Some(known), Some(other)) = (&mut self.monotonicity, &other.monotonicity) {
             known.merge(other);
         }
@@ -184,6 +184,10 @@ impl Annotation {
                 ", from buckets {min} to {max}, with a max diff of {diff}, over {count} samples from {start} to {end}"
             )
             .expect("a string takes all that is written");
+        }
+        if self.occurrences > 1 {
+            write!(text, " ({} occurrences)", self.occurrences)
+                .expect("a string takes all that is written");
         }
         write!(text, " ({})", position(query, self.span))
             .expect("a string takes all that is written");

@@ -95,6 +95,8 @@ pub struct EngineOptions {
     /// Feature `promql-per-step-stats`.
     pub has_per_step_stats: bool,
     pub journal: Option<Arc<dyn QueryJournal>>,
+    /// Feature `use-start-timestamps`.
+    pub uses_start_timestamps: bool,
 }
 
 /// What holds for one query only.
@@ -255,6 +257,7 @@ impl Default for EngineOptions {
             has_type_and_unit_labels: false,
             has_per_step_stats: false,
             journal: None,
+            uses_start_timestamps: false,
         }
     }
 }

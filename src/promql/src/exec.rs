@@ -19,6 +19,7 @@ mod map;
 mod memory;
 mod merge;
 mod profile;
+mod native;
 mod range;
 mod relabel;
 mod result;
@@ -67,6 +68,7 @@ pub(crate) struct Settings {
     pub(crate) has_type_and_unit_labels: bool,
     pub(crate) wants_per_step_stats: bool,
     pub(crate) wants_profile: bool,
+    pub(crate) uses_start_timestamps: bool,
 }
 
 /// Everything the operators of one query share.

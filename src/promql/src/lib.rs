@@ -46,5 +46,5 @@ pub use exec::{OperatorProfile, QueryEstimate};
 pub use functions::{Function, function, functions};
 pub use stats::{QuerySamples, QueryStats, QueryTimings, SamplesPerStep};
 pub use syntax::*;
-pub use value::{Series, StringSample, Value, VectorSample};
+pub use value::{HistogramSample, Series, StringSample, Value, VectorSample};
 pub use watch::CancelToken;

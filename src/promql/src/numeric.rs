@@ -1,34 +1,7 @@
 //! Arithmetic in the order of the reference.
 //! No fused multiply-add anywhere: results are compared bit by bit.
 
-/// A running sum and what rounding has taken from it (Neumaier's variant of Kahan's sum).
-/// Compat: Prometheus `util/kahansum/kahansum.go`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct KahanSum {
-    pub(crate) sum: f64,
-    pub(crate) compensation: f64,
-}
-
-impl KahanSum {
-    /// Adds `value`.
-    #[inline]
-    pub(crate) fn add(&mut self, value: f64) {
-        let total = self.sum + value;
-        if total.is_infinite() {
-            self.compensation = 0.0;
-        } else if self.sum.abs() >= value.abs() {
-            self.compensation += (self.sum - total) + value;
-        } else {
-            self.compensation += (value - total) + self.sum;
-        }
-        self.sum = total;
-    }
-
-    /// The sum with its compensation.
-    pub(crate) fn total(self) -> f64 {
-        self.sum + self.compensation
-    }
-}
+pub(crate) use prom_model::KahanSum;
 
 /// Go's `math.Min`: NaN wins, and -0 is below 0.
 pub(crate) fn go_min(a: f64, b: f64) -> f64 {
@@ -130,16 +103,6 @@ mod tests {
         check(0.0, "0");
         check(-0.00001234, "-1.2e-05");
         check(f64::INFINITY, "+Inf");
-    }
-
-    #[test]
-    fn compensation_survives_large_terms() {
-        let mut sum = KahanSum::default();
-        [1.0, 1e100, 1.0, -1e100].into_iter().for_each(|value| sum.add(value));
-        assert_eq!(sum.total(), 2.0);
-        let mut sum = KahanSum::default();
-        [f64::MAX, f64::MAX, 1.0].into_iter().for_each(|value| sum.add(value));
-        assert_eq!(sum.total(), f64::INFINITY);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod grid;
 mod lower;
 mod ranges;
 
-pub(crate) use function::{DateFunction, MapFunction, RangeFunction};
+pub(crate) use function::{DateFunction, HistogramStat, MapFunction, RangeFunction};
 pub(crate) use grid::Grid;
 pub(crate) use lower::{LowerSettings, lower};
 
@@ -123,6 +123,8 @@ pub(crate) enum VectorKind {
 pub(crate) enum SampleField {
     Value,
     Timestamp,
+    /// When the counter of the sample began, 0 where that is not known.
+    StartTimestamp,
     /// The value on the line between the samples around the instant.
     Smoothed,
 }
@@ -187,6 +189,8 @@ pub(crate) struct Binary {
 pub(crate) struct Aggregate {
     pub(crate) op: AggregateOp,
     pub(crate) operand: Vector,
+    /// Where the operand stands, parentheses included.
+    pub(crate) operand_span: Span,
     pub(crate) param: Option<Scalar>,
     pub(crate) param_span: Span,
     /// The label that `count_values` writes to.
@@ -216,8 +220,6 @@ pub(crate) enum HistogramFunction {
         lower: Scalar,
         upper: Scalar,
     },
-    /// Reads native histograms only: float samples give nothing.
-    NativeOnly,
 }
 
 /// `label_replace` and `label_join`.

@@ -3,6 +3,7 @@
 mod ast;
 mod check;
 mod error;
+mod histogram_literal;
 mod json;
 mod lexer;
 mod literal;

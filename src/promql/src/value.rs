@@ -1,6 +1,8 @@
 //! What a query answers with. How it is written to a client belongs to `web`.
 
-use prom_model::{Labels, Sample};
+use std::sync::Arc;
+
+use prom_model::{FloatHistogram, Labels, Sample};
 
 use crate::syntax::ValueType;
 
@@ -29,16 +31,25 @@ pub struct StringSample {
 pub struct VectorSample {
     pub labels: Labels,
     pub timestamp_ms: i64,
+    /// Says nothing where there is a histogram.
     pub value: f64,
+    pub histogram: Option<Arc<FloatHistogram>>,
 }
 
-/// One series of a matrix: points in time order, at least one.
-/// A second lane for histograms stands beside the points once a store has them.
+/// One series of a matrix: floats and histograms, each in time order, at least one of all.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Series {
     pub labels: Labels,
     pub points: Vec<Sample>,
+    pub histograms: Vec<HistogramSample>,
+}
+
+/// A histogram and its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistogramSample {
+    pub timestamp_ms: i64,
+    pub histogram: Arc<FloatHistogram>,
 }
 
 impl Value {
@@ -53,13 +64,21 @@ impl Value {
 }
 
 impl VectorSample {
+    pub fn of_histogram(labels: Labels, timestamp_ms: i64, histogram: Arc<FloatHistogram>) -> Self {
+        Self { labels, timestamp_ms, value: 0.0, histogram: Some(histogram) }
+    }
+
     pub fn new(labels: Labels, timestamp_ms: i64, value: f64) -> Self {
-        Self { labels, timestamp_ms, value }
+        Self { labels, timestamp_ms, value, histogram: None }
     }
 }
 
 impl Series {
     pub fn new(labels: Labels, points: Vec<Sample>) -> Self {
-        Self { labels, points }
+        Self { labels, points, histograms: Vec::new() }
+    }
+
+    pub fn with_histograms(self, histograms: Vec<HistogramSample>) -> Self {
+        Self { histograms, ..self }
     }
 }

@@ -41,6 +41,10 @@ pub struct Columns {
     pub timestamps_ms: Vec<i64>,
     pub values: Vec<f64>,
     pub histograms: Vec<HistogramPoint>,
+    /// When each float, or each histogram, began to count; 0 where that is not known.
+    /// Empty where the store keeps no such times.
+    pub start_timestamps_ms: Vec<i64>,
+    pub histogram_start_timestamps_ms: Vec<i64>,
 }
 
 /// One histogram and its time.
@@ -62,6 +66,8 @@ impl Columns {
         self.timestamps_ms.clear();
         self.values.clear();
         self.histograms.clear();
+        self.start_timestamps_ms.clear();
+        self.histogram_start_timestamps_ms.clear();
     }
 
     /// Adds a float.
@@ -150,6 +156,12 @@ pub trait Selection: Send + Sync {
 
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether any of the series may have histograms. A store that knows of none spares its readers
+    /// looking for them.
+    fn may_have_histograms(&self) -> bool {
+        true
     }
 
     /// Labels of the series at `index`, made when asked for.

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use prom_model::{HistogramValue, Labels, Matcher};
+use prom_model::{CounterResetHint, FloatHistogram, HistogramValue, Labels, Matcher};
 use prom_storage::{
     Columns, HistogramPoint, LabelHints, Querier, Queryable, SelectHints, Selection, StorageError,
     TimeRange,
@@ -24,27 +24,52 @@ struct MemorySeries {
 impl MemoryStore {
     /// Adds a sample; one of the same time and kind is replaced.
     pub fn push(&self, labels: &Labels, timestamp_ms: i64, value: f64) {
+        self.push_started(labels, timestamp_ms, value, 0);
+    }
+
+    /// Adds a sample that tells when it began to count; 0: it does not tell.
+    pub fn push_started(&self, labels: &Labels, timestamp_ms: i64, value: f64, start_ms: i64) {
         self.change(labels, |columns| {
             let at = columns.timestamps_ms.partition_point(|known| *known < timestamp_ms);
-            if columns.timestamps_ms.get(at) == Some(&timestamp_ms) {
-                columns.values[at] = value;
-            } else {
+            let is_new = columns.timestamps_ms.get(at) != Some(&timestamp_ms);
+            if is_new {
                 columns.timestamps_ms.insert(at, timestamp_ms);
                 columns.values.insert(at, value);
             }
+            columns.values[at] = value;
+            let (starts, len) = (&mut columns.start_timestamps_ms, columns.values.len());
+            set_start(starts, len, at, is_new, start_ms);
         });
     }
 
     /// Adds a histogram; one of the same time is replaced.
+    /// Its hint becomes what a store gives back that keeps histograms in chunks.
     pub fn push_histogram(&self, labels: &Labels, timestamp_ms: i64, histogram: HistogramValue) {
+        self.push_histogram_started(labels, timestamp_ms, histogram, 0);
+    }
+
+    /// Adds a histogram that tells when it began to count; 0: it does not tell.
+    pub fn push_histogram_started(
+        &self,
+        labels: &Labels,
+        timestamp_ms: i64,
+        histogram: HistogramValue,
+        start_ms: i64,
+    ) {
         self.change(labels, |columns| {
             let at = columns.histograms.partition_point(|known| known.timestamp_ms < timestamp_ms);
+            let histogram = with_stored_hint(columns, at, timestamp_ms, histogram);
+            let is_new =
+                columns.histograms.get(at).is_none_or(|known| known.timestamp_ms != timestamp_ms);
             let point = HistogramPoint { timestamp_ms, histogram };
-            match columns.histograms.get_mut(at).filter(|known| known.timestamp_ms == timestamp_ms)
-            {
-                Some(known) => *known = point,
-                None => columns.histograms.insert(at, point),
+            if is_new {
+                columns.histograms.insert(at, point);
+            } else {
+                columns.histograms[at] = point;
             }
+            let len = columns.histograms.len();
+            let starts = &mut columns.histogram_start_timestamps_ms;
+            set_start(starts, len, at, is_new, start_ms);
         });
     }
 
@@ -70,6 +95,53 @@ impl MemoryStore {
     pub fn clear(&self) {
         *self.series.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
     }
+}
+
+/// Keeps a column of starts as long as that of the samples, or empty where nothing is known.
+fn set_start(starts: &mut Vec<i64>, len: usize, at: usize, is_new: bool, start_ms: i64) {
+    if starts.is_empty() && start_ms == 0 {
+        return;
+    }
+    if starts.is_empty() {
+        starts.resize(len, 0);
+    } else if is_new {
+        starts.insert(at, 0);
+    }
+    starts[at] = start_ms;
+}
+
+/// Within a chunk nothing is reset; whether its first histogram is, nobody says.
+/// Compat: Prometheus `tsdb/chunkenc/float_histogram.go`, `appendable`.
+fn with_stored_hint(
+    columns: &Columns,
+    at: usize,
+    timestamp_ms: i64,
+    histogram: HistogramValue,
+) -> HistogramValue {
+    let mut float = FloatHistogram::clone(&histogram.to_float());
+    if float.counter_reset_hint == CounterResetHint::Gauge || float.is_stale() {
+        return histogram;
+    }
+    let before = at.checked_sub(1).map(|before| &columns.histograms[before]).filter(|before| {
+        let between = before.timestamp_ms..timestamp_ms;
+        !columns.timestamps_ms.iter().any(|time_ms| between.contains(time_ms))
+    });
+    let continues = before.is_some_and(|before| {
+        let before = before.histogram.to_float();
+        let mut now = float.clone();
+        let is_told = now.counter_reset_hint == CounterResetHint::CounterReset;
+        now.counter_reset_hint = CounterResetHint::Unknown;
+        !is_told
+            && !before.is_stale()
+            && before.counter_reset_hint != CounterResetHint::Gauge
+            && before.schema == now.schema
+            && before.zero_threshold == now.zero_threshold
+            && before.custom_values == now.custom_values
+            && !now.is_reset_since(&before)
+    });
+    float.counter_reset_hint =
+        if continues { CounterResetHint::NotCounterReset } else { CounterResetHint::Unknown };
+    HistogramValue::Float(Arc::new(float))
 }
 
 impl Queryable for MemoryStore {
@@ -159,10 +231,16 @@ impl Selection for Found {
         if start < end {
             out.timestamps_ms.extend_from_slice(&columns.timestamps_ms[start..end]);
             out.values.extend_from_slice(&columns.values[start..end]);
+            out.start_timestamps_ms.extend(columns.start_timestamps_ms.get(start..end).into_iter().flatten());
         }
-        let within = |time_ms| range.mint_ms <= time_ms && time_ms <= range.maxt_ms;
-        let histograms = columns.histograms.iter().filter(|point| within(point.timestamp_ms));
-        out.histograms.extend(histograms.cloned());
+        let histograms = &columns.histograms;
+        let start = histograms.partition_point(|point| point.timestamp_ms < range.mint_ms);
+        let end = histograms.partition_point(|point| point.timestamp_ms <= range.maxt_ms);
+        if start < end {
+            out.histograms.extend_from_slice(&histograms[start..end]);
+            let starts = columns.histogram_start_timestamps_ms.get(start..end);
+            out.histogram_start_timestamps_ms.extend(starts.into_iter().flatten());
+        }
         Ok(())
     }
 }

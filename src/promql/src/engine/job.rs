@@ -124,6 +124,7 @@ impl Job {
             samples_count_max: options.samples_count_max,
             is_name_removal_delayed: options.is_name_removal_delayed,
             has_type_and_unit_labels: options.has_type_and_unit_labels,
+            uses_start_timestamps: options.uses_start_timestamps,
             wants_per_step_stats: options.has_per_step_stats && self.params.wants_per_step_stats,
             wants_profile: self.params.wants_profile,
         }

@@ -29,7 +29,7 @@ impl Operator for Absent {
         let grid = operand.grid;
         let mut present = Bitmap::empty(grid.count);
         for_each_row(ctx, &*operand.rows, operand.series.len(), grid.count, |_, row| {
-            present.unite(row.present());
+            row.mark(&mut present);
             Ok(())
         })?;
         Ok(Box::new(AbsentRows { present, grid, account: self.account }))

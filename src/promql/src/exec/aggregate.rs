@@ -3,6 +3,7 @@
 
 mod count_values;
 mod fold;
+mod histograms;
 mod limit;
 mod quantile;
 mod top;
@@ -41,6 +42,7 @@ struct Param {
 pub(super) fn bind_aggregate(
     ctx: &Ctx<'_>,
     aggregate: &Aggregate,
+    span: Span,
     grid: &Grid,
 ) -> Result<Bound, QueryError> {
     let mut operands = Vec::new();
@@ -63,12 +65,12 @@ pub(super) fn bind_aggregate(
     let groups = operand.series.group(&names, aggregate.is_without);
     let groups = Grouped { of_series: groups.of_series, labels: groups.labels };
     Ok(match (aggregate.op, param) {
-        (AggregateOp::Topk, Some(param)) => top::bind(operand, groups, param, false, account),
-        (AggregateOp::Bottomk, Some(param)) => top::bind(operand, groups, param, true, account),
+        (AggregateOp::Topk, Some(param)) => top::bind(operand, groups, param, false, (span, account)),
+        (AggregateOp::Bottomk, Some(param)) => top::bind(operand, groups, param, true, (span, account)),
         (AggregateOp::Limitk, Some(param)) => limit::bind_count(operand, groups, param, account),
         (AggregateOp::LimitRatio, Some(param)) => limit::bind_ratio(operand, param, account),
-        (AggregateOp::Quantile, Some(param)) => quantile::bind(operand, groups, param, account),
-        (op, _) => fold::bind(op, operand, groups, account),
+        (AggregateOp::Quantile, Some(param)) => quantile::bind(operand, groups, param, (aggregate.operand_span, account)),
+        (op, _) => fold::bind(op, operand, groups, aggregate.operand_span, account),
     })
 }
 

@@ -12,14 +12,17 @@ pub(super) use set::bind_set;
 
 use self::{
     contest::Computed,
-    matching::{FILLED, MatchTable, Side},
+    matching::{FILLED, MatchTable},
 };
+use std::sync::Arc;
+
 use super::{
     Bound, Ctx, Operator, Rows, Scratch,
     drain::{open_both, store, touch},
     ledger::{AccountId, Shape},
     map::{binary_value, changes_meaning, compare, is_comparison},
-    row::Row,
+    native::{PairOutcome, Side, combine_pair, combine_with_scalar},
+    row::{Row, SharedHistogram},
     series::SeriesSet,
 };
 use crate::{
@@ -98,8 +101,8 @@ impl Operator for BinaryOperation {
         let (many, one) = open_both(ctx, many, one)?;
         let (many_len, one_len) = (many.series.len(), one.series.len());
         // What meets nothing is still read: it counts, and it may be worth a remark.
-        touch(ctx, &*many.rows, &table.unmatched(Side::Many, many_len), count)?;
-        touch(ctx, &*one.rows, &table.unmatched(Side::One, one_len), count)?;
+        touch(ctx, &*many.rows, &table.unmatched(matching::Side::Many, many_len), count)?;
+        touch(ctx, &*one.rows, &table.unmatched(matching::Side::One, one_len), count)?;
         let (many_rows, mut one_rows) = (many.rows, one.rows);
         let fills = (matching.fill_left, matching.fill_right);
         if table.is_contested() || fills != (None, None) {
@@ -131,7 +134,7 @@ impl Rows for PairRows {
         self.one.read(*one as usize, &mut other, scratch)?;
         self.work.combine(row, &other, scratch);
         scratch.put_row(other);
-        scratch.tally(self.work.account).points += row.present().ones() as u64;
+        scratch.tally(self.work.account).points += row.counted_samples();
         scratch.tick(row.count())
     }
 }
@@ -155,16 +158,16 @@ impl Rows for ContestedRows {
                 Some(fill) if one == FILLED => right.fill(self.count, fill),
                 _ => self.sides.one.load(one as usize, &mut right),
             }
-            left.present_mut().intersect(&self.sides.steps_of_pair(&self.table, *pair));
+            left.keep_steps(&self.sides.steps_of_pair(&self.table, *pair));
             self.work.combine(&mut left, &right, scratch);
-            if row.present().first_common(left.present()).is_some() {
+            if row.first_common(&left).is_some() {
                 return Err(QueryError::same_labelset());
             }
-            left.for_each(|step, value| row.set(step, value));
+            row.overlay(&left);
         }
         scratch.put_row(left);
         scratch.put_row(right);
-        scratch.tally(self.work.account).points += row.present().ones() as u64;
+        scratch.tally(self.work.account).points += row.counted_samples();
         scratch.tick(row.count() * self.table.pairs(index).len())
     }
 }
@@ -172,11 +175,15 @@ impl Rows for ContestedRows {
 impl Work {
     /// Makes `many` the result of the operation with `one`.
     fn combine(&self, many: &mut Row, one: &Row, scratch: &Scratch<'_>) {
+        if many.has_histograms() || one.has_histograms() {
+            return self.combine_mixed(many, one, scratch);
+        }
         many.present_mut().intersect(one.present());
         let op = self.op;
         if matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
             if many.present().any() {
-                scratch.ctx.annotate(Annotation::incompatible_floats(op, self.span));
+                let remark = Annotation::incompatible_types("float", op, "float", self.span);
+                scratch.ctx.annotate(remark);
             }
             many.reset(one.count());
         } else if is_comparison(op) && !self.returns_bool {
@@ -184,6 +191,53 @@ impl Work {
         } else {
             self.compute(many, one);
         }
+    }
+
+    /// The same where either has histograms.
+    fn combine_mixed(&self, many: &mut Row, one: &Row, scratch: &Scratch<'_>) {
+        let histograms = many.take_histograms();
+        let mut results: Vec<(usize, SharedHistogram)> = Vec::new();
+        let mut compared = Vec::new();
+        let floats = many.clone();
+        let (many_side, one_side) =
+            if self.is_swapped { (Side::Right, Side::Left) } else { (Side::Left, Side::Right) };
+        let mut note = |outcome: Result<SharedHistogram, Annotation>, step| match outcome {
+            Ok(histogram) => results.push((step, histogram)),
+            Err(remark) => scratch.ctx.annotate(remark),
+        };
+        for (step, histogram) in histograms {
+            if let Some(value) = one.get(step) {
+                let outcome =
+                    combine_with_scalar(self.op, histogram, value, many_side, self.span);
+                note(outcome, step);
+            } else if let Some(other) = one.histogram(step) {
+                let (lhs, rhs) =
+                    if self.is_swapped { (other, &histogram) } else { (&histogram, other) };
+                match combine_pair(self.op, lhs, rhs, self.span) {
+                    PairOutcome::Compared { is_kept } if self.returns_bool => {
+                        compared.push((step, f64::from(u8::from(is_kept))));
+                    }
+                    PairOutcome::Compared { is_kept: true } => note(Ok(Arc::clone(lhs)), step),
+                    PairOutcome::Compared { is_kept: false } => {}
+                    PairOutcome::Combined(result, remark) => {
+                        remark.into_iter().for_each(|remark| scratch.ctx.annotate(remark));
+                        note(Ok(result), step);
+                    }
+                    PairOutcome::Refused(remark) => note(Err(remark), step),
+                }
+            }
+        }
+        one.for_each_histogram(|step, histogram| {
+            if let Some(value) = floats.get(step) {
+                let histogram = Arc::clone(histogram);
+                note(combine_with_scalar(self.op, histogram, value, one_side, self.span), step);
+            }
+        });
+        let mut one_floats = one.clone();
+        one_floats.drop_histograms();
+        self.combine(many, &one_floats, scratch);
+        compared.into_iter().for_each(|(step, value)| many.set(step, value));
+        results.into_iter().for_each(|(step, histogram)| many.set_histogram(step, histogram));
     }
 
     /// Keeps the left value of the steps at which the comparison holds.

@@ -44,7 +44,7 @@ pub(super) fn bind(ctx: &Ctx<'_>, vector: &Vector, grid: &Grid) -> Result<Bound,
 fn bind_kind(ctx: &Ctx<'_>, vector: &Vector, grid: &Grid) -> Result<Bound, QueryError> {
     match &vector.kind {
         VectorKind::Select { selector, shift, what } => {
-            Ok(bind_select(ctx, *selector, *shift, *what, grid))
+            Ok(bind_select(ctx, *selector, *shift, *what, vector.span, grid))
         }
         VectorKind::Range(call) => bind_range(ctx, call, grid),
         VectorKind::AbsentOverTime { source, labels, source_span } => {
@@ -90,7 +90,7 @@ fn bind_kind(ctx: &Ctx<'_>, vector: &Vector, grid: &Grid) -> Result<Bound, Query
                 }
             })
         }
-        VectorKind::Aggregate(aggregate) => bind_aggregate(ctx, aggregate, grid),
+        VectorKind::Aggregate(aggregate) => bind_aggregate(ctx, aggregate, vector.span, grid),
         VectorKind::Histogram(call) => bind_histogram(ctx, call, grid),
         VectorKind::Relabel { rule, operand } => {
             let operand = bind(ctx, operand, grid)?;
@@ -132,11 +132,12 @@ fn bind_select(
     selector: usize,
     shift: Shift,
     what: SampleField,
+    span: Span,
     grid: &Grid,
 ) -> Bound {
     let shape = match what {
         SampleField::Value | SampleField::Smoothed => Shape::Select,
-        SampleField::Timestamp => Shape::SelectTimes,
+        SampleField::Timestamp | SampleField::StartTimestamp => Shape::SelectTimes,
     };
     let account = ctx.ledger.open(shape, *grid);
     let stored = selected(ctx, selector);
@@ -147,11 +148,14 @@ fn bind_select(
         shift,
         lookback_delta_ms: ctx.settings.lookback_delta_ms,
         what,
+        knows_starts: ctx.settings.uses_start_timestamps,
+        span,
+        names: stored.clone(),
         account,
     };
     let series = match what {
         SampleField::Value | SampleField::Smoothed => stored,
-        SampleField::Timestamp => stored.dropped(ctx),
+        SampleField::Timestamp | SampleField::StartTimestamp => stored.dropped(ctx),
     };
     merged(
         Bound { series, grid: *grid, account, operator: Box::new(Ready(rows)) },
@@ -226,6 +230,7 @@ impl RangeParts<'_> {
                 };
                 let extension = *extension;
                 let counter_check = check(&series);
+                let names = series.clone();
                 let rows = RangeRows {
                     function,
                     extension,
@@ -234,6 +239,7 @@ impl RangeParts<'_> {
                     args,
                     first_arg_span,
                     account,
+                    names,
                     counter_check,
                 };
                 Ok(Bound { series, grid: *grid, account, operator: Box::new(Ready(rows)) })
@@ -250,6 +256,7 @@ impl RangeParts<'_> {
                     extension_ms: (0, 0),
                 };
                 let counter_check = check(&series);
+                let names = series.clone();
                 let rows = Box::new(move |source| RangeRows {
                     function,
                     extension: None,
@@ -258,6 +265,7 @@ impl RangeParts<'_> {
                     args,
                     first_arg_span,
                     account,
+                    names,
                     counter_check,
                 });
                 let operator = Box::new(OverSubquery { operand, rows });
@@ -348,7 +356,6 @@ fn bind_histogram(ctx: &Ctx<'_>, call: &HistogramCall, grid: &Grid) -> Result<Bo
         HistogramFunction::Fraction { lower, upper } => {
             Question::Fraction { lower: argument(lower)?, upper: argument(upper)? }
         }
-        HistogramFunction::NativeOnly => Question::Nothing,
     };
     let operand = bind(ctx, &call.operand, grid)?;
     accounts.push(operand.account);
@@ -363,7 +370,8 @@ fn bind_sort(ctx: &Ctx<'_>, order: &SortOrder, operand: Bound, span: Span) -> Bo
     let series = operand.series.clone();
     if !grid.is_instant {
         ctx.annotate(Annotation::sort_in_range_query(span));
-        return mapped(operand, series, Change::Order, account);
+        let by_value = matches!(order, SortOrder::Value { .. });
+        return mapped(operand, series, Change::Order { by_value }, account);
     }
     let operator = Box::new(Sort { operand, order: order.clone(), account });
     Bound { series, grid, account, operator }

@@ -1,17 +1,23 @@
-//! Quantiles and fractions of classic histograms, whose buckets are series told apart by `le`.
-//! Compat: Prometheus `promql/quantile.go`.
+//! Quantiles and fractions of histograms: classic ones, whose buckets are series told apart by `le`, and
+//! native ones. A series may be a bucket at one step and a native histogram at another.
+//! Compat: Prometheus `promql/quantile.go`, and `promql/engine.go`, `resetHistograms`.
 
 mod buckets;
+mod families;
+mod native;
 
-use prom_model::{LabelsBuilder, format_float_g, parse_float};
+use prom_model::{LabelsBuilder, format_float_g};
 
-use self::buckets::{Bent, Bucket, bucket_fraction, bucket_quantile};
+use self::{
+    buckets::{Bent, Bucket, bucket_fraction, bucket_quantile},
+    families::Families,
+    native::{native_fraction, native_quantile},
+};
 use super::{
     Bound, Ctx, Operator, Rows, Scratch,
-    drain::for_each_row,
     ledger::AccountId,
-    row::Row,
-    series::{LabelNumbers, SeriesSet, without_metadata},
+    row::{Bitmap, Row},
+    series::{SeriesSet, without_metadata},
 };
 use crate::{
     QueryError,
@@ -19,9 +25,6 @@ use crate::{
     plan::Grid,
     syntax::Span,
 };
-
-/// The label that holds a bucket's upper bound.
-const BUCKET_LABEL: &str = "le";
 
 /// What is asked of each histogram.
 pub(super) enum Question {
@@ -31,28 +34,15 @@ pub(super) enum Question {
         lower: Row,
         upper: Row,
     },
-    /// Answered by native histograms only.
-    Nothing,
 }
 
-/// A function over the buckets of an operand.
+/// A function over the histograms of an operand.
 pub(super) struct Histogram {
     operand: Bound,
     span: Span,
     question: Question,
     families: Families,
     account: AccountId,
-}
-
-/// Buckets by the histogram they belong to.
-#[derive(Default)]
-struct Families {
-    /// For each histogram the operand's series and their upper bounds, lowest first.
-    members: Vec<Vec<(f64, u32)>>,
-    /// Series whose bound cannot be read, and their names and bounds.
-    malformed: Vec<(u32, String, String)>,
-    /// Names to tell in remarks, where names are still there.
-    names: Vec<String>,
 }
 
 struct HistogramRows {
@@ -75,31 +65,10 @@ impl Histogram {
         account: AccountId,
     ) -> Bound {
         let is_delayed = ctx.settings.is_name_removal_delayed;
-        let mut families = Families::default();
-        let mut numbers = LabelNumbers::default();
-        let buckets = if matches!(question, Question::Nothing) { 0 } else { operand.series.len() };
-        for index in 0..buckets {
-            let labels = operand.series.labels(index);
-            let bound_text = labels.get(BUCKET_LABEL).unwrap_or_default();
-            let Some(bound) = parse_float(bound_text) else {
-                let name = if is_delayed { labels.metric_name() } else { "" };
-                families.malformed.push((index as u32, name.to_owned(), bound_text.to_owned()));
-                continue;
-            };
-            let number = numbers.number(&labels.without(&[BUCKET_LABEL])) as usize;
-            if number == families.members.len() {
-                families.members.push(Vec::new());
-                let name = if is_delayed { labels.metric_name() } else { "" };
-                families.names.push(name.to_owned());
-            }
-            families.members[number].push((bound, index as u32));
-        }
-        for members in &mut families.members {
-            members.sort_by(|a, b| a.0.total_cmp(&b.0));
-        }
+        let (families, sets) = Families::of(&operand.series, is_delayed);
         let mut labels = Vec::new();
         for quantile in question.label_values() {
-            for set in &numbers.labels {
+            for set in &sets {
                 let set = if is_delayed { set.clone() } else { without_metadata(set) };
                 labels.push(match (label, &quantile) {
                     (Some(name), Some(value)) => {
@@ -127,7 +96,6 @@ impl Question {
                 list.iter().map(|(row, _)| row.get(0).map(format_open_metrics)).collect()
             }
             Self::Fraction { .. } => vec![None],
-            Self::Nothing => Vec::new(),
         }
     }
 }
@@ -142,6 +110,7 @@ impl Operator for Histogram {
     fn open(self: Box<Self>, ctx: &Ctx<'_>) -> Result<Box<dyn Rows>, QueryError> {
         let grid = self.operand.grid;
         let operand = self.operand.open(ctx)?;
+        let mut rows = operand.rows;
         if let Question::Quantiles(list) = &self.question {
             for (row, span) in list {
                 row.for_each(|_, quantile| {
@@ -150,26 +119,12 @@ impl Operator for Histogram {
                     }
                 });
             }
-        }
-        let mut rows = operand.rows;
-        if let Question::Quantiles(list) = &self.question
-            && list.len() > 1
-        {
-            // Each bucket is read once for each quantile.
-            rows = Box::new(super::drain::store(ctx, &*rows, operand.series.len(), grid.count)?);
-        }
-        if matches!(self.question, Question::Nothing) {
-            for_each_row(ctx, &*rows, operand.series.len(), grid.count, |_, _| Ok(()))?;
-        }
-        let mut scratch = Scratch::new(ctx);
-        let mut row = Row::default();
-        for (index, name, bound) in &self.families.malformed {
-            rows.read(*index as usize, &mut row, &mut scratch)?;
-            if row.present().any() {
-                ctx.annotate(Annotation::bad_bucket_label(name, bound, self.span));
+            if list.len() > 1 {
+                // Each bucket is read once for each quantile.
+                let series_count = operand.series.len();
+                rows = Box::new(super::drain::store(ctx, &*rows, series_count, grid.count)?);
             }
         }
-        scratch.flush()?;
         Ok(Box::new(HistogramRows {
             operand: rows,
             grid,
@@ -189,8 +144,25 @@ impl Rows for HistogramRows {
         scratch: &mut Scratch<'_>,
     ) -> Result<(), QueryError> {
         row.reset(self.grid.count);
-        let family_count = self.families.members.len();
-        let (nth, family) = (index / family_count, index % family_count);
+        let per_question = self.families.output_count();
+        let (nth, output) = (index / per_question, index % per_question);
+        match self.families.native_of(output) {
+            Some(series) => self.read_native(nth, series, row, scratch)?,
+            None => self.read_classic(nth, output, row, scratch)?,
+        }
+        scratch.tally(self.account).points += row.present().ones() as u64;
+        Ok(())
+    }
+}
+
+impl HistogramRows {
+    fn read_classic(
+        &self,
+        nth: usize,
+        family: usize,
+        row: &mut Row,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), QueryError> {
         let members = &self.families.members[family];
         let mut counts: Vec<Row> = Vec::with_capacity(members.len());
         for (_, member) in members {
@@ -212,16 +184,86 @@ impl Rows for HistogramRows {
             }
         }
         counts.into_iter().for_each(|count| scratch.put_row(count));
+        if let Some(twin) = self.families.twins.get(&family) {
+            // At a step with a native histogram of the same name there is no answer at all.
+            let mut native = scratch.take_row();
+            self.operand.read(*twin as usize, &mut native, scratch)?;
+            native.present_mut().reset(self.grid.count);
+            let mut steps = Bitmap::empty(self.grid.count);
+            native.mark(&mut steps);
+            row.remove_steps(&steps);
+            scratch.put_row(native);
+        }
         if let Some(bent) = bent {
             let name = &self.families.names[family];
             scratch.ctx.annotate(Annotation::forced_monotonicity(name, bent, self.span));
         }
-        scratch.tally(self.account).points += row.present().ones() as u64;
         scratch.tick(self.grid.count * members.len())
     }
-}
 
-impl HistogramRows {
+    fn read_native(
+        &self,
+        nth: usize,
+        native: &families::Native,
+        row: &mut Row,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), QueryError> {
+        let mut operand = scratch.take_row();
+        self.operand.read(native.series as usize, &mut operand, scratch)?;
+        if let Some(bound) = &native.malformed_bound
+            && operand.present().any()
+        {
+            scratch.ctx.annotate(Annotation::bad_bucket_label(&native.name, bound, self.span));
+        }
+        if operand.has_histograms() {
+            let mut classic = Bitmap::empty(self.grid.count);
+            if let Some(family) = native.twin {
+                self.mark_classic(family, &mut classic, scratch)?;
+            }
+            let mut remarks = Vec::new();
+            let mut work = 0;
+            operand.for_each_histogram(|step, histogram| {
+                work += histogram.size_bytes() / 8;
+                if classic.has(step) {
+                    remarks.push(Annotation::mixed_classic_and_native(&native.name, self.span));
+                    return;
+                }
+                let (answer, remark) = match &self.question {
+                    Question::Fraction { lower, upper } => {
+                        let range = (lower.values()[step], upper.values()[step]);
+                        native_fraction(range, histogram, &native.name, self.span)
+                    }
+                    Question::Quantiles(quantiles) => {
+                        let quantile = quantiles[nth].0.values()[step];
+                        native_quantile(quantile, histogram, &native.name, self.span)
+                    }
+                };
+                row.set(step, answer);
+                remarks.extend(remark);
+            });
+            remarks.into_iter().for_each(|remark| scratch.ctx.annotate(remark));
+            scratch.tick(work)?;
+        }
+        scratch.put_row(operand);
+        scratch.tick(self.grid.count / 8)
+    }
+
+    /// Steps at which a family has a bucket.
+    fn mark_classic(
+        &self,
+        family: usize,
+        steps: &mut Bitmap,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), QueryError> {
+        let mut count = scratch.take_row();
+        for (_, member) in &self.families.members[family] {
+            self.operand.read(*member as usize, &mut count, scratch)?;
+            steps.unite(count.present());
+        }
+        scratch.put_row(count);
+        Ok(())
+    }
+
     fn answer(
         &self,
         nth: usize,
@@ -230,7 +272,6 @@ impl HistogramRows {
         bent: &mut Option<Monotonicity>,
     ) -> f64 {
         match &self.question {
-            Question::Nothing => f64::NAN,
             Question::Fraction { lower, upper } => {
                 bucket_fraction(lower.values()[step], upper.values()[step], buckets)
             }

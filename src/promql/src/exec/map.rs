@@ -1,6 +1,13 @@
 //! Operators that take one value and give one value: functions, and operations with a scalar.
 
-use super::{Bound, Ctx, Operator, Rows, Scratch, ledger::AccountId, row::Row};
+use std::sync::Arc;
+
+use super::{
+    Bound, Ctx, Operator, Rows, Scratch,
+    ledger::AccountId,
+    native::{Side, combine_with_scalar, stat},
+    row::{Bitmap, Row},
+};
 use crate::{
     QueryError,
     annotation::Annotation,
@@ -25,8 +32,10 @@ pub(super) enum Change {
     },
     /// Labels alone change, in the reference's own matrix.
     Labels,
-    /// Nothing changes in a range query.
-    Order,
+    /// The order of a range query does not change, but only floats can be ordered by value.
+    Order {
+        by_value: bool,
+    },
 }
 
 /// A change of each row of an operand.
@@ -59,27 +68,65 @@ impl Rows for MapRows {
         scratch: &mut Scratch<'_>,
     ) -> Result<(), QueryError> {
         self.operand.read(index, row, scratch)?;
+        if row.has_histograms() {
+            self.change_histograms(row, scratch);
+        }
         match &self.change {
             Change::Labels => return Ok(()),
-            Change::Order => {}
+            Change::Order { .. } => {}
             Change::Function { function, args } => apply(*function, args, &self.grid, row),
             Change::WithScalar { op, scalar, is_scalar_left, returns_bool, span } => {
                 if matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
                     if row.present().any() {
-                        scratch.ctx.annotate(Annotation::incompatible_floats(*op, *span));
+                        let remark =
+                            Annotation::incompatible_types("float", *op, "float", *span);
+                        scratch.ctx.annotate(remark);
                     }
-                    row.reset(self.grid.count);
+                    *row.present_mut() = Bitmap::empty(self.grid.count);
                 } else {
                     with_scalar(*op, scalar.values(), *is_scalar_left, *returns_bool, row);
                 }
             }
         }
-        scratch.tally(self.account).points += row.present().ones() as u64;
+        scratch.tally(self.account).points += row.counted_samples();
         scratch.tick(self.grid.count)
     }
 
     fn order(&self) -> Option<&[u32]> {
         self.operand.order()
+    }
+}
+
+impl MapRows {
+    /// Changes the histograms of a row, or takes them away; floats are changed afterwards.
+    fn change_histograms(&self, row: &mut Row, scratch: &Scratch<'_>) {
+        match &self.change {
+            Change::Order { by_value: true } => row.drop_histograms(),
+            Change::Labels | Change::Order { .. } => {}
+            Change::Function { function: MapFunction::Histogram(_), .. } => {}
+            Change::Function { function: MapFunction::Negate, .. } => {
+                for (step, mut histogram) in row.take_histograms() {
+                    Arc::make_mut(&mut histogram).mul(-1.0);
+                    row.set_histogram(step, histogram);
+                }
+            }
+            Change::Function { function: MapFunction::Timestamp, .. } => {
+                for (step, _) in row.take_histograms() {
+                    row.set(step, 0.0);
+                }
+            }
+            Change::Function { .. } => row.drop_histograms(),
+            Change::WithScalar { op, scalar, is_scalar_left, returns_bool: _, span } => {
+                let scalars = scalar.values();
+                for (step, histogram) in row.take_histograms() {
+                    let side = if *is_scalar_left { Side::Right } else { Side::Left };
+                    match combine_with_scalar(*op, histogram, scalars[step], side, *span) {
+                        Ok(histogram) => row.set_histogram(step, histogram),
+                        Err(remark) => scratch.ctx.annotate(remark),
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -123,6 +170,12 @@ fn apply(function: MapFunction, args: &[Row], grid: &Grid, row: &mut Row) {
             present.for_each(|step| values[step] = grid.time_ms(step) as f64 / 1000.0);
         }
         F::Date(part) => each(row, |v| date_part(part, v)),
+        F::StartTimestamp => row.reset(grid.count),
+        F::Histogram(wanted) => {
+            let histograms = row.take_histograms();
+            row.present_mut().reset(grid.count);
+            histograms.iter().for_each(|(step, one)| row.set(*step, stat(one, wanted)));
+        }
     }
 }
 

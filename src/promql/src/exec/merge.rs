@@ -1,5 +1,7 @@
 //! Series that became equal because labels were taken away: one series, unless they meet at a step.
 
+use std::sync::Arc;
+
 use super::{
     Bound, Ctx, Operator, Rows, Scratch,
     drain::store,
@@ -52,7 +54,7 @@ impl Operator for Merge {
                 if collides(&row, &other, self.collision) {
                     return Err(QueryError::same_labelset());
                 }
-                other.for_each(|step, value| row.set(step, value));
+                row.overlay(&other);
             }
             arena.push(&row)?;
         }
@@ -62,8 +64,8 @@ impl Operator for Merge {
 
 fn collides(row: &Row, other: &Row, collision: Collision) -> bool {
     match collision {
-        Collision::SameStep => row.present().first_common(other.present()).is_some(),
-        Collision::Anywhere => row.present().any() && other.present().any(),
+        Collision::SameStep => row.first_common(other).is_some(),
+        Collision::Anywhere => row.any() && other.any(),
     }
 }
 
@@ -101,7 +103,12 @@ impl Rows for RepeatRows {
             Some(value) => row.fill(self.count, value),
             None => row.reset(self.count),
         }
-        scratch.tally(self.account).points += row.present().ones() as u64;
+        if let Some(histogram) = self.rows.histogram(index, 0) {
+            for step in 0..self.count {
+                row.set_histogram(step, Arc::clone(histogram));
+            }
+        }
+        scratch.tally(self.account).points += row.counted_samples();
         scratch.tick(self.count / 8)
     }
 

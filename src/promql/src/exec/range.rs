@@ -1,11 +1,14 @@
 //! Functions of range vectors: one series at a time, all its windows in one pass.
 
 mod extended;
+mod mixed;
 mod over_time;
 mod rate;
 mod regression;
+mod start_time;
 
 pub(super) use extended::{interpolated, with_edges};
+pub(super) use mixed::smoothed_at;
 pub(super) use over_time::quantile;
 
 use std::sync::{
@@ -15,6 +18,7 @@ use std::sync::{
 
 use prom_storage::Selection;
 
+use self::mixed::{Mixed, Points};
 use super::{
     Rows, Scratch,
     ledger::AccountId,
@@ -52,6 +56,8 @@ pub(super) struct RangeRows {
     pub(super) args: Vec<Row>,
     pub(super) first_arg_span: Span,
     pub(super) account: AccountId,
+    /// Series with their names, to be told in remarks.
+    pub(super) names: SeriesSet,
     pub(super) counter_check: Option<CounterCheck>,
 }
 
@@ -156,9 +162,11 @@ impl RangeRows {
     ) -> Result<(), QueryError> {
         let ctx = scratch.ctx;
         let WindowCache { columns: own, positions } = cache;
+        let points;
         let columns = match &self.source {
             Source::Select { selector, selection } => {
                 let stored = scratch.columns(*selector, selection, index, self.spec.range())?;
+                points = Points::stored(stored, ctx.settings.uses_start_timestamps);
                 if copy_without_stale(stored, own) { own } else { stored }
             }
             Source::Subquery { rows, grid } => {
@@ -166,6 +174,7 @@ impl RangeRows {
                 rows.read(index, &mut inner, scratch)?;
                 own.clear();
                 inner.for_each(|step, value| own.push(grid.time_ms(step), value));
+                points = Points::computed(&inner, grid);
                 scratch.put_row(inner);
                 own
             }
@@ -180,17 +189,25 @@ impl RangeRows {
             positions,
         };
         self.compute(windows, row, &mut remarks)?;
+        if points.are_needed(columns, self.function) {
+            let name = self.names.labels(index).metric_name().to_owned();
+            let work = Mixed { rows: self, name: &name, floats: columns, points: &points };
+            work.correct(positions, row, &mut remarks);
+        }
         remarks.into_iter().for_each(|remark| ctx.annotate(remark));
+        let counts =
+            points.count(&self.spec, positions, ctx.settings.wants_per_step_stats);
         let tally = scratch.tally(self.account);
         tally.add(&positions.tally);
+        tally.add(&counts.tally);
         if matches!(self.source, Source::Subquery { .. }) {
             // What a subquery reads is counted where it reads.
-            tally.read -= positions.tally.read;
+            tally.read -= positions.tally.read + counts.tally.read;
         }
-        let points = row.present().ones() as u64;
-        tally.points += points;
-        tally.add_windows(index, points, positions.largest, positions.last());
-        scratch.tick(self.spec.grid.count + sample_count)
+        let samples = row.counted_samples();
+        tally.points += samples;
+        tally.add_windows(index, samples, counts.largest, counts.last);
+        scratch.tick(self.spec.grid.count + sample_count + points.work())
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     window::{WindowSpec, copy_without_stale},
 };
 use crate::{
-    QueryError, Series, StringSample, Value, VectorSample,
+    HistogramSample, QueryError, Series, StringSample, Value, VectorSample,
     plan::{Grid, Node, Plan, RangeSource, Vector, extension_ms},
     syntax::RangeExtension,
     watch::{IN_EVALUATION, Watch},
@@ -211,12 +211,13 @@ fn read_matrix(ctx: &Ctx<'_>, opened: &Opened) -> Result<Vec<Series>, QueryError
         let mut series = Vec::new();
         for index in part {
             opened.rows.read(*index as usize, row, scratch)?;
-            if row.present().any() {
+            if row.any() {
                 let points = points_of(row, grid);
                 let labels = opened.series.labels(*index as usize);
-                let points_bytes = points.len() * size_of::<Sample>();
+                let points_bytes = points.len() * size_of::<Sample>() + row.histograms_size_bytes();
                 held.grow((size_of::<Series>() + labels.as_bytes().len() + points_bytes) as u64)?;
-                series.push(Series::new(labels, points));
+                let histograms = histograms_of(row, grid);
+                series.push(Series::new(labels, points).with_histograms(histograms));
             }
         }
         Ok((series, held))
@@ -250,6 +251,12 @@ fn read_vector(ctx: &Ctx<'_>, opened: &Opened) -> Result<Vec<VectorSample>, Quer
                 let labels = opened.series.labels(*index as usize);
                 held.grow((size_of::<VectorSample>() + labels.as_bytes().len()) as u64)?;
                 samples.push(VectorSample::new(labels, timestamp_ms, value));
+            } else if row.has_histograms()
+                && let Some(histogram) = row.histogram(0)
+            {
+                let labels = opened.series.labels(*index as usize);
+                let histogram = Arc::clone(histogram);
+                samples.push(VectorSample::of_histogram(labels, timestamp_ms, histogram));
             }
         }
         Ok((samples, held))
@@ -303,6 +310,15 @@ fn points_of(row: &Row, grid: &Grid) -> Vec<Sample> {
     let mut points = Vec::with_capacity(row.present().ones());
     row.for_each(|step, value| points.push(Sample { timestamp_ms: grid.time_ms(step), value }));
     points
+}
+
+fn histograms_of(row: &Row, grid: &Grid) -> Vec<HistogramSample> {
+    let mut histograms = Vec::new();
+    row.for_each_histogram(|step, histogram| {
+        let histogram = Arc::clone(histogram);
+        histograms.push(HistogramSample { timestamp_ms: grid.time_ms(step), histogram });
+    });
+    histograms
 }
 
 fn hold_points(ctx: &Ctx<'_>, count: usize) -> Result<(), QueryError> {

@@ -1,15 +1,23 @@
 //! One series over the steps of a grid: a column of values and a bitmap of the steps that have one.
 //! Values of absent steps are unspecified and may be computed with; they are never shown.
+//! Histograms have a lane of their own, which a row without any does not have.
+
+mod lane;
+
+pub(crate) use lane::SharedHistogram;
+
+use lane::Lane;
 
 /// Bits in one word of a bitmap.
 const WORD_BITS: usize = 64;
 
 /// A column of optional floats. Buffers are reused: nothing is allocated once they are large enough.
-/// A second lane for histograms stands beside the values once a store has them.
+/// No step has both a float and a histogram.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Row {
     values: Vec<f64>,
     present: Bitmap,
+    lane: Option<Box<Lane>>,
 }
 
 /// A set of steps.
@@ -32,6 +40,7 @@ impl Row {
     pub(crate) fn reset(&mut self, count: usize) {
         self.values.resize(count, 0.0);
         self.present.reset(count);
+        self.lane = None;
     }
 
     /// Makes this a row of `count` steps that all have `value`.
@@ -39,6 +48,7 @@ impl Row {
         self.values.clear();
         self.values.resize(count, value);
         self.present.fill(count);
+        self.lane = None;
     }
 
     /// Makes every step one of `values`.
@@ -46,6 +56,7 @@ impl Row {
         self.values.clear();
         self.values.extend_from_slice(values);
         self.present.fill(values.len());
+        self.lane = None;
     }
 
     /// Sets the steps from `first` on.
@@ -143,6 +154,10 @@ impl Bitmap {
 
     pub(crate) fn set(&mut self, step: usize) {
         self.words[step / WORD_BITS] |= 1 << (step % WORD_BITS);
+    }
+
+    pub(crate) fn unset(&mut self, step: usize) {
+        self.words[step / WORD_BITS] &= !(1 << (step % WORD_BITS));
     }
 
     /// Whether the step is in the set; steps that the grid does not have are not.

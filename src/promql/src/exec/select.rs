@@ -1,14 +1,19 @@
 //! Instant selectors: at each step the newest sample within the lookback, unless the series has ended.
 
+mod mixed;
+
 use std::sync::Arc;
 
 use prom_model::is_stale;
 use prom_storage::{Columns, Selection, TimeRange};
 
-use super::{Rows, Scratch, ledger::AccountId, range::interpolated, row::Row};
+use super::{
+    Rows, Scratch, ledger::AccountId, range::interpolated, row::Row, series::SeriesSet,
+};
 use crate::{
     QueryError,
     plan::{Grid, SampleField, Shift},
+    syntax::Span,
 };
 
 /// Rows of an instant selector.
@@ -19,6 +24,11 @@ pub(super) struct SelectRows {
     pub(super) shift: Shift,
     pub(super) lookback_delta_ms: i64,
     pub(super) what: SampleField,
+    /// Whether samples may be asked when they began.
+    pub(super) knows_starts: bool,
+    pub(super) span: Span,
+    /// Series with their names, to be told in remarks.
+    pub(super) names: SeriesSet,
     pub(super) account: AccountId,
 }
 
@@ -85,6 +95,10 @@ impl SelectRows {
                 match self.what {
                     SampleField::Value | SampleField::Smoothed => value,
                     SampleField::Timestamp => timestamp_ms as f64 / 1000.0,
+                    SampleField::StartTimestamp => {
+                        let start_ms = columns.start_timestamps_ms.get(newest);
+                        start_ms.copied().unwrap_or_default() as f64 / 1000.0
+                    }
                 },
             );
         }
@@ -100,9 +114,21 @@ impl Rows for SelectRows {
     ) -> Result<(), QueryError> {
         row.reset(self.grid.count);
         let columns = scratch.columns(self.selector, &self.selection, index, self.range())?;
-        let sample_count = columns.len();
-        self.fill(columns, row);
-        let points = row.present().ones() as u64;
+        let sample_count = columns.len() + columns.histograms.len();
+        let mut remarks = Vec::new();
+        if self.what == SampleField::StartTimestamp && !self.knows_starts {
+            return Ok(());
+        }
+        if columns.histograms.is_empty() {
+            self.fill(columns, row);
+        } else if self.what == SampleField::Smoothed {
+            let name = self.names.labels(index).metric_name().to_owned();
+            self.fill_mixed_smoothed(columns, &name, row, &mut remarks);
+        } else {
+            self.fill_mixed(columns, row);
+        }
+        remarks.into_iter().for_each(|remark| scratch.ctx.annotate(remark));
+        let points = row.counted_samples();
         let per_step = scratch.ctx.settings.wants_per_step_stats;
         let tally = scratch.tally(self.account);
         tally.points += points;
@@ -113,6 +139,10 @@ impl Rows for SelectRows {
             row.for_each(|step, _| {
                 tally.by_step[step].0 += 1;
                 tally.by_step[step].1 += 1;
+            });
+            row.for_each_histogram(|step, histogram| {
+                tally.by_step[step].0 += histogram.counted_samples();
+                tally.by_step[step].1 += histogram.counted_samples();
             });
         }
         scratch.tick(self.grid.count + sample_count)

@@ -78,6 +78,14 @@ impl SeriesSet {
         }
     }
 
+    /// Whether any of the series may have native histograms.
+    pub(crate) fn may_have_histograms(&self) -> bool {
+        match &self.source {
+            Source::Selected { selection, .. } => selection.may_have_histograms(),
+            Source::Made(_) => true,
+        }
+    }
+
     pub(crate) fn labels(&self, index: usize) -> Labels {
         match &self.source {
             Source::Selected { selection, has_metadata: true } => selection.labels(index),

@@ -33,6 +33,8 @@ impl Operator for Sort {
         };
         match self.order {
             SortOrder::Value { is_descending } => {
+                // Histograms have no order, and are left out.
+                order.retain(|index| rows.histogram(*index as usize, 0).is_none());
                 order.sort_by(|a, b| {
                     let value = |index: &u32| rows.get(*index as usize, 0).unwrap_or(f64::NAN);
                     by_value(value(a), value(b), is_descending)
@@ -54,7 +56,7 @@ impl Rows for SortedRows {
         scratch: &mut Scratch<'_>,
     ) -> Result<(), QueryError> {
         self.rows.read(index, row, scratch)?;
-        scratch.tally(self.account).points += row.present().ones() as u64;
+        scratch.tally(self.account).points += row.counted_samples();
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use super::{
     Rows, Scratch,
     memory::{Held, Memory},
-    row::{Bitmap, Row},
+    row::{Bitmap, Row, SharedHistogram},
 };
 use crate::QueryError;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub(crate) struct Arena {
     values: Vec<f64>,
     words: Vec<u64>,
     places: Vec<Place>,
+    /// Histograms of the rows that have any: step and histogram, in order of the steps.
+    lanes: Vec<Box<[(u32, SharedHistogram)]>>,
     held: Held,
 }
 
@@ -38,12 +40,14 @@ struct Place {
     value: usize,
     /// Index of its first bitmap word; none where every kept step has a value.
     word: Option<usize>,
+    lane: Option<u32>,
 }
 
 impl Arena {
     pub(crate) fn new(memory: &Arc<Memory>) -> Result<Self, QueryError> {
         let held = memory.hold(0)?;
-        Ok(Self { values: Vec::new(), words: Vec::new(), places: Vec::new(), held })
+        let (values, words, places, lanes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { values, words, places, lanes, held })
     }
 
     /// Appends a row.
@@ -57,6 +61,7 @@ impl Arena {
             len: len as u32,
             value: self.values.len(),
             word: has_gaps.then_some(self.words.len()),
+            lane: self.push_lane(row)?,
         };
         let words = if has_gaps { row.present().words() } else { &[] };
         let bytes = len * 8 + words.len() * 8 + size_of::<Place>();
@@ -69,6 +74,17 @@ impl Arena {
 
     pub(crate) fn len(&self) -> usize {
         self.places.len()
+    }
+
+    fn push_lane(&mut self, row: &Row) -> Result<Option<u32>, QueryError> {
+        if !row.has_histograms() {
+            return Ok(None);
+        }
+        self.held.grow(row.histograms_size_bytes() as u64)?;
+        let mut lane = Vec::new();
+        row.for_each_histogram(|step, histogram| lane.push((step as u32, Arc::clone(histogram))));
+        self.lanes.push(lane.into());
+        Ok(Some(self.lanes.len() as u32 - 1))
     }
 }
 
@@ -85,7 +101,7 @@ impl Stored {
     /// Rows of one arena in another order: row `i` is the one written as number `order[i]`,
     /// an absent one where there is none.
     pub(crate) fn from_order(arena: Arena, order: &[Option<u32>], count: usize) -> Self {
-        let absent = Place { arena: 0, first: 0, len: 0, value: 0, word: None };
+        let absent = Place { arena: 0, first: 0, len: 0, value: 0, word: None, lane: None };
         let places =
             order.iter().map(|at| at.map_or(absent, |at| arena.places[at as usize])).collect();
         Self { arenas: vec![arena], places, count }
@@ -106,9 +122,12 @@ impl Stored {
                 row.copy_sparse(first, values, words);
             }
         }
+        for (step, histogram) in self.lane(place) {
+            row.set_histogram(*step as usize, Arc::clone(histogram));
+        }
     }
 
-    /// The value of a row at a step.
+    /// The float of a row at a step.
     pub(crate) fn get(&self, index: usize, step: usize) -> Option<f64> {
         let place = &self.places[index];
         let at = step.checked_sub(place.first as usize)?;
@@ -124,9 +143,34 @@ impl Stored {
         Some(arena.values[place.value + at])
     }
 
-    /// Adds the steps at which a row has a value to `steps`.
+    /// The histogram of a row at a step.
+    pub(crate) fn histogram(&self, index: usize, step: usize) -> Option<&SharedHistogram> {
+        let lane = self.lane(&self.places[index]);
+        let at = lane.binary_search_by_key(&(step as u32), |(step, _)| *step).ok()?;
+        Some(&lane[at].1)
+    }
+
+    /// Whether any row has histograms.
+    pub(crate) fn has_histograms(&self) -> bool {
+        self.arenas.iter().any(|arena| arena.lanes.iter().any(|lane| !lane.is_empty()))
+    }
+
+    /// Whether a row has a sample at a step.
+    pub(crate) fn has(&self, index: usize, step: usize) -> bool {
+        self.get(index, step).is_some() || self.histogram(index, step).is_some()
+    }
+
+    fn lane(&self, place: &Place) -> &[(u32, SharedHistogram)] {
+        match place.lane {
+            Some(lane) => &self.arenas[place.arena as usize].lanes[lane as usize],
+            None => &[],
+        }
+    }
+
+    /// Adds the steps at which a row has a sample to `steps`.
     pub(crate) fn mark(&self, index: usize, steps: &mut Bitmap) {
         let place = &self.places[index];
+        self.lane(place).iter().for_each(|(step, _)| steps.set(*step as usize));
         match place.word {
             Some(word) => {
                 let arena = &self.arenas[place.arena as usize];

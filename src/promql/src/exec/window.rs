@@ -88,9 +88,10 @@ pub(crate) fn copy_without_stale(columns: &Columns, out: &mut Columns) -> bool {
         return false;
     }
     out.clear();
-    for (timestamp_ms, value) in columns.timestamps_ms.iter().zip(&columns.values) {
+    for (index, value) in columns.values.iter().enumerate() {
         if !is_stale(*value) {
-            out.push(*timestamp_ms, *value);
+            out.push(columns.timestamps_ms[index], *value);
+            out.start_timestamps_ms.extend(columns.start_timestamps_ms.get(index));
         }
     }
     true

@@ -66,7 +66,20 @@ pub(crate) enum MapFunction {
     ClampMax,
     /// `timestamp()` of something that is not a selector: the instant of evaluation.
     Timestamp,
+    /// `start_timestamp()` of something that is not a selector: nobody knows.
+    StartTimestamp,
     Date(DateFunction),
+    Histogram(HistogramStat),
+}
+
+/// A number that a native histogram has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum HistogramStat {
+    Count,
+    Sum,
+    Avg,
+    Stddev,
+    Stdvar,
 }
 
 /// Parts of a date in UTC.
@@ -107,7 +120,7 @@ pub(super) enum FunctionKind {
     HistogramQuantile,
     HistogramQuantiles,
     HistogramFraction,
-    NativeHistogram,
+    StartTimestamp,
 }
 
 impl FunctionKind {
@@ -139,8 +152,7 @@ impl FunctionKind {
             "histogram_quantile" => Self::HistogramQuantile,
             "histogram_quantiles" => Self::HistogramQuantiles,
             "histogram_fraction" => Self::HistogramFraction,
-            "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev"
-            | "histogram_stdvar" => Self::NativeHistogram,
+            "start_timestamp" => Self::StartTimestamp,
             _ => {
                 return range_function(name)
                     .map(Self::Range)
@@ -214,6 +226,11 @@ fn map_function(name: &str) -> Option<MapFunction> {
         "clamp" => F::Clamp,
         "clamp_min" => F::ClampMin,
         "clamp_max" => F::ClampMax,
+        "histogram_avg" => F::Histogram(HistogramStat::Avg),
+        "histogram_count" => F::Histogram(HistogramStat::Count),
+        "histogram_sum" => F::Histogram(HistogramStat::Sum),
+        "histogram_stddev" => F::Histogram(HistogramStat::Stddev),
+        "histogram_stdvar" => F::Histogram(HistogramStat::Stdvar),
         _ => return None,
     })
 }

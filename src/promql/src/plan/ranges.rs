@@ -88,7 +88,6 @@ impl Visitor<'_> {
                         self.scalar(lower, grid)?;
                         self.scalar(upper, grid)?;
                     }
-                    HistogramFunction::NativeOnly => {}
                 }
                 self.vector(&call.operand, grid)
             }

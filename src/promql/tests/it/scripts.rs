@@ -2,6 +2,7 @@
 
 mod compare;
 mod language;
+mod load;
 mod pinned;
 mod runner;
 

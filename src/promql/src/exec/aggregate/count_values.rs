@@ -26,6 +26,13 @@ const KEY_SIZE_BYTES: usize = 256;
 /// Values put in order between two looks at the clock.
 const VALUES_PER_CHECK: usize = 1 << 16;
 
+/// What a series is told by.
+enum Key {
+    Float(f64),
+    /// Of a histogram.
+    Text(String),
+}
+
 pub(super) fn bind(
     ctx: &Ctx<'_>,
     aggregate: &Aggregate,
@@ -48,7 +55,8 @@ pub(super) fn bind(
     let operand = operand.open(ctx)?;
 
     let mut numbers: HashMap<(u32, u64), u32, FixedState> = HashMap::default();
-    let mut keys: Vec<(u32, f64)> = Vec::new();
+    let mut texts: HashMap<(u32, String), u32, FixedState> = HashMap::default();
+    let mut keys: Vec<(u32, Key)> = Vec::new();
     let mut seen: Vec<(u32, u32)> = Vec::new();
     let mut held = ctx.memory.hold(0)?;
     for_each_row(ctx, &*operand.rows, operand.series.len(), grid.count, |index, row| {
@@ -58,15 +66,33 @@ pub(super) fn bind(
             let value = if value.is_nan() { f64::NAN } else { value };
             let bits = if shows_value { value.to_bits() } else { 0 };
             let number = *numbers.entry((group, bits)).or_insert_with(|| {
-                keys.push((group, value));
+                keys.push((group, Key::Float(value)));
                 keys.len() as u32 - 1
             });
+            seen.push((number, step as u32));
+        });
+        let mut text_size = 0;
+        row.for_each_histogram(|step, histogram| {
+            let number = if shows_value {
+                let text = histogram.to_string();
+                text_size += 2 * text.len();
+                *texts.entry((group, text)).or_insert_with_key(|(_, text)| {
+                    keys.push((group, Key::Text(text.clone())));
+                    keys.len() as u32 - 1
+                })
+            } else {
+                *numbers.entry((group, 0)).or_insert_with(|| {
+                    keys.push((group, Key::Float(0.0)));
+                    keys.len() as u32 - 1
+                })
+            };
             seen.push((number, step as u32));
         });
         // Twice, as what was seen is put in order.
         let seen_bytes = (seen.len() - before.1) * 16;
         let labels_bytes = groups.labels[group as usize].as_bytes().len() + KEY_SIZE_BYTES;
-        held.grow((seen_bytes + (keys.len() - before.0) * labels_bytes) as u64)
+        let key_bytes = (keys.len() - before.0) * labels_bytes + text_size;
+        held.grow((seen_bytes + key_bytes) as u64)
     })?;
 
     let seen = by_key(ctx, seen, keys.len())?;
@@ -86,7 +112,10 @@ pub(super) fn bind(
     let labels = keys.iter().map(|(group, value)| {
         let mut builder = LabelsBuilder::from_labels(&groups.labels[*group as usize]);
         if shows_value {
-            builder.set(label, &format_float_f(*value));
+            match value {
+                Key::Float(value) => builder.set(label, &format_float_f(*value)),
+                Key::Text(text) => builder.set(label, text),
+            };
         }
         builder.build()
     });

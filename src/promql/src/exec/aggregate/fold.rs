@@ -3,7 +3,12 @@
 
 use std::sync::Arc;
 
-use super::{Grouped, count_points};
+use prom_model::Labels;
+
+use super::{
+    Grouped, count_points,
+    histograms::{HistogramStates, Remarks},
+};
 use crate::{
     QueryError,
     exec::{
@@ -11,23 +16,33 @@ use crate::{
         drain::for_each_row,
         ledger::AccountId,
         memory::{Held, Memory},
+        native::{self, HistogramFold},
         row::{Bitmap, Row},
         stored::{Arena, Stored},
     },
     numeric::KahanSum,
-    syntax::AggregateOp,
+    syntax::{AggregateOp, Span},
 };
 
 struct Fold {
     op: AggregateOp,
     operand: Bound,
     groups: Grouped,
+    /// Where the operand stands.
+    span: Span,
     account: AccountId,
 }
 
-pub(super) fn bind(op: AggregateOp, operand: Bound, groups: Grouped, account: AccountId) -> Bound {
+pub(super) fn bind(
+    op: AggregateOp,
+    operand: Bound,
+    groups: Grouped,
+    span: Span,
+    account: AccountId,
+) -> Bound {
     let (series, grid) = (groups.series(&operand.series), operand.grid);
-    Bound { series, grid, account, operator: Box::new(Fold { op, operand, groups, account }) }
+    let operator = Box::new(Fold { op, operand, groups, span, account });
+    Bound { series, grid, account, operator }
 }
 
 impl Operator for Fold {
@@ -70,14 +85,24 @@ impl Fold {
                     None => States::new(count, &ctx.memory)?,
                 },
             };
-            state.add(row);
+            if row.has_histograms() || state.histograms.is_some() {
+                let name = |labels: Labels| labels.metric_name().to_owned();
+                let remarks = Remarks { ctx, op: self.op, span: self.span };
+                state.add_mixed(row, &remarks, || name(operand.series.labels(index)))?;
+            } else {
+                state.add(row);
+            }
             left[group] -= 1;
             if left[group] > 0 {
                 *slot = Some(state);
                 return Ok(());
             }
             state.finish(&mut result);
-            points += result.present().ones();
+            if let Some(histograms) = state.histograms.take() {
+                let remarks = Remarks { ctx, op: self.op, span: self.span };
+                histograms.finish(&mut result, &remarks);
+            }
+            points += result.counted_samples() as usize;
             order[group] = Some(arena.len() as u32);
             arena.push(&result)?;
             spare.push(state);
@@ -88,8 +113,23 @@ impl Fold {
     }
 }
 
+/// What becomes of the histograms of a group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Treatment {
+    /// They are folded into one.
+    Folded,
+    /// They are samples like any other.
+    Counted,
+    /// They are left out, which is told.
+    Ignored,
+}
+
 /// What an aggregation keeps for one group at one step.
 trait State: Copy + Send {
+    /// How histograms are folded, where they are.
+    type Histogram: HistogramFold;
+    const HISTOGRAMS: Treatment;
+
     /// The state after the first value.
     fn first(value: f64) -> Self;
     fn next(&mut self, value: f64);
@@ -97,17 +137,46 @@ trait State: Copy + Send {
 }
 
 /// States of one group.
-struct States<S> {
+struct States<S: State> {
     states: Vec<S>,
     seen: Bitmap,
-    _held: Held,
+    /// There since the first histogram.
+    histograms: Option<HistogramStates<S::Histogram>>,
+    held: Held,
 }
 
 impl<S: State> States<S> {
     fn new(count: usize, memory: &Arc<Memory>) -> Result<Self, QueryError> {
         let bytes = count * size_of::<S>() + count / 8;
         let held = memory.hold(bytes as u64)?;
-        Ok(Self { states: vec![S::first(0.0); count], seen: Bitmap::empty(count), _held: held })
+        let (states, seen) = (vec![S::first(0.0); count], Bitmap::empty(count));
+        Ok(Self { states, seen, histograms: None, held })
+    }
+
+    /// Adds a row of a group that has histograms, here or before.
+    fn add_mixed(
+        &mut self,
+        row: &Row,
+        remarks: &Remarks<'_>,
+        name: impl FnOnce() -> String,
+    ) -> Result<(), QueryError> {
+        let mut floats = row.clone();
+        floats.drop_histograms();
+        match S::HISTOGRAMS {
+            Treatment::Counted => {
+                row.for_each_histogram(|step, _| floats.set(step, 0.0));
+            }
+            Treatment::Ignored => remarks.ignored(row),
+            Treatment::Folded => {
+                let count = self.states.len();
+                let histograms =
+                    self.histograms.get_or_insert_with(|| HistogramStates::new(count));
+                histograms.add(row, &self.seen, remarks, &mut self.held, name)?;
+                histograms.spare_refused(&mut floats);
+            }
+        }
+        self.add(&floats);
+        Ok(())
     }
 
     fn add(&mut self, row: &Row) {
@@ -148,6 +217,9 @@ impl<S: State> States<S> {
 struct Sum(KahanSum);
 
 impl State for Sum {
+    type Histogram = native::Sum;
+    const HISTOGRAMS: Treatment = Treatment::Folded;
+
     fn first(value: f64) -> Self {
         Self(KahanSum { sum: value, compensation: 0.0 })
     }
@@ -170,6 +242,9 @@ struct Avg {
 }
 
 impl State for Avg {
+    type Histogram = native::Mean;
+    const HISTOGRAMS: Treatment = Treatment::Folded;
+
     fn first(value: f64) -> Self {
         let sum = KahanSum { sum: value, compensation: 0.0 };
         Self { sum, count: 1.0, is_incremental: false }
@@ -206,6 +281,9 @@ impl State for Avg {
 struct Min(f64);
 
 impl State for Min {
+    type Histogram = native::Sum;
+    const HISTOGRAMS: Treatment = Treatment::Ignored;
+
     fn first(value: f64) -> Self {
         Self(value)
     }
@@ -225,6 +303,9 @@ impl State for Min {
 struct Max(f64);
 
 impl State for Max {
+    type Histogram = native::Sum;
+    const HISTOGRAMS: Treatment = Treatment::Ignored;
+
     fn first(value: f64) -> Self {
         Self(value)
     }
@@ -244,6 +325,9 @@ impl State for Max {
 struct Count(f64);
 
 impl State for Count {
+    type Histogram = native::Sum;
+    const HISTOGRAMS: Treatment = Treatment::Counted;
+
     fn first(_value: f64) -> Self {
         Self(1.0)
     }
@@ -261,6 +345,9 @@ impl State for Count {
 struct Group;
 
 impl State for Group {
+    type Histogram = native::Sum;
+    const HISTOGRAMS: Treatment = Treatment::Counted;
+
     fn first(_value: f64) -> Self {
         Self
     }
@@ -281,6 +368,9 @@ struct Stdvar {
 }
 
 impl State for Stdvar {
+    type Histogram = native::Sum;
+    const HISTOGRAMS: Treatment = Treatment::Ignored;
+
     fn first(value: f64) -> Self {
         let squares = if value.is_finite() { 0.0 } else { f64::NAN };
         Self { mean: value, squares, count: 1.0 }
@@ -302,6 +392,9 @@ impl State for Stdvar {
 struct Stddev(Stdvar);
 
 impl State for Stddev {
+    type Histogram = native::Sum;
+    const HISTOGRAMS: Treatment = Treatment::Ignored;
+
     fn first(value: f64) -> Self {
         Self(Stdvar::first(value))
     }

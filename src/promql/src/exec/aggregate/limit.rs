@@ -66,13 +66,15 @@ impl Operator for LimitCount {
         for_each_row(ctx, &*operand.rows, operand.series.len(), count, |index, row| {
             let first = groups.of_series[index] as usize * count;
             kept.clone_from(row);
-            kept.retain(|step, _| {
+            let mut takes = |step: usize| {
                 let taken = &mut taken[first + step];
                 let is_kept = (*taken as usize) < sizes[step];
                 *taken += u32::from(is_kept);
                 is_kept
-            });
-            points += kept.present().ones();
+            };
+            kept.retain(|step, _| takes(step));
+            kept.retain_histograms(takes);
+            points += kept.counted_samples() as usize;
             arena.push(&kept)
         })?;
         count_points(ctx, account, points)?;
@@ -109,8 +111,10 @@ impl Rows for RatioRows {
         // The share of all hashes below that of the labels: the same series in every query.
         let offset = self.series.labels(index).hash64() as f64 / u64::MAX as f64;
         let ratios = self.ratios.values();
-        row.retain(|step, _| is_in_ratio(ratios[step].clamp(-1.0, 1.0), offset));
-        scratch.tally(self.account).points += row.present().ones() as u64;
+        let is_kept = |step: usize| is_in_ratio(ratios[step].clamp(-1.0, 1.0), offset);
+        row.retain(|step, _| is_kept(step));
+        row.retain_histograms(is_kept);
+        scratch.tally(self.account).points += row.counted_samples();
         Ok(())
     }
 }

@@ -8,12 +8,15 @@ use crate::{
         Bound, Ctx, Operator, Rows, Scratch, drain::store, ledger::AccountId, range::quantile,
         row::Row, stored::Stored,
     },
+    syntax::Span,
 };
 
 struct Quantile {
     operand: Bound,
     groups: Grouped,
     param: Param,
+    /// Where the operand stands.
+    span: Span,
     account: AccountId,
 }
 
@@ -24,15 +27,20 @@ struct QuantileRows {
     account: AccountId,
 }
 
-pub(super) fn bind(operand: Bound, groups: Grouped, param: Param, account: AccountId) -> Bound {
+pub(super) fn bind(
+    operand: Bound,
+    groups: Grouped,
+    param: Param,
+    (span, account): (Span, AccountId),
+) -> Bound {
     let (series, grid) = (groups.series(&operand.series), operand.grid);
-    let operator = Box::new(Quantile { operand, groups, param, account });
+    let operator = Box::new(Quantile { operand, groups, param, span, account });
     Bound { series, grid, account, operator }
 }
 
 impl Operator for Quantile {
     fn open(self: Box<Self>, ctx: &Ctx<'_>) -> Result<Box<dyn Rows>, QueryError> {
-        let Self { operand, groups, param, account } = *self;
+        let Self { operand, groups, param, span, account } = *self;
         let count = operand.grid.count;
         let operand = operand.open(ctx)?;
         if param.has_nan {
@@ -45,6 +53,9 @@ impl Operator for Quantile {
             ctx.annotate(Annotation::invalid_quantile(param.min, param.span));
         }
         let operand = store(ctx, &*operand.rows, operand.series.len(), count)?;
+        if operand.has_histograms() {
+            ctx.annotate(Annotation::histogram_ignored("quantile", span));
+        }
         let members = groups.members();
         Ok(Box::new(QuantileRows { operand, members, quantiles: param.row, account }))
     }

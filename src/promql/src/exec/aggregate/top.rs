@@ -5,6 +5,7 @@
 use super::{Grouped, Param, count_points};
 use crate::{
     QueryError,
+    annotation::Annotation,
     exec::{
         Bound, Ctx, Operator, Rows, Scratch,
         drain::for_each_row,
@@ -13,6 +14,7 @@ use crate::{
         sort::by_value,
         stored::{Arena, Stored},
     },
+    syntax::Span,
 };
 
 struct Top {
@@ -20,6 +22,7 @@ struct Top {
     groups: Grouped,
     param: Param,
     is_bottom: bool,
+    span: Span,
     account: AccountId,
 }
 
@@ -46,16 +49,16 @@ pub(super) fn bind(
     groups: Grouped,
     param: Param,
     is_bottom: bool,
-    account: AccountId,
+    (span, account): (Span, AccountId),
 ) -> Bound {
     let (series, grid) = (operand.series.clone(), operand.grid);
-    let operator = Box::new(Top { operand, groups, param, is_bottom, account });
+    let operator = Box::new(Top { operand, groups, param, is_bottom, span, account });
     Bound { series, grid, account, operator }
 }
 
 impl Operator for Top {
     fn open(self: Box<Self>, ctx: &Ctx<'_>) -> Result<Box<dyn Rows>, QueryError> {
-        let Self { operand, groups, param, is_bottom, account } = *self;
+        let Self { operand, groups, param, is_bottom, span, account } = *self;
         let grid = operand.grid;
         let operand = operand.open(ctx)?;
         let series_count = operand.series.len();
@@ -65,6 +68,13 @@ impl Operator for Top {
         let mut heaps = vec![Heap::default(); heap_count];
         for_each_row(ctx, &*operand.rows, series_count, grid.count, |index, row| {
             let first = groups.of_series[index] as usize * grid.count;
+            // Histograms cannot be compared.
+            let mut is_ignored = false;
+            row.for_each_histogram(|step, _| is_ignored |= sizes[step] > 0);
+            if is_ignored {
+                let name = if is_bottom { "bottomk" } else { "topk" };
+                ctx.annotate(Annotation::histogram_ignored(name, span));
+            }
             let mut grown = 0;
             row.for_each(|step, value| {
                 let item = Item { value, series: index as u32 };

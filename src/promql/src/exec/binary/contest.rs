@@ -166,7 +166,7 @@ fn first_duplicate(groups: &[u32], rows: &Stored, alive: &Bitmap) -> Option<Dupl
     let step = earliest?;
     let mut first_of_group = vec![None; group_count];
     for (index, group) in groups.iter().enumerate() {
-        if rows.get(index, step).is_none() {
+        if !rows.has(index, step) {
             continue;
         }
         match first_of_group[*group as usize] {

@@ -114,7 +114,7 @@ impl Operator for SetOperation {
             return Ok(Box::new(rows));
         }
         for_each_row(ctx, &*rhs.rows, rhs.series.len(), count, |index, row| {
-            present[signatures.right[index] as usize].unite(row.present());
+            row.mark(&mut present[signatures.right[index] as usize]);
             Ok(())
         })?;
         let (groups, keeps) = (signatures.left, op == BinaryOp::And);
@@ -132,11 +132,11 @@ impl Rows for FilterRows {
         self.lhs.read(index, row, scratch)?;
         let others = &self.present[self.groups[index] as usize];
         if self.keeps {
-            row.present_mut().intersect(others);
+            row.keep_steps(others);
         } else {
-            row.present_mut().subtract(others);
+            row.remove_steps(others);
         }
-        scratch.tally(self.account).points += row.present().ones() as u64;
+        scratch.tally(self.account).points += row.counted_samples();
         Ok(())
     }
 
@@ -156,19 +156,19 @@ impl Rows for UnionRows {
         if let Some(rhs) = rhs {
             self.rhs.read(rhs as usize, row, scratch)?;
             let group = self.rhs_groups[rhs as usize];
-            row.present_mut().subtract(&self.present[group as usize]);
+            row.remove_steps(&self.present[group as usize]);
         }
         match (lhs, rhs) {
             (Some(lhs), None) => self.lhs.load(lhs as usize, row),
             (Some(lhs), Some(_)) => {
                 let mut left = scratch.take_row();
                 self.lhs.load(lhs as usize, &mut left);
-                left.for_each(|step, value| row.set(step, value));
+                row.overlay(&left);
                 scratch.put_row(left);
             }
             _ => {}
         }
-        scratch.tally(self.account).points += row.present().ones() as u64;
+        scratch.tally(self.account).points += row.counted_samples();
         scratch.tick(row.count() / 8)
     }
 }

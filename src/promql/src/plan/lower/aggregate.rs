@@ -28,6 +28,7 @@ impl Lowerer<'_> {
         let kind = VectorKind::Aggregate(Box::new(Aggregate {
             op: aggregate.op,
             operand: operand.into_vector()?,
+            operand_span: aggregate.operand.span,
             param,
             param_span,
             value_label,

@@ -100,7 +100,12 @@ fn build(kind: FunctionKind, mut args: Args, call: &Call, span: Span) -> Result<
             args: Vec::new(),
             operand: args.vector()?,
         },
-        FunctionKind::Timestamp => timestamp(*args.vector()?),
+        FunctionKind::Timestamp => {
+            timestamp(*args.vector()?, SampleField::Timestamp, MapFunction::Timestamp)
+        }
+        FunctionKind::StartTimestamp => {
+            timestamp(*args.vector()?, SampleField::StartTimestamp, MapFunction::StartTimestamp)
+        }
         FunctionKind::AbsentOverTime => {
             let labels = unique_matchers(call.args.first());
             let arg = args.next()?;
@@ -121,8 +126,7 @@ fn build(kind: FunctionKind, mut args: Args, call: &Call, span: Span) -> Result<
         FunctionKind::LabelReplace | FunctionKind::LabelJoin => relabel(kind, args)?,
         FunctionKind::HistogramQuantile
         | FunctionKind::HistogramQuantiles
-        | FunctionKind::HistogramFraction
-        | FunctionKind::NativeHistogram => {
+        | FunctionKind::HistogramFraction => {
             VectorKind::Histogram(Box::new(histogram_call(kind, args)?))
         }
         scalar => return Ok(Node::Scalar(scalar_call(scalar, args)?)),
@@ -187,16 +191,15 @@ fn scalar_call(kind: FunctionKind, mut args: Args) -> Result<Scalar, QueryError>
 }
 
 /// `timestamp()` of a selector is the time of the sample, of anything else the instant of evaluation.
-fn timestamp(operand: crate::plan::Vector) -> VectorKind {
+/// Likewise `start_timestamp()`.
+fn timestamp(
+    operand: crate::plan::Vector,
+    what: SampleField,
+    function: MapFunction,
+) -> VectorKind {
     match operand.kind {
-        VectorKind::Select { selector, shift, .. } => {
-            VectorKind::Select { selector, shift, what: SampleField::Timestamp }
-        }
-        _ => VectorKind::Map {
-            function: MapFunction::Timestamp,
-            args: Vec::new(),
-            operand: Box::new(operand),
-        },
+        VectorKind::Select { selector, shift, .. } => VectorKind::Select { selector, shift, what },
+        _ => VectorKind::Map { function, args: Vec::new(), operand: Box::new(operand) },
     }
 }
 
@@ -250,7 +253,7 @@ fn histogram_call(kind: FunctionKind, mut args: Args) -> Result<HistogramCall, Q
             let function = HistogramFunction::Fraction { lower, upper };
             HistogramCall { function, operand: *args.vector()? }
         }
-        _ => HistogramCall { function: HistogramFunction::NativeOnly, operand: *args.vector()? },
+        other => return Err(QueryError::Evaluation(format!("unexpected error: {other:?}"))),
     })
 }
 

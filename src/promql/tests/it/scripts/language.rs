@@ -16,6 +16,8 @@ pub(super) enum CommandKind {
     Load {
         step_ms: i64,
         series: Vec<String>,
+        /// Whether classic histograms are stored as native ones too.
+        converts: bool,
     },
     Eval(Box<Eval>),
     /// What this runner does not read.
@@ -101,6 +103,7 @@ pub(super) fn parse_script(text: &str) -> Vec<Command> {
             "load" | "load_with_nhcb" => CommandKind::Load {
                 step_ms: duration_ms(head[word.len()..].trim()),
                 series: block.iter().map(|line| (*line).to_owned()).collect(),
+                converts: word == "load_with_nhcb",
             },
             word if word.starts_with("eval") => parse_eval(word, head, block).map_or_else(
                 || CommandKind::Unknown(head.to_owned()),

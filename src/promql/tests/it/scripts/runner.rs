@@ -1,16 +1,15 @@
 //! Runs the commands of a script over a store in memory.
-//! Histograms are not stored yet: what expects them counts as not passed.
 
 use prom_promql::{
-    Engine, EngineOptions, InstantParams, ParseOptions, QueryAnswer, QueryError, RangeParams,
-    SeriesItem, Value, parse_series_description,
+    Engine, EngineOptions, InstantParams, ParseOptions, QueryAnswer, QueryError, RangeParams, Value,
 };
 use prom_telemetry::Registry;
 use prom_testkit::MemoryStore;
 
 use super::{
-    compare::{almost_equal, check_matrix, check_vector, vector_of},
+    compare::{Point, almost_equal, check_matrix, check_vector, points_of, vector_of},
     language::{Command, CommandKind, Eval, parse_script},
+    load::load,
     pinned::{other_times, pinned},
 };
 
@@ -28,14 +27,15 @@ pub(super) fn run_script(text: &str) -> Tally {
     options.samples_count_max = 10_000;
     options.parse = ParseOptions::ALL;
     options.is_name_removal_delayed = true;
+    options.uses_start_timestamps = true;
     let engine = Engine::new(options, &Registry::default());
     let store = MemoryStore::default();
     let mut tally = Tally::default();
     for Command { line, kind } in parse_script(text) {
         match kind {
             CommandKind::Clear => store.clear(),
-            CommandKind::Load { step_ms, series } => {
-                series.iter().for_each(|series| load(&store, step_ms, series));
+            CommandKind::Load { step_ms, series, converts } => {
+                load(&store, step_ms, &series, converts);
             }
             CommandKind::Eval(eval) => match check(&engine, &store, &eval) {
                 Ok(()) => tally.passed += 1,
@@ -45,20 +45,6 @@ pub(super) fn run_script(text: &str) -> Tally {
         }
     }
     tally
-}
-
-/// Stores the floats of a series.
-fn load(store: &MemoryStore, step_ms: i64, text: &str) {
-    let Ok(series) = parse_series_description(text) else { return };
-    let mut time_ms = 0;
-    for item in &series.items {
-        if let SeriesItem::Floats { .. } = item {
-            for (index, value) in item.floats().enumerate() {
-                store.push(&series.labels, time_ms + index as i64 * step_ms, value);
-            }
-        }
-        time_ms += item.count() as i64 * step_ms;
-    }
 }
 
 fn check(engine: &Engine, store: &MemoryStore, eval: &Eval) -> Result<(), String> {
@@ -162,13 +148,13 @@ fn check_as_range(
     };
     let mut middle = Vec::new();
     for series in found {
-        if let Some(point) = series.points.iter().find(|point| point.timestamp_ms == time_ms) {
-            middle.push((series.labels.clone(), point.value));
+        if let Some((_, point)) = points_of(series).into_iter().find(|point| point.0 == time_ms) {
+            middle.push((series.labels.clone(), point));
         }
     }
     match eval.scalar {
         Some(wanted) => match &middle[..] {
-            [(_, found)] if almost_equal(*found, wanted) => Ok(()),
+            [(_, Point::Float(found))] if almost_equal(*found, wanted) => Ok(()),
             other => Err(format!("as a range query: {other:?}")),
         },
         None => check_vector(&middle, &eval.series, false)
