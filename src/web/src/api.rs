@@ -10,6 +10,7 @@ mod exemplars;
 mod explain;
 mod generations;
 pub(crate) mod queries;
+mod histogram;
 mod query;
 mod remote_write;
 mod request;

@@ -14,8 +14,9 @@ use bytes::Bytes;
 use http::{HeaderValue, header::CONTENT_TYPE};
 use http_body::{Frame, SizeHint};
 use prom_model::push_float;
-use prom_promql::{QueryAnswer, QueryStats, SamplesPerStep, Value};
+use prom_promql::{QueryAnswer, QueryStats, SamplesPerStep, Series, Value};
 
+use super::histogram::push_histogram_sample;
 use crate::json;
 
 /// Size of one piece: large enough to be cheap, small enough not to hold up other connections.
@@ -131,25 +132,28 @@ impl AnswerWriter {
             Value::Vector(samples) => {
                 let Some(sample) = samples.get(self.item) else { return false };
                 push_item_start(out, self.item, &sample.labels);
-                out.extend_from_slice(b",\"value\":");
-                push_sample(out, sample.timestamp_ms, sample.value);
+                match &sample.histogram {
+                    Some(histogram) => {
+                        out.extend_from_slice(b",\"histogram\":");
+                        push_histogram_sample(out, sample.timestamp_ms, histogram);
+                    }
+                    None => {
+                        out.extend_from_slice(b",\"value\":");
+                        push_sample(out, sample.timestamp_ms, sample.value);
+                    }
+                }
                 out.push(b'}');
             }
             Value::Matrix(series) => {
                 let Some(one) = series.get(self.item) else { return false };
                 if self.point == 0 {
                     push_item_start(out, self.item, &one.labels);
-                    out.extend_from_slice(b",\"values\":[");
                 }
-                while let Some(sample) = one.points.get(self.point) {
-                    if self.point > 0 && out.len() >= size_bytes {
+                while push_point(out, one, self.point) {
+                    self.point += 1;
+                    if out.len() >= size_bytes {
                         return true;
                     }
-                    if self.point > 0 {
-                        out.push(b',');
-                    }
-                    push_sample(out, sample.timestamp_ms, sample.value);
-                    self.point += 1;
                 }
                 out.extend_from_slice(b"]}");
                 self.point = 0;
@@ -223,6 +227,27 @@ fn push_item_start(out: &mut Vec<u8>, index: usize, labels: &prom_model::Labels)
     }
     out.extend_from_slice(b"{\"metric\":");
     json::push_labels(out, labels);
+}
+
+/// Writes the point at `index`, floats before histograms; false when there is none left.
+fn push_point(out: &mut Vec<u8>, series: &Series, index: usize) -> bool {
+    if let Some(sample) = series.points.get(index) {
+        let before: &[u8] = if index == 0 { b",\"values\":[" } else { b"," };
+        out.extend_from_slice(before);
+        push_sample(out, sample.timestamp_ms, sample.value);
+        return true;
+    }
+    let index = index - series.points.len();
+    let Some(sample) = series.histograms.get(index) else { return false };
+    if index > 0 {
+        out.push(b',');
+    } else {
+        let floats_end: &[u8] = if series.points.is_empty() { b"" } else { b"]" };
+        out.extend_from_slice(floats_end);
+        out.extend_from_slice(b",\"histograms\":[");
+    }
+    push_histogram_sample(out, sample.timestamp_ms, &sample.histogram);
+    true
 }
 
 fn push_sample(out: &mut Vec<u8>, timestamp_ms: i64, value: f64) {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use prom_model::{Sample, format_float};
-use prom_promql::{QueryAnswer, Value};
+use prom_promql::{QueryAnswer, Series, Value};
 
 use super::{Question, form_text, head_html, rendered, seconds};
 use crate::{
@@ -38,14 +38,17 @@ pub(super) fn html(question: &Question, answer: &QueryAnswer) -> String {
         Value::Vector(samples) => {
             let rows = samples.iter().take(TABLE_ROWS_MAX).map(|sample| TableRow {
                 series: series_html(&sample.labels),
-                value: format_float(sample.value),
+                value: match &sample.histogram {
+                    Some(histogram) => escaped(&histogram.to_string()),
+                    None => format_float(sample.value),
+                },
             });
             (samples.len(), rows.collect())
         }
         Value::Matrix(series) => {
             let rows = series.iter().take(TABLE_ROWS_MAX).map(|one| TableRow {
                 series: series_html(&one.labels),
-                value: points_html(&one.points),
+                value: points_html(one),
             });
             (series.len(), rows.collect())
         }
@@ -63,7 +66,21 @@ pub(super) fn html(question: &Question, answer: &QueryAnswer) -> String {
     html
 }
 
-fn points_html(points: &[Sample]) -> String {
+fn points_html(series: &Series) -> String {
+    let mut html = floats_html(&series.points);
+    let left_out = series.histograms.len().saturating_sub(TABLE_POINTS_MAX);
+    if left_out > 0 {
+        html.push_str(&format!("{left_out} earlier histograms<br>"));
+    }
+    for point in &series.histograms[left_out..] {
+        let time = utc_text(point.timestamp_ms, "%Y-%m-%d %H:%M:%S%.3f");
+        let text = escaped(&point.histogram.to_string());
+        html.push_str(&format!("{text} <span class=\"at\">@ {time}</span><br>"));
+    }
+    html
+}
+
+fn floats_html(points: &[Sample]) -> String {
     let left_out = points.len().saturating_sub(TABLE_POINTS_MAX);
     let mut html = String::new();
     if left_out > 0 {
