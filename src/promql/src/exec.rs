@@ -14,6 +14,7 @@ mod bind;
 mod drain;
 mod estimate;
 mod histogram;
+mod info;
 mod ledger;
 mod map;
 mod memory;

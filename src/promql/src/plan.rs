@@ -17,7 +17,7 @@ pub(crate) use lower::{LowerSettings, lower};
 use prom_model::Matcher;
 use prom_storage::TimeRange;
 
-use crate::syntax::{AggregateOp, BinaryOp, RangeExtension, Span, VectorMatching};
+use crate::syntax::{AggregateOp, BinaryOp, RangeExtension, Span, StringLiteral, VectorMatching};
 
 /// A query ready to be bound to a store.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(crate) enum Node {
     Scalar(Scalar),
     Vector(Vector),
     Range(RangeSource),
-    Text(String),
+    Text(StringLiteral),
 }
 
 /// A number for each instant.
@@ -81,6 +81,8 @@ pub(crate) enum VectorKind {
         selector: usize,
         shift: Shift,
         what: SampleField,
+        /// Whether of histograms only count and sum are needed.
+        skips_buckets: bool,
     },
     Range(Box<RangeCall>),
     AbsentOverTime {
@@ -102,6 +104,7 @@ pub(crate) enum VectorKind {
     Binary(Box<Binary>),
     Aggregate(Box<Aggregate>),
     Histogram(Box<HistogramCall>),
+    Info(Box<Info>),
     Absent {
         labels: Vec<Matcher>,
         operand: Box<Vector>,
@@ -151,7 +154,14 @@ pub(crate) struct RangeCall {
 /// Where the samples of a window come from.
 #[derive(Debug)]
 pub(crate) enum RangeSource {
-    Select { selector: usize, shift: Shift, range_ms: i64, extension: Option<RangeExtension> },
+    Select {
+        selector: usize,
+        shift: Shift,
+        range_ms: i64,
+        extension: Option<RangeExtension>,
+        /// Whether of histograms only count and sum are needed.
+        skips_buckets: bool,
+    },
     Subquery(Box<Subquery>),
 }
 
@@ -206,20 +216,25 @@ pub(crate) struct HistogramCall {
     pub(crate) operand: Vector,
 }
 
+/// `info()`.
+#[derive(Debug)]
+pub(crate) struct Info {
+    pub(crate) operand: Vector,
+    /// Info series, by their own name and labels.
+    pub(crate) selector: usize,
+    /// When they are looked at.
+    pub(crate) shift: Shift,
+    /// Matchers of their names.
+    pub(crate) names: Vec<Matcher>,
+    /// Matchers of the labels that are asked for.
+    pub(crate) data: Vec<Matcher>,
+}
+
 #[derive(Debug)]
 pub(crate) enum HistogramFunction {
-    Quantile {
-        quantile: Scalar,
-        span: Span,
-    },
-    Quantiles {
-        label: String,
-        quantiles: Vec<(Scalar, Span)>,
-    },
-    Fraction {
-        lower: Scalar,
-        upper: Scalar,
-    },
+    Quantile { quantile: Scalar, span: Span },
+    Quantiles { label: String, quantiles: Vec<(Scalar, Span)> },
+    Fraction { lower: Scalar, upper: Scalar },
 }
 
 /// `label_replace` and `label_join`.

@@ -231,7 +231,8 @@ impl Selection for Found {
         if start < end {
             out.timestamps_ms.extend_from_slice(&columns.timestamps_ms[start..end]);
             out.values.extend_from_slice(&columns.values[start..end]);
-            out.start_timestamps_ms.extend(columns.start_timestamps_ms.get(start..end).into_iter().flatten());
+            out.start_timestamps_ms
+                .extend(columns.start_timestamps_ms.get(start..end).into_iter().flatten());
         }
         let histograms = &columns.histograms;
         let start = histograms.partition_point(|point| point.timestamp_ms < range.mint_ms);

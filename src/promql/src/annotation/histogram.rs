@@ -33,10 +33,7 @@ impl Annotation {
 
     /// Floats and histograms in one group.
     pub(crate) fn mixed_group(span: Span) -> Self {
-        Self::warning(
-            "encountered a mix of histograms and floats for aggregation".to_owned(),
-            span,
-        )
+        Self::warning("encountered a mix of histograms and floats for aggregation".to_owned(), span)
     }
 
     /// Exponential and custom buckets.

@@ -65,11 +65,17 @@ pub(super) fn bind_aggregate(
     let groups = operand.series.group(&names, aggregate.is_without);
     let groups = Grouped { of_series: groups.of_series, labels: groups.labels };
     Ok(match (aggregate.op, param) {
-        (AggregateOp::Topk, Some(param)) => top::bind(operand, groups, param, false, (span, account)),
-        (AggregateOp::Bottomk, Some(param)) => top::bind(operand, groups, param, true, (span, account)),
+        (AggregateOp::Topk, Some(param)) => {
+            top::bind(operand, groups, param, false, (span, account))
+        }
+        (AggregateOp::Bottomk, Some(param)) => {
+            top::bind(operand, groups, param, true, (span, account))
+        }
         (AggregateOp::Limitk, Some(param)) => limit::bind_count(operand, groups, param, account),
         (AggregateOp::LimitRatio, Some(param)) => limit::bind_ratio(operand, param, account),
-        (AggregateOp::Quantile, Some(param)) => quantile::bind(operand, groups, param, (aggregate.operand_span, account)),
+        (AggregateOp::Quantile, Some(param)) => {
+            quantile::bind(operand, groups, param, (aggregate.operand_span, account))
+        }
         (op, _) => fold::bind(op, operand, groups, aggregate.operand_span, account),
     })
 }
@@ -141,7 +147,11 @@ impl Param {
 const I64_FLOAT_MAX: f64 = 9_223_372_036_854_774_784.0;
 
 /// Adds the samples of a result to an account.
-fn count_points(ctx: &Ctx<'_>, account: AccountId, points: usize) -> Result<(), QueryError> {
+pub(super) fn count_points(
+    ctx: &Ctx<'_>,
+    account: AccountId,
+    points: usize,
+) -> Result<(), QueryError> {
     let tally = super::ledger::Tally { points: points as u64, ..Default::default() };
     ctx.ledger.add(account, &tally, ctx.settings.samples_count_max)
 }

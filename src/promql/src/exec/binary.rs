@@ -207,8 +207,7 @@ impl Work {
         };
         for (step, histogram) in histograms {
             if let Some(value) = one.get(step) {
-                let outcome =
-                    combine_with_scalar(self.op, histogram, value, many_side, self.span);
+                let outcome = combine_with_scalar(self.op, histogram, value, many_side, self.span);
                 note(outcome, step);
             } else if let Some(other) = one.histogram(step) {
                 let (lhs, rhs) =

@@ -10,6 +10,7 @@ use super::{
     aggregate::bind_aggregate,
     binary::{bind_binary, bind_set},
     histogram::{Histogram, Question},
+    info::bind_info,
     ledger::{AccountId, Shape},
     map::{Change, Map, changes_meaning},
     merge::{Collision, Repeat, merged},
@@ -43,8 +44,9 @@ pub(super) fn bind(ctx: &Ctx<'_>, vector: &Vector, grid: &Grid) -> Result<Bound,
 
 fn bind_kind(ctx: &Ctx<'_>, vector: &Vector, grid: &Grid) -> Result<Bound, QueryError> {
     match &vector.kind {
-        VectorKind::Select { selector, shift, what } => {
-            Ok(bind_select(ctx, *selector, *shift, *what, vector.span, grid))
+        VectorKind::Select { selector, shift, what, skips_buckets } => {
+            let skips = *skips_buckets;
+            Ok(bind_select(ctx, *selector, *shift, (*what, skips), vector.span, grid))
         }
         VectorKind::Range(call) => bind_range(ctx, call, grid),
         VectorKind::AbsentOverTime { source, labels, source_span } => {
@@ -92,6 +94,7 @@ fn bind_kind(ctx: &Ctx<'_>, vector: &Vector, grid: &Grid) -> Result<Bound, Query
         }
         VectorKind::Aggregate(aggregate) => bind_aggregate(ctx, aggregate, vector.span, grid),
         VectorKind::Histogram(call) => bind_histogram(ctx, call, grid),
+        VectorKind::Info(info) => bind_info(ctx, info, vector.span, grid),
         VectorKind::Relabel { rule, operand } => {
             let operand = bind(ctx, operand, grid)?;
             let series = relabeled(ctx, &operand.series, rule)?;
@@ -131,7 +134,7 @@ fn bind_select(
     ctx: &Ctx<'_>,
     selector: usize,
     shift: Shift,
-    what: SampleField,
+    (what, skips_buckets): (SampleField, bool),
     span: Span,
     grid: &Grid,
 ) -> Bound {
@@ -148,6 +151,7 @@ fn bind_select(
         shift,
         lookback_delta_ms: ctx.settings.lookback_delta_ms,
         what,
+        skips_buckets,
         knows_starts: ctx.settings.uses_start_timestamps,
         span,
         names: stored.clone(),
@@ -216,12 +220,13 @@ impl RangeParts<'_> {
             is_counter.then(|| CounterCheck::new(series, self.source_span, uses_type)).flatten()
         };
         match self.source {
-            RangeSource::Select { selector, shift, range_ms, extension } => {
+            RangeSource::Select { selector, shift, range_ms, extension, skips_buckets } => {
                 let shape = Shape::Window { args: arg_accounts, inner: None };
                 let account = ctx.ledger.open(shape, *grid);
                 let series = selected(ctx, *selector);
                 let selection = Arc::clone(&ctx.selections[*selector]);
-                let source = Source::Select { selector: *selector, selection };
+                let skips_buckets = *skips_buckets;
+                let source = Source::Select { selector: *selector, selection, skips_buckets };
                 let spec = WindowSpec {
                     grid: *grid,
                     shift: *shift,

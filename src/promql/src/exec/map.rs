@@ -78,8 +78,7 @@ impl Rows for MapRows {
             Change::WithScalar { op, scalar, is_scalar_left, returns_bool, span } => {
                 if matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
                     if row.present().any() {
-                        let remark =
-                            Annotation::incompatible_types("float", *op, "float", *span);
+                        let remark = Annotation::incompatible_types("float", *op, "float", *span);
                         scratch.ctx.annotate(remark);
                     }
                     *row.present_mut() = Bitmap::empty(self.grid.count);

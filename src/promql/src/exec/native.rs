@@ -6,4 +6,4 @@ mod stat;
 
 pub(super) use fold::{HistogramFold, Mean, Sum};
 pub(super) use operation::{PairOutcome, Side, combine_pair, combine_with_scalar};
-pub(super) use stat::stat;
+pub(super) use stat::{stat, without_buckets};

@@ -38,6 +38,7 @@ pub(super) enum Source {
     Select {
         selector: usize,
         selection: Arc<dyn Selection>,
+        skips_buckets: bool,
     },
     /// Rows over the grid of a subquery.
     Subquery {
@@ -164,9 +165,9 @@ impl RangeRows {
         let WindowCache { columns: own, positions } = cache;
         let points;
         let columns = match &self.source {
-            Source::Select { selector, selection } => {
+            Source::Select { selector, selection, skips_buckets } => {
                 let stored = scratch.columns(*selector, selection, index, self.spec.range())?;
-                points = Points::stored(stored, ctx.settings.uses_start_timestamps);
+                points = Points::stored(stored, *skips_buckets, ctx.settings.uses_start_timestamps);
                 if copy_without_stale(stored, own) { own } else { stored }
             }
             Source::Subquery { rows, grid } => {
@@ -195,8 +196,7 @@ impl RangeRows {
             work.correct(positions, row, &mut remarks);
         }
         remarks.into_iter().for_each(|remark| ctx.annotate(remark));
-        let counts =
-            points.count(&self.spec, positions, ctx.settings.wants_per_step_stats);
+        let counts = points.count(&self.spec, positions, ctx.settings.wants_per_step_stats);
         let tally = scratch.tally(self.account);
         tally.add(&positions.tally);
         tally.add(&counts.tally);

@@ -48,9 +48,9 @@ pub(super) fn relabeled(
     Ok(SeriesSet::made(labels).with_drops(drops))
 }
 
-/// Any text is a name; bytes that are none have become replacement characters.
+/// Any text is a name; what is no text was refused before.
 pub(super) fn is_label_name(name: &str) -> bool {
-    !name.is_empty() && !name.contains(char::REPLACEMENT_CHARACTER)
+    !name.is_empty()
 }
 
 impl<'a> Rewrite<'a> {
@@ -58,7 +58,7 @@ impl<'a> Rewrite<'a> {
         let invalid = |text: String| Err(QueryError::Evaluation(text));
         match rule {
             RelabelRule::Replace { target, replacement, source, regex } => {
-                let Ok(compiled) = GoRegex::anchored(regex) else {
+                let Ok(compiled) = GoRegex::enclosed(regex) else {
                     return invalid(format!(
                         "invalid regular expression in label_replace(): {regex}"
                     ));

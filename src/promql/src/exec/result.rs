@@ -6,7 +6,9 @@ use std::{
 };
 
 use prom_model::{Labels, Sample};
-use prom_storage::{Columns, Querier, Queryable, SelectHints, Selection, StorageError, TimeRange};
+use prom_storage::{
+    Columns, HistogramPoint, Querier, Queryable, SelectHints, Selection, StorageError, TimeRange,
+};
 use prom_telemetry::clock;
 
 use super::{
@@ -149,7 +151,7 @@ fn evaluate(ctx: &Ctx<'_>, run: &Run<'_>) -> Result<(Value, Option<AccountId>), 
     let grid = &run.grid;
     match &run.plan.root {
         Node::Text(text) => {
-            let value = StringSample { timestamp_ms: grid.start_ms, value: text.clone() };
+            let value = StringSample { timestamp_ms: grid.start_ms, value: text.text.clone() };
             Ok((Value::String(value), None))
         }
         Node::Scalar(root) => {
@@ -182,7 +184,7 @@ fn evaluate(ctx: &Ctx<'_>, run: &Run<'_>) -> Result<(Value, Option<AccountId>), 
             let opened = bound.open(ctx)?;
             Ok((Value::Matrix(read_matrix(ctx, &opened)?), Some(account)))
         }
-        Node::Range(RangeSource::Select { selector, shift, range_ms, extension }) => {
+        Node::Range(RangeSource::Select { selector, shift, range_ms, extension, .. }) => {
             let extension_ms = extension_ms(*extension, ctx.settings.lookback_delta_ms);
             let spec = WindowSpec { grid: *grid, shift: *shift, range_ms: *range_ms, extension_ms };
             let account = ctx.ledger.open(Shape::Select, *grid);
@@ -290,20 +292,44 @@ fn read_samples(
             if let Some(extension) = extension {
                 points = with_edges(&points, spec.start_ms(0), spec.end_ms(0), extension);
             }
-            let count = points.len();
-            held.grow((count * size_of::<Sample>()) as u64)?;
+            let stored = scratch.columns(selector, selection, *index as usize, range)?;
+            let histograms = stored_histograms(&stored.histograms);
+            if let (Some(extension), false) = (extension, histograms.is_empty()) {
+                let extension = match extension {
+                    RangeExtension::Anchored => "anchored",
+                    RangeExtension::Smoothed => "smoothed",
+                };
+                return Err(QueryError::Evaluation(format!(
+                    "{extension} modifier is not supported with histograms"
+                )));
+            }
+            let bytes: usize = histograms.iter().map(|one| one.histogram.size_bytes()).sum();
+            held.grow((points.len() * size_of::<Sample>() + bytes) as u64)?;
+            let counted = histograms.iter().map(|one| one.histogram.counted_samples());
+            let count = points.len() as u64 + counted.sum::<u64>();
             let tally = scratch.tally(account);
-            tally.points += count as u64;
-            tally.queryable += count as u64;
-            tally.read += count as u64;
-            scratch.tick(count)?;
+            tally.points += count;
+            tally.queryable += count;
+            tally.read += count;
+            scratch.tick(points.len() + bytes / 8)?;
             if count > 0 {
-                found.push(Series::new(series.labels(*index as usize), points));
+                let labels = series.labels(*index as usize);
+                found.push(Series::new(labels, points).with_histograms(histograms));
             }
         }
         Ok((found, held))
     })?;
     Ok(kept_parts(ctx, parts))
+}
+
+/// Histograms without staleness markers.
+fn stored_histograms(points: &[HistogramPoint]) -> Vec<HistogramSample> {
+    let points = points.iter().filter(|point| !point.histogram.is_stale());
+    let sample = |point: &HistogramPoint| HistogramSample {
+        timestamp_ms: point.timestamp_ms,
+        histogram: point.histogram.to_float(),
+    };
+    points.map(sample).collect()
 }
 
 fn points_of(row: &Row, grid: &Grid) -> Vec<Sample> {

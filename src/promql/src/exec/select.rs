@@ -7,9 +7,7 @@ use std::sync::Arc;
 use prom_model::is_stale;
 use prom_storage::{Columns, Selection, TimeRange};
 
-use super::{
-    Rows, Scratch, ledger::AccountId, range::interpolated, row::Row, series::SeriesSet,
-};
+use super::{Rows, Scratch, ledger::AccountId, range::interpolated, row::Row, series::SeriesSet};
 use crate::{
     QueryError,
     plan::{Grid, SampleField, Shift},
@@ -24,6 +22,8 @@ pub(super) struct SelectRows {
     pub(super) shift: Shift,
     pub(super) lookback_delta_ms: i64,
     pub(super) what: SampleField,
+    /// Whether of histograms only count and sum are needed.
+    pub(super) skips_buckets: bool,
     /// Whether samples may be asked when they began.
     pub(super) knows_starts: bool,
     pub(super) span: Span,

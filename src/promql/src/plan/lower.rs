@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod call;
+mod info;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -19,8 +20,8 @@ use crate::{
     numeric::go_seconds,
     plan::Grid,
     syntax::{
-        AtModifier, DurationExpr, Expr, ExprKind, RangeExtension, Span, UnaryOp, ValueType,
-        VectorSelector,
+        AtModifier, BinaryOp, DurationExpr, Expr, ExprKind, RangeExtension, Span, StringLiteral,
+        UnaryOp, ValueType, VectorSelector,
     },
 };
 
@@ -46,8 +47,14 @@ pub(crate) fn lower(
         step_seconds: go_seconds(settings.step_ms),
         range_seconds: go_seconds(settings.end_ms.saturating_sub(settings.start_ms)),
     };
-    let mut lowerer =
-        Lowerer { settings, durations, selectors: Vec::new(), known: HashMap::default() };
+    let mut lowerer = Lowerer {
+        settings,
+        durations,
+        selectors: Vec::new(),
+        known: HashMap::default(),
+        stat_readers: 0,
+        bucket_readers: 0,
+    };
     let lowered = lowerer.expr(expr)?;
     let root = lowered.wrapped().node;
     let mut selectors = lowerer.selectors;
@@ -59,6 +66,10 @@ struct Lowerer<'a> {
     settings: &'a LowerSettings<'a>,
     durations: DurationContext,
     selectors: Vec<Selector>,
+    /// Calls around the present place that read count or sum of histograms alone.
+    stat_readers: u32,
+    /// What reads buckets around the present place.
+    bucket_readers: u32,
     /// Indices of the selectors by the text of their matchers.
     known: HashMap<String, usize, FixedState>,
 }
@@ -114,8 +125,20 @@ impl Lowered {
 
     fn into_text(self) -> Result<String, QueryError> {
         match self.node {
-            Node::Text(text) => Ok(text),
+            Node::Text(text) => Ok(text.text),
             other => Err(mistyped(ValueType::String, &other)),
+        }
+    }
+}
+
+impl Lowered {
+    /// A text that becomes part of labels: bytes that are no UTF-8 never do.
+    fn into_utf8(self, what: &str) -> Result<String, QueryError> {
+        match &self.node {
+            Node::Text(StringLiteral { text, bytes: Some(_) }) => {
+                Err(QueryError::Evaluation(format!("invalid {what}: {text}")))
+            }
+            _ => self.into_text(),
         }
     }
 }
@@ -129,14 +152,15 @@ impl Lowerer<'_> {
             ExprKind::Number { value, .. } => {
                 lowered(Node::Scalar(Scalar::Number(*value)), true, false)
             }
-            ExprKind::String(text) => lowered(Node::Text(text.text.clone()), true, false),
+            ExprKind::String(text) => lowered(Node::Text(text.clone()), true, false),
             ExprKind::Vector(selector) => {
                 let (index, shift) = self.selector(selector)?;
                 let what = match selector.extension {
                     Some(RangeExtension::Smoothed) => SampleField::Smoothed,
                     _ => SampleField::Value,
                 };
-                let kind = VectorKind::Select { selector: index, shift, what };
+                let skips_buckets = self.skips_buckets();
+                let kind = VectorKind::Select { selector: index, shift, what, skips_buckets };
                 let is_invariant = shift.at_ms.is_some();
                 lowered(vector(kind, expr.span), is_invariant, is_invariant)
             }
@@ -144,7 +168,9 @@ impl Lowerer<'_> {
                 let range_ms = self.durations.positive_ms(&matrix.range)?;
                 let (selector, shift) = self.selector(&matrix.selector)?;
                 let extension = matrix.selector.extension;
-                let source = RangeSource::Select { selector, shift, range_ms, extension };
+                let skips_buckets = self.skips_buckets();
+                let source =
+                    RangeSource::Select { selector, shift, range_ms, extension, skips_buckets };
                 lowered(Node::Range(source), shift.at_ms.is_some(), false)
             }
             ExprKind::Subquery(subquery) => {
@@ -168,7 +194,10 @@ impl Lowerer<'_> {
         binary: &crate::syntax::Binary,
         span: Span,
     ) -> Result<Lowered, QueryError> {
+        let trims = matches!(binary.op, BinaryOp::TrimLower | BinaryOp::TrimUpper);
+        self.bucket_readers += u32::from(trims);
         let (mut lhs, mut rhs) = (self.expr(&binary.lhs)?, self.expr(&binary.rhs)?);
+        self.bucket_readers -= u32::from(trims);
         let is_invariant = lhs.is_invariant && rhs.is_invariant;
         if !is_invariant {
             (lhs, rhs) = (lhs.wrapped(), rhs.wrapped());
@@ -209,23 +238,32 @@ impl Lowerer<'_> {
             Some(step) => self.durations.positive_ms(step)?,
             None => (self.settings.subquery_step)(range_ms),
         };
+        // Resets can be found in the whole of its histograms only.
+        self.bucket_readers += 1;
         let operand = self.expr(&subquery.operand)?;
+        self.bucket_readers -= 1;
         let operand = if operand.is_invariant { operand.once() } else { operand };
         Ok(Subquery { operand: operand.into_vector()?, shift, range_ms, step_ms: step_ms.max(1) })
+    }
+
+    /// Whether nothing but count and sum of histograms is asked for here.
+    /// Compat: Prometheus `promql/engine.go`, `detectHistogramStatsDecoding`.
+    fn skips_buckets(&self) -> bool {
+        self.stat_readers > 0 && self.bucket_readers == 0
     }
 
     /// Numbers the matchers of a selector and resolves its modifiers.
     fn selector(&mut self, selector: &VectorSelector) -> Result<(usize, Shift), QueryError> {
         let shift = self.shift(selector.offset.as_ref(), selector.at)?;
-        let index = *self.known.entry(matchers_key(&selector.matchers)).or_insert_with(|| {
-            self.selectors.push(Selector {
-                matchers: selector.matchers.clone(),
-                range: None,
-                step_count: 0,
-            });
+        Ok((self.numbered(selector.matchers.clone()), shift))
+    }
+
+    /// The number of a set of matchers.
+    fn numbered(&mut self, matchers: Vec<Matcher>) -> usize {
+        *self.known.entry(matchers_key(&matchers)).or_insert_with(|| {
+            self.selectors.push(Selector { matchers, range: None, step_count: 0 });
             self.selectors.len() - 1
-        });
-        Ok((index, shift))
+        })
     }
 
     fn shift(

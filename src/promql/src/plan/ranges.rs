@@ -50,7 +50,7 @@ impl Visitor<'_> {
     fn vector(&mut self, vector: &Vector, grid: &Grid) -> Result<(), QueryError> {
         self.step_count = self.step_count.saturating_add(grid.count as u64);
         match &vector.kind {
-            VectorKind::Select { selector, shift, what } => {
+            VectorKind::Select { selector, shift, what, .. } => {
                 let after_ms =
                     if *what == SampleField::Smoothed { self.lookback_delta_ms } else { 0 };
                 self.needed(*selector, *shift, (self.lookback_delta_ms, after_ms), grid);
@@ -91,6 +91,11 @@ impl Visitor<'_> {
                 }
                 self.vector(&call.operand, grid)
             }
+            VectorKind::Info(info) => {
+                self.vector(&info.operand, grid)?;
+                self.needed(info.selector, info.shift, (self.lookback_delta_ms, 0), grid);
+                Ok(())
+            }
             VectorKind::Absent { operand, .. }
             | VectorKind::Relabel { operand, .. }
             | VectorKind::Sort { operand, .. } => self.vector(operand, grid),
@@ -100,7 +105,7 @@ impl Visitor<'_> {
 
     fn source(&mut self, source: &RangeSource, grid: &Grid) -> Result<(), QueryError> {
         match source {
-            RangeSource::Select { selector, shift, range_ms, extension } => {
+            RangeSource::Select { selector, shift, range_ms, extension, .. } => {
                 let (before_ms, after_ms) = extension_ms(*extension, self.lookback_delta_ms);
                 let reach_ms = (range_ms.saturating_add(before_ms), after_ms);
                 self.needed(*selector, *shift, reach_ms, grid);

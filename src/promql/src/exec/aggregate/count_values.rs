@@ -33,6 +33,52 @@ enum Key {
     Text(String),
 }
 
+/// Values by group, numbered as they come.
+struct Counts {
+    shows_value: bool,
+    numbers: HashMap<(u32, u64), u32, FixedState>,
+    texts: HashMap<(u32, String), u32, FixedState>,
+    keys: Vec<(u32, Key)>,
+    /// Numbers and steps.
+    seen: Vec<(u32, u32)>,
+}
+
+impl Counts {
+    fn new(shows_value: bool) -> Self {
+        let (numbers, texts) = (HashMap::default(), HashMap::default());
+        Self { shows_value, numbers, texts, keys: Vec::new(), seen: Vec::new() }
+    }
+
+    /// Adds a row of a group; returns the bytes of new texts.
+    fn add(&mut self, group: u32, row: &Row) -> usize {
+        let Self { shows_value, numbers, texts, keys, seen } = self;
+        let mut number_of = |value: f64, keys: &mut Vec<(u32, Key)>| {
+            let value = if value.is_nan() { f64::NAN } else { value };
+            let bits = if *shows_value { value.to_bits() } else { 0 };
+            *numbers.entry((group, bits)).or_insert_with(|| {
+                keys.push((group, Key::Float(value)));
+                keys.len() as u32 - 1
+            })
+        };
+        row.for_each(|step, value| seen.push((number_of(value, keys), step as u32)));
+        let mut text_size = 0;
+        row.for_each_histogram(|step, histogram| {
+            if !*shows_value {
+                seen.push((number_of(0.0, keys), step as u32));
+                return;
+            }
+            let text = histogram.to_string();
+            text_size += 2 * text.len();
+            let number = *texts.entry((group, text)).or_insert_with_key(|(_, text)| {
+                keys.push((group, Key::Text(text.clone())));
+                keys.len() as u32 - 1
+            });
+            seen.push((number, step as u32));
+        });
+        text_size
+    }
+}
+
 pub(super) fn bind(
     ctx: &Ctx<'_>,
     aggregate: &Aggregate,
@@ -54,46 +100,19 @@ pub(super) fn bind(
     let grid = operand.grid;
     let operand = operand.open(ctx)?;
 
-    let mut numbers: HashMap<(u32, u64), u32, FixedState> = HashMap::default();
-    let mut texts: HashMap<(u32, String), u32, FixedState> = HashMap::default();
-    let mut keys: Vec<(u32, Key)> = Vec::new();
-    let mut seen: Vec<(u32, u32)> = Vec::new();
+    let mut counts = Counts::new(shows_value);
     let mut held = ctx.memory.hold(0)?;
     for_each_row(ctx, &*operand.rows, operand.series.len(), grid.count, |index, row| {
         let group = groups.of_series[index];
-        let before = (keys.len(), seen.len());
-        row.for_each(|step, value| {
-            let value = if value.is_nan() { f64::NAN } else { value };
-            let bits = if shows_value { value.to_bits() } else { 0 };
-            let number = *numbers.entry((group, bits)).or_insert_with(|| {
-                keys.push((group, Key::Float(value)));
-                keys.len() as u32 - 1
-            });
-            seen.push((number, step as u32));
-        });
-        let mut text_size = 0;
-        row.for_each_histogram(|step, histogram| {
-            let number = if shows_value {
-                let text = histogram.to_string();
-                text_size += 2 * text.len();
-                *texts.entry((group, text)).or_insert_with_key(|(_, text)| {
-                    keys.push((group, Key::Text(text.clone())));
-                    keys.len() as u32 - 1
-                })
-            } else {
-                *numbers.entry((group, 0)).or_insert_with(|| {
-                    keys.push((group, Key::Float(0.0)));
-                    keys.len() as u32 - 1
-                })
-            };
-            seen.push((number, step as u32));
-        });
+        let before = (counts.keys.len(), counts.seen.len());
+        let text_size = counts.add(group, row);
         // Twice, as what was seen is put in order.
-        let seen_bytes = (seen.len() - before.1) * 16;
+        let seen_bytes = (counts.seen.len() - before.1) * 16;
         let labels_bytes = groups.labels[group as usize].as_bytes().len() + KEY_SIZE_BYTES;
-        let key_bytes = (keys.len() - before.0) * labels_bytes + text_size;
+        let key_bytes = (counts.keys.len() - before.0) * labels_bytes + text_size;
         held.grow((seen_bytes + key_bytes) as u64)
     })?;
+    let Counts { keys, seen, .. } = counts;
 
     let seen = by_key(ctx, seen, keys.len())?;
     let mut arena = Arena::new(&ctx.memory)?;

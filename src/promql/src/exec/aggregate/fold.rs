@@ -169,8 +169,7 @@ impl<S: State> States<S> {
             Treatment::Ignored => remarks.ignored(row),
             Treatment::Folded => {
                 let count = self.states.len();
-                let histograms =
-                    self.histograms.get_or_insert_with(|| HistogramStates::new(count));
+                let histograms = self.histograms.get_or_insert_with(|| HistogramStates::new(count));
                 histograms.add(row, &self.seen, remarks, &mut self.held, name)?;
                 histograms.spare_refused(&mut floats);
             }

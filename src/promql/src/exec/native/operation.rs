@@ -21,7 +21,9 @@ pub(in crate::exec) enum Side {
 /// What two histograms give.
 pub(in crate::exec) enum PairOutcome {
     /// A result, which the comparison keeps or not.
-    Compared { is_kept: bool },
+    Compared {
+        is_kept: bool,
+    },
     Combined(SharedHistogram, Option<Annotation>),
     Refused(Annotation),
 }
@@ -94,7 +96,6 @@ pub(in crate::exec) fn combine_pair(
         result.counter_reset_hint = CounterResetHint::Gauge;
     }
     result.compact();
-    let remark =
-        combined.has_reconciled_bounds.then(|| Annotation::reconciled_bounds(work, span));
+    let remark = combined.has_reconciled_bounds.then(|| Annotation::reconciled_bounds(work, span));
     PairOutcome::Combined(Arc::new(result), remark)
 }

@@ -1,9 +1,34 @@
 //! Numbers that a native histogram has.
 //! Compat: Prometheus `promql/functions.go`, `histogramVariance` and its neighbours.
 
-use prom_model::{FloatHistogram, HistogramBucket, KahanSum};
+use std::sync::Arc;
 
-use crate::plan::HistogramStat;
+use prom_model::{CounterResetHint, FloatHistogram, HistogramBucket, KahanSum};
+
+use crate::{exec::row::SharedHistogram, plan::HistogramStat};
+
+/// Count and sum alone. As resets cannot be found without buckets, the hint tells of them: `before` is the
+/// histogram that was read before.
+/// Compat: Prometheus `promql/histogram_stats_iterator.go`.
+pub(in crate::exec) fn without_buckets(
+    histogram: &FloatHistogram,
+    before: Option<&FloatHistogram>,
+) -> SharedHistogram {
+    let counter_reset_hint = match (histogram.counter_reset_hint, before) {
+        (CounterResetHint::Unknown, Some(before)) if histogram.is_reset_since(before) => {
+            CounterResetHint::CounterReset
+        }
+        (CounterResetHint::Unknown, Some(_)) => CounterResetHint::NotCounterReset,
+        (hint, _) => hint,
+    };
+    Arc::new(FloatHistogram {
+        counter_reset_hint,
+        schema: histogram.schema,
+        count: histogram.count,
+        sum: histogram.sum,
+        ..FloatHistogram::default()
+    })
+}
 
 pub(in crate::exec) fn stat(histogram: &FloatHistogram, wanted: HistogramStat) -> f64 {
     match wanted {

@@ -12,10 +12,7 @@ pub(super) use points::Points;
 
 use prom_storage::Columns;
 
-use super::{
-    RangeRows,
-    start_time::Started,
-};
+use super::{RangeRows, start_time::Started};
 use crate::{
     annotation::Annotation,
     exec::{
@@ -156,12 +153,14 @@ impl Mixed<'_> {
             F::Last => window.last(),
             F::TimeOfFirst => {
                 let float_ms = window.floats.timestamps_ms.first();
-                let first_ms = float_ms.into_iter().chain(window.histograms.timestamps_ms().first()).min();
+                let first_ms =
+                    float_ms.into_iter().chain(window.histograms.timestamps_ms().first()).min();
                 first_ms.map(|time_ms| Output::Float(*time_ms as f64 / 1000.0))
             }
             F::TimeOfLast => {
                 let float_ms = window.floats.timestamps_ms.last();
-                let last_ms = float_ms.into_iter().chain(window.histograms.timestamps_ms().last()).max();
+                let last_ms =
+                    float_ms.into_iter().chain(window.histograms.timestamps_ms().last()).max();
                 last_ms.map(|time_ms| Output::Float(*time_ms as f64 / 1000.0))
             }
             _ => {
@@ -207,7 +206,8 @@ impl<'a> Window<'a> {
         let (mut float, mut histogram) = (0, 0);
         std::iter::from_fn(move || {
             let float_ms = floats.timestamps_ms.get(float);
-            let histogram_ms = (histogram < histograms.len()).then(|| histograms.time_ms(histogram));
+            let histogram_ms =
+                (histogram < histograms.len()).then(|| histograms.time_ms(histogram));
             match (float_ms, histogram_ms) {
                 (Some(float_ms), other) if other.is_none_or(|other| *float_ms < other) => {
                     float += 1;

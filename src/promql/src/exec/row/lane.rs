@@ -78,7 +78,6 @@ impl Row {
         self.present.any() || self.lane.as_ref().is_some_and(|lane| lane.steps.any())
     }
 
-
     /// Adds the steps that have a sample to `steps`.
     pub(crate) fn mark(&self, steps: &mut Bitmap) {
         steps.unite(&self.present);

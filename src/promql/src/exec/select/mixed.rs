@@ -7,6 +7,7 @@ use super::SelectRows;
 use crate::{
     annotation::Annotation,
     exec::{
+        native::without_buckets,
         range::{interpolated, smoothed_at},
         row::{Row, SharedHistogram},
     },
@@ -33,8 +34,9 @@ impl SelectRows {
             let float = floats.checked_sub(1).map(|at| (columns.timestamps_ms[at], at));
             let histogram =
                 histograms.checked_sub(1).map(|at| (columns.histograms[at].timestamp_ms, at));
-            let is_near =
-                |(known_ms, _): &(i64, usize)| *known_ms > time_ms.saturating_sub(self.lookback_delta_ms);
+            let is_near = |(known_ms, _): &(i64, usize)| {
+                *known_ms > time_ms.saturating_sub(self.lookback_delta_ms)
+            };
             match (float.filter(is_near), histogram.filter(is_near)) {
                 (float, Some(newest)) if float.is_none_or(|float| float.0 < newest.0) => {
                     self.set_histogram(columns, newest, step, &mut converted, row);
@@ -45,7 +47,13 @@ impl SelectRows {
         }
     }
 
-    fn set_float(&self, columns: &Columns, (time_ms, at): (i64, usize), step: usize, row: &mut Row) {
+    fn set_float(
+        &self,
+        columns: &Columns,
+        (time_ms, at): (i64, usize),
+        step: usize,
+        row: &mut Row,
+    ) {
         let value = columns.values[at];
         if !is_stale(value) {
             let start_ms = columns.start_timestamps_ms.get(at);
@@ -72,10 +80,23 @@ impl SelectRows {
         }
         let shared = match converted {
             Some((known, shared)) if *known == at => shared.clone(),
+            _ if self.skips_buckets => {
+                let before = self.read_before(columns, at, step);
+                without_buckets(&histogram.to_float(), before.as_deref())
+            }
             _ => histogram.to_float(),
         };
         *converted = Some((at, shared.clone()));
         row.set_histogram(step, shared);
+    }
+
+    /// The histogram that the reference has read before the one at `at`: steps far apart are read anew.
+    fn read_before(&self, columns: &Columns, at: usize, step: usize) -> Option<SharedHistogram> {
+        let before = columns.histograms[..at].iter().rev().find(|one| !one.histogram.is_stale())?;
+        let first_step = if self.grid.step_ms <= self.lookback_delta_ms { 0 } else { step };
+        let time_ms = self.shift.apply(self.grid.time_ms(first_step));
+        let is_read = before.timestamp_ms > time_ms.saturating_sub(self.lookback_delta_ms);
+        is_read.then(|| before.histogram.to_float())
     }
 
     fn field(&self, value: f64, time_ms: i64, start_ms: Option<&i64>) -> f64 {
@@ -134,9 +155,7 @@ fn smoothed_float(samples: &[(i64, f64)], time_ms: i64) -> Option<f64> {
     let next = samples.partition_point(|(known_ms, _)| *known_ms < time_ms);
     match samples.get(next) {
         Some((known_ms, value)) if *known_ms == time_ms => Some(*value),
-        Some(after) => {
-            Some(interpolated(samples[next.checked_sub(1)?], *after, time_ms, false))
-        }
+        Some(after) => Some(interpolated(samples[next.checked_sub(1)?], *after, time_ms, false)),
         None => Some(samples[next.checked_sub(1)?].1),
     }
 }

@@ -1,11 +1,22 @@
 //! Aggregations: their parameter is a scalar, except for `count_values`, where it names a label.
 
+use prom_model::quote_go_bytes;
+
 use super::{Lowered, Lowerer, vector};
 use crate::{
     QueryError,
-    plan::{Aggregate, VectorKind},
-    syntax::{AggregateOp, Span},
+    plan::{Aggregate, Node, VectorKind},
+    syntax::{AggregateOp, Span, StringLiteral},
 };
+
+/// The label that `count_values` writes to; bytes that are no UTF-8 are no name.
+fn value_label_of(lowered: Lowered) -> Result<String, QueryError> {
+    if let Node::Text(StringLiteral { bytes: Some(bytes), .. }) = &lowered.node {
+        let name = quote_go_bytes(bytes);
+        return Err(QueryError::Evaluation(format!("invalid label name {name}")));
+    }
+    lowered.into_text()
+}
 
 impl Lowerer<'_> {
     pub(super) fn aggregate(
@@ -20,7 +31,7 @@ impl Lowerer<'_> {
             let lowered = self.expr(expr)?;
             param_span = lowered.span;
             if aggregate.op == AggregateOp::CountValues {
-                value_label = Some(lowered.into_text()?);
+                value_label = Some(value_label_of(lowered)?);
             } else {
                 param = Some(lowered.wrapped().into_scalar()?);
             }

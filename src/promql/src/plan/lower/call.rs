@@ -43,6 +43,9 @@ impl Args {
 impl Lowerer<'_> {
     pub(super) fn call(&mut self, call: &Call, span: Span) -> Result<Lowered, QueryError> {
         let name = call.function.name;
+        if name == "info" {
+            return self.info(call, span);
+        }
         let Some(kind) = FunctionKind::of(name) else {
             return Err(self.unsupported(&format!("function {name}()"), span));
         };
@@ -50,10 +53,17 @@ impl Lowerer<'_> {
             let node = Node::Scalar(Scalar::Number(number));
             return Ok(Lowered { node, is_invariant: true, wraps: false, span });
         }
+        let reads_stats = matches!(name, "histogram_count" | "histogram_sum" | "histogram_avg");
+        let reads_buckets =
+            matches!(name, "histogram_quantile" | "histogram_quantiles" | "histogram_fraction");
+        self.stat_readers += u32::from(reads_stats);
+        self.bucket_readers += u32::from(reads_buckets);
         let mut args = Vec::with_capacity(call.args.len());
         for arg in &call.args {
             args.push(self.expr(arg)?);
         }
+        self.stat_readers -= u32::from(reads_stats);
+        self.bucket_readers -= u32::from(reads_buckets);
         let are_invariant = args.iter().all(|arg| arg.is_invariant);
         // The value of `timestamp(selector @ t)` is the time of the sample, which stays.
         let is_fixed_timestamp = name == "timestamp"
@@ -192,13 +202,11 @@ fn scalar_call(kind: FunctionKind, mut args: Args) -> Result<Scalar, QueryError>
 
 /// `timestamp()` of a selector is the time of the sample, of anything else the instant of evaluation.
 /// Likewise `start_timestamp()`.
-fn timestamp(
-    operand: crate::plan::Vector,
-    what: SampleField,
-    function: MapFunction,
-) -> VectorKind {
+fn timestamp(operand: crate::plan::Vector, what: SampleField, function: MapFunction) -> VectorKind {
     match operand.kind {
-        VectorKind::Select { selector, shift, .. } => VectorKind::Select { selector, shift, what },
+        VectorKind::Select { selector, shift, skips_buckets, .. } => {
+            VectorKind::Select { selector, shift, what, skips_buckets }
+        }
         _ => VectorKind::Map { function, args: Vec::new(), operand: Box::new(operand) },
     }
 }
@@ -215,13 +223,18 @@ fn sort_order(order: SortOrder, args: Args) -> Result<SortOrder, QueryError> {
 
 fn relabel(kind: FunctionKind, mut args: Args) -> Result<VectorKind, QueryError> {
     let operand = args.vector()?;
-    let target = args.text()?;
-    let rule = if matches!(kind, FunctionKind::LabelReplace) {
-        let (replacement, source) = (args.text()?, args.text()?);
-        RelabelRule::Replace { target, replacement, source, regex: args.text()? }
+    let replaces = matches!(kind, FunctionKind::LabelReplace);
+    let function = if replaces { "label_replace()" } else { "label_join()" };
+    let mut text = |what: &str| args.next()?.into_utf8(&format!("{what} in {function}"));
+    let target = text("destination label name")?;
+    let rule = if replaces {
+        let (replacement, source) = (text("replacement")?, text("source label name")?);
+        let regex = text("regular expression")?;
+        RelabelRule::Replace { target, replacement, source, regex }
     } else {
-        let separator = args.text()?;
-        let sources = args.list.map(Lowered::into_text).collect::<Result<_, _>>()?;
+        let separator = text("separator")?;
+        let what = format!("source label name in {function}");
+        let sources = args.list.map(|arg| arg.into_utf8(&what)).collect::<Result<_, _>>()?;
         RelabelRule::Join { target, separator, sources }
     };
     Ok(VectorKind::Relabel { rule, operand })

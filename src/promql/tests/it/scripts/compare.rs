@@ -166,8 +166,7 @@ pub(super) fn vector_of(value: &Value) -> Option<Vec<(Labels, Point)>> {
 /// Points of both kinds in time order.
 pub(super) fn points_of(series: &Series) -> Vec<(i64, Point)> {
     let float = |point: &Sample| (point.timestamp_ms, Point::Float(point.value));
-    let histogram =
-        |point: &HistogramSample| (point.timestamp_ms, Point::found(&point.histogram));
+    let histogram = |point: &HistogramSample| (point.timestamp_ms, Point::found(&point.histogram));
     let histograms = series.histograms.iter().map(histogram);
     let mut points: Vec<_> = series.points.iter().map(float).chain(histograms).collect();
     points.sort_by_key(|(time_ms, _)| *time_ms);

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use prom_model::{
-    CUSTOM_BUCKETS_SCHEMA, FloatHistogram, HistogramValue, Labels, LabelsBuilder, METRIC_NAME, Span,
-    is_stale, parse_float,
+    CUSTOM_BUCKETS_SCHEMA, FloatHistogram, HistogramValue, Labels, LabelsBuilder, METRIC_NAME,
+    Span, is_stale, parse_float,
 };
 use prom_promql::{SeriesDescription, parse_series_description};
 use prom_testkit::MemoryStore;

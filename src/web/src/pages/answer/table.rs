@@ -46,10 +46,10 @@ pub(super) fn html(question: &Question, answer: &QueryAnswer) -> String {
             (samples.len(), rows.collect())
         }
         Value::Matrix(series) => {
-            let rows = series.iter().take(TABLE_ROWS_MAX).map(|one| TableRow {
-                series: series_html(&one.labels),
-                value: points_html(one),
-            });
+            let rows = series
+                .iter()
+                .take(TABLE_ROWS_MAX)
+                .map(|one| TableRow { series: series_html(&one.labels), value: points_html(one) });
             (series.len(), rows.collect())
         }
         _ => (0, Vec::new()),

@@ -9,6 +9,7 @@ use super::Histograms;
 use crate::{
     exec::{
         ledger::Tally,
+        native::without_buckets,
         range::start_time::Started,
         row::{Row, SharedHistogram},
         window::{Positions, WindowSpec},
@@ -45,14 +46,25 @@ pub(super) fn reads_starts(function: RangeFunction) -> bool {
 
 impl Points {
     /// Those that are stored.
-    pub(in crate::exec::range) fn stored(columns: &Columns, uses_starts: bool) -> Self {
+    pub(in crate::exec::range) fn stored(
+        columns: &Columns,
+        skips_buckets: bool,
+        uses_starts: bool,
+    ) -> Self {
         let mut points = Self { uses_starts, ..Self::default() };
+        let mut before: Option<SharedHistogram> = None;
         for (index, point) in columns.histograms.iter().enumerate() {
             if point.histogram.is_stale() {
                 continue;
             }
             points.timestamps_ms.push(point.timestamp_ms);
-            points.histograms.push(point.histogram.to_float());
+            let histogram = point.histogram.to_float();
+            points.histograms.push(if skips_buckets {
+                without_buckets(&histogram, before.as_deref())
+            } else {
+                Arc::clone(&histogram)
+            });
+            before = Some(histogram);
             if uses_starts {
                 points.starts_ms.extend(columns.histogram_start_timestamps_ms.get(index));
             }
