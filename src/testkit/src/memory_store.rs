@@ -220,6 +220,10 @@ impl Selection for Found {
         self.indices.len()
     }
 
+    fn may_have_histograms(&self) -> bool {
+        self.indices.iter().any(|index| !self.series[*index].columns.histograms.is_empty())
+    }
+
     fn labels(&self, index: usize) -> Labels {
         self.series[self.indices[index]].labels.clone()
     }

@@ -93,7 +93,7 @@ impl Grouped {
                 drops[*group as usize] |= operand.drops_name(index);
             }
         }
-        SeriesSet::made_unique(self.labels.clone()).with_drops(drops)
+        SeriesSet::made_unique(self.labels.clone()).with_drops(drops).made_of(operand)
     }
 
     /// Series of each group, in order.

@@ -111,6 +111,8 @@ impl Operator for Histogram {
         let grid = self.operand.grid;
         let operand = self.operand.open(ctx)?;
         let mut rows = operand.rows;
+        // A bucket is read for each quantile, and where it may be native or has a native twin.
+        let mut reads_again = self.families.has_native_buckets;
         if let Question::Quantiles(list) = &self.question {
             for (row, span) in list {
                 row.for_each(|_, quantile| {
@@ -119,11 +121,11 @@ impl Operator for Histogram {
                     }
                 });
             }
-            if list.len() > 1 {
-                // Each bucket is read once for each quantile.
-                let series_count = operand.series.len();
-                rows = Box::new(super::drain::store(ctx, &*rows, series_count, grid.count)?);
-            }
+            reads_again |= list.len() > 1;
+        }
+        if reads_again {
+            let series_count = operand.series.len();
+            rows = Box::new(super::drain::store(ctx, &*rows, series_count, grid.count)?);
         }
         Ok(Box::new(HistogramRows {
             operand: rows,

@@ -45,7 +45,7 @@ pub(super) fn relabeled(
         drops.push(operand.drops_name(index) && !is_named);
         labels.push(new.unwrap_or(old));
     }
-    Ok(SeriesSet::made(labels).with_drops(drops))
+    Ok(SeriesSet::made(labels).with_drops(drops).made_of(operand))
 }
 
 /// Any text is a name; what is no text was refused before.

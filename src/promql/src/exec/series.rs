@@ -23,6 +23,8 @@ pub(crate) struct SeriesSet {
     metric_name: Option<Arc<str>>,
     /// Whether all label sets are known to differ.
     is_unique: bool,
+    /// Whether any of the series may have native histograms.
+    may_have_histograms: bool,
 }
 
 #[derive(Clone)]
@@ -41,14 +43,17 @@ enum Drops {
 impl SeriesSet {
     /// Series as they are stored.
     pub(crate) fn selected(selection: Arc<dyn Selection>, metric_name: Option<Arc<str>>) -> Self {
+        let may_have_histograms = selection.may_have_histograms();
         let source = Source::Selected { selection, has_metadata: true };
-        Self { source, drops: Drops::All(false), metric_name, is_unique: true }
+        let drops = Drops::All(false);
+        Self { source, drops, metric_name, is_unique: true, may_have_histograms }
     }
 
     /// Series with these labels, not known to differ.
     pub(crate) fn made(labels: Vec<Labels>) -> Self {
         let source = Source::Made(labels.into());
-        Self { source, drops: Drops::All(false), metric_name: None, is_unique: false }
+        let drops = Drops::All(false);
+        Self { source, drops, metric_name: None, is_unique: false, may_have_histograms: true }
     }
 
     /// Series with these labels, all different.
@@ -80,10 +85,12 @@ impl SeriesSet {
 
     /// Whether any of the series may have native histograms.
     pub(crate) fn may_have_histograms(&self) -> bool {
-        match &self.source {
-            Source::Selected { selection, .. } => selection.may_have_histograms(),
-            Source::Made(_) => true,
-        }
+        self.may_have_histograms
+    }
+
+    /// The same series, made of those of `operand` alone.
+    pub(crate) fn made_of(self, operand: &Self) -> Self {
+        Self { may_have_histograms: operand.may_have_histograms, ..self }
     }
 
     pub(crate) fn labels(&self, index: usize) -> Labels {
@@ -147,7 +154,7 @@ impl SeriesSet {
             let labels = self.labels(index);
             if self.drops_name(index) { without_metadata(&labels) } else { labels }
         });
-        Self::made(labels.collect())
+        Self::made(labels.collect()).made_of(self)
     }
 
     /// Numbers the groups of an aggregation.
@@ -185,7 +192,7 @@ impl SeriesSet {
     pub(crate) fn pick(&self, indices: &[u32]) -> Self {
         let labels = indices.iter().map(|index| self.labels(*index as usize)).collect();
         let drops = indices.iter().map(|index| self.drops_name(*index as usize)).collect();
-        Self { is_unique: self.is_unique, ..Self::made(labels).with_drops(drops) }
+        Self { is_unique: self.is_unique, ..Self::made(labels).with_drops(drops).made_of(self) }
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Families {
     /// By family the series of the same labels that may be native.
     pub(super) twins: HashMap<usize, u32, FixedState>,
     natives: Vec<Native>,
+    /// Whether some series may be buckets and native histograms, or share their labels with one.
+    pub(super) has_native_buckets: bool,
 }
 
 /// A series that may be a native histogram.
@@ -52,6 +54,7 @@ impl Families {
                     families.names.push(name.to_owned());
                 }
                 families.members[number].push((bound, index as u32));
+                families.has_native_buckets |= buckets_may_be_native;
             }
             if bound.is_none() || buckets_may_be_native {
                 families.natives.push(Native {
@@ -71,6 +74,7 @@ impl Families {
             let number = numbers.number(labels) as usize;
             if number < families.members.len() {
                 native.twin = Some(number);
+                families.has_native_buckets = true;
                 families.twins.insert(number, native.series);
             }
         }

@@ -10,6 +10,8 @@ mod points;
 pub(in crate::exec) use extended::smoothed_at;
 pub(super) use points::Points;
 
+use std::sync::Arc;
+
 use prom_storage::Columns;
 
 use super::{RangeRows, start_time::Started};
@@ -181,7 +183,7 @@ impl<'a> Window<'a> {
             (Some(float_ms), Some(first_ms)) if float_ms < first_ms => {
                 Some(Output::Float(self.floats.values[0]))
             }
-            (_, Some(_)) => Some(Output::Histogram(self.histograms.get(0).clone())),
+            (_, Some(_)) => Some(Output::Histogram(Arc::clone(self.histograms.get(0)))),
             _ => self.floats.values.first().map(|value| Output::Float(*value)),
         }
     }
@@ -194,7 +196,7 @@ impl<'a> Window<'a> {
             }
             (_, Some(_)) => {
                 let newest = self.histograms.len() - 1;
-                Some(Output::Histogram(self.histograms.get(newest).clone()))
+                Some(Output::Histogram(Arc::clone(self.histograms.get(newest))))
             }
             _ => self.floats.values.last().map(|value| Output::Float(*value)),
         }

@@ -1,5 +1,7 @@
 //! Instant selectors over series that have histograms, alone or among floats.
 
+use std::sync::Arc;
+
 use prom_model::is_stale;
 use prom_storage::Columns;
 
@@ -79,14 +81,14 @@ impl SelectRows {
             return;
         }
         let shared = match converted {
-            Some((known, shared)) if *known == at => shared.clone(),
+            Some((known, shared)) if *known == at => Arc::clone(shared),
             _ if self.skips_buckets => {
                 let before = self.read_before(columns, at, step);
                 without_buckets(&histogram.to_float(), before.as_deref())
             }
             _ => histogram.to_float(),
         };
-        *converted = Some((at, shared.clone()));
+        *converted = Some((at, Arc::clone(&shared)));
         row.set_histogram(step, shared);
     }
 

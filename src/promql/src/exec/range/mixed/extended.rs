@@ -79,7 +79,7 @@ impl Mixed<'_> {
         let right_pair = if ends_between { (last - 1, last) } else { (last, last) };
         let right = self.edge(histograms, right_pair, window.end_ms, remarks)?;
         let is_gauge = |one: &FloatHistogram| one.counter_reset_hint == CounterResetHint::Gauge;
-        if !is_counter && !(is_gauge(&left) && is_gauge(&right)) {
+        if !(is_counter || is_gauge(&left) && is_gauge(&right)) {
             remarks.push(Annotation::native_not_gauge(self.name, self.rows.first_arg_span));
         }
         let mut growth = right.clone();

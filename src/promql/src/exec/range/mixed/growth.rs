@@ -129,7 +129,7 @@ impl Mixed<'_> {
                 if is_rate && (is_gauge(before) || is_gauge(now)) {
                     remarks.push(Annotation::native_not_counter(self.name, span));
                 }
-                if !is_rate && !(is_gauge(before) && is_gauge(now)) {
+                if !(is_rate || is_gauge(before) && is_gauge(now)) {
                     remarks.push(Annotation::native_not_gauge(self.name, span));
                 }
                 let mut change = FloatHistogram::clone(now);
