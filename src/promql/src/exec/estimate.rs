@@ -116,7 +116,8 @@ mod tests {
             range: Option::Some(TimeRange { mint_ms: 1, maxt_ms: minutes * 60_000 }),
             step_count,
         };
-        let plan = |selectors| Plan { root: Node::Text(String::new()), selectors, step_count: 7 };
+        let root = || Node::Scalar(crate::plan::Scalar::Time);
+        let plan = |selectors| Plan { root: root(), selectors, step_count: 7 };
         let selectors = vec![
             selector("many", 1, 10),
             selector("few", 1, 100),
