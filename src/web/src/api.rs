@@ -11,7 +11,6 @@ mod explain;
 mod generations;
 mod histogram;
 pub(crate) mod queries;
-pub(crate) mod queries;
 mod query;
 mod remote_write;
 mod request;
