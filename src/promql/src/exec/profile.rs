@@ -191,7 +191,7 @@ impl Rows for MeasuredRows {
         let read = self.rows.read(index, row, scratch);
         self.node.add_time(started);
         self.node.rows.fetch_add(1, Relaxed);
-        self.node.points.fetch_add(row.present().ones() as u64, Relaxed);
+        self.node.points.fetch_add(row.counted_samples(), Relaxed);
         read
     }
 
@@ -211,6 +211,7 @@ fn operator_name(kind: &VectorKind) -> &'static str {
         VectorKind::Binary(_) => "operation of vectors",
         VectorKind::Aggregate(_) => "aggregation",
         VectorKind::Histogram(_) => "histogram function",
+        VectorKind::Info(_) => "info",
         VectorKind::Relabel { .. } => "labels",
         VectorKind::Sort { .. } => "sort",
         VectorKind::Once(_) => "computed once",
