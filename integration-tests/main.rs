@@ -18,6 +18,7 @@ mod crash;
 mod directories;
 mod ledger;
 mod package;
+mod queries;
 mod random;
 mod reload;
 mod reload_property;

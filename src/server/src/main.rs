@@ -4,6 +4,7 @@ mod build_info;
 mod flags;
 mod listeners;
 mod prometheus;
+mod queries;
 mod reload;
 mod retention;
 mod watch;

@@ -31,6 +31,7 @@ use prom_web::{WalReplay, WebOptions, WebParts, external_url};
 use crate::{
     flags::{Feature, Flags, Options},
     listeners::listen,
+    queries::{self, PreparedQueryLog},
     reload::{Prepared, accept_at_start, generation_facts, generations_text, load_options},
     retention::{block_duration_max_ms, retention, retention_text},
     watch::ConfigWatch,
@@ -68,6 +69,7 @@ pub(crate) struct Running {
     pub(crate) generations: Arc<Generations>,
     /// Texts that the main file brings in, by name, with their hashes.
     pub(crate) included: ArcSwap<BTreeMap<String, u64>>,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) db: Arc<Db>,
     pub(crate) handle: Handle,
 }
@@ -102,6 +104,11 @@ impl Prometheus {
         options.has_per_step_stats = features.has(Feature::PerStepStats);
         options.concurrency_max = self.options.query_concurrency_max;
         options.samples_count_max = self.options.query_sample_count_max as u64;
+        let (of_one, of_all) =
+            (self.options.query_size_bytes_max, self.options.query_total_size_bytes_max);
+        (options.bytes_max, options.total_bytes_max) = queries::memory_limits(of_one, of_all);
+        let slot_count = self.options.query_concurrency_max;
+        options.journal = queries::journal(&self.options.storage_path, slot_count);
         let config = Arc::clone(config);
         options.subquery_step =
             Arc::new(move |_range_ms| to_ms(config.load().global.evaluation_interval));
@@ -145,6 +152,7 @@ impl Prometheus {
 
     fn web_parts(
         &self,
+        engine: &Arc<Engine>,
         config: &Arc<ArcSwap<Config>>,
         db: &Arc<Db>,
         scrape: &ScrapeManager,
@@ -154,7 +162,7 @@ impl Prometheus {
         let (stats_of, replay) = (Arc::clone(db), Arc::clone(&self.replay));
         let (options, running) = (self.options.clone(), Arc::clone(config));
         WebParts {
-            engine: Arc::new(self.engine(config)),
+            engine: Arc::clone(engine),
             parse_options: self.parse_options(),
             storage: Arc::clone(db) as _,
             exemplars: Arc::clone(db) as _,
@@ -316,16 +324,19 @@ impl Service for Prometheus {
             self.scrape_options(),
         );
         let prepared = scrape.prepare(&config).map_err(|err| failed(&err))?;
+        let query_log = PreparedQueryLog::of(&config).map_err(|err| failed(&err))?;
         let generations = Arc::new(Generations::open(&self.generations_path()));
         let sources =
             std::mem::take(&mut *self.loaded.lock().unwrap_or_else(PoisonError::into_inner));
         accept_at_start(&generations, &prepared, &sources);
         let included = ArcSwap::from_pointee(sources.included());
         let config = Arc::new(ArcSwap::new(config));
+        let engine = Arc::new(self.engine(&config));
+        query_log.take_over(&engine);
 
         let web_options = self.web_options(&listeners)?;
         let serve_options = web_options.serve_options();
-        let parts = self.web_parts(&config, db, &scrape, &generations, handle);
+        let parts = self.web_parts(&engine, &config, db, &scrape, &generations, handle);
         let router = prom_web::router(web_options, parts);
         let stop = handle.cancellation();
         handle.spawn_vital("web", async move {
@@ -343,7 +354,7 @@ impl Service for Prometheus {
         self.watch.spawn(handle);
         Self::guard_disk(handle, db);
         let (db, handle) = (Arc::clone(db), handle.clone());
-        Ok(Running { config, scrape, generations, included, db, handle })
+        Ok(Running { config, scrape, generations, included, engine, db, handle })
     }
 
     fn facts(&self, running: &Running) -> String {

@@ -12,6 +12,7 @@ use prom_telemetry::clock;
 
 use crate::{
     prometheus::{Prometheus, Running},
+    queries::PreparedQueryLog,
     retention::retention,
 };
 
@@ -21,6 +22,7 @@ pub(crate) struct Prepared {
     config: Arc<Config>,
     sources: Sources,
     scrape: prom_scrape::Prepared,
+    query_log: PreparedQueryLog,
     changes: Changes,
     cause: ReloadCause,
     /// The files will go on to hold something else.
@@ -68,7 +70,8 @@ impl Prometheus {
     /// The second phase: all rooms take over. It cannot fail; a disk that does not keep the generation is
     /// told in what it returns.
     pub(crate) fn commit(&self, running: &Running, prepared: Prepared) -> String {
-        let Prepared { config, sources, scrape, changes, cause, is_file_other } = prepared;
+        let Prepared { config, sources, scrape, query_log, changes, cause, is_file_other } =
+            prepared;
         let mut summary = changes.to_string();
         let accepted = Accepted {
             accepted_ms: clock::now_ms(),
@@ -83,6 +86,7 @@ impl Prometheus {
         let before = running.config.swap(Arc::clone(&config));
         self.apply_retention(running, &before, &config);
         running.scrape.commit(scrape);
+        query_log.take_over(&running.engine);
         running.included.store(Arc::new(sources.included()));
         self.watch.follow(&sources, &config);
         summary = format!("generation {}: {summary}", generation.number);
@@ -125,6 +129,8 @@ impl Prometheus {
         if config.content_hash() == running.config.load().content_hash() {
             running.generations.note_unchanged();
             self.watch.follow(sources, &config);
+            // Whoever moves the log away asks for a reload: it is opened anew.
+            PreparedQueryLog::of(&config).map_err(invalid)?.take_over(&running.engine);
             return Ok(None);
         }
         self.prepare_rooms(running, step, config, sources.clone(), false).map(Some)
@@ -187,6 +193,7 @@ impl Prometheus {
             .scrape
             .prepare(&config)
             .map_err(|err| Failure::new(Event::ConfigInvalid, err.to_string()))?;
+        let query_log = PreparedQueryLog::of(&config).map_err(invalid)?;
         let mut changes = Changes::default();
         for change in scrape.changes() {
             changes.add(change.clone());
@@ -197,8 +204,12 @@ impl Prometheus {
         changes.add(changed_files(&running.included.load(), &sources.included()));
         let config = Arc::new(config);
         let cause = step.cause();
-        Ok(Prepared { config, sources, scrape, changes, cause, is_file_other })
+        Ok(Prepared { config, sources, scrape, query_log, changes, cause, is_file_other })
     }
+}
+
+fn invalid(err: std::io::Error) -> Failure {
+    Failure::new(Event::ConfigInvalid, err.to_string())
 }
 
 /// The configuration of the start becomes a generation, if it is not the latest one.

@@ -135,10 +135,6 @@ impl Config {
             self.scrape_configs.iter().any(|job| job.scrape_native_histograms),
             "Native histograms are wanted, but this build scrapes text formats, which have only the classic ones",
         );
-        note(
-            !self.global.query_log_file.as_os_str().is_empty(),
-            "query_log_file is set, but this build writes no query log",
-        );
         let has_log = |job: &ScrapeConfig| !job.scrape_failure_log_file.as_os_str().is_empty();
         note(
             self.scrape_configs.iter().any(|job| has_log(job)),

@@ -35,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) query_timeout_ms: i64,
     pub(crate) query_concurrency_max: usize,
     pub(crate) query_sample_count_max: usize,
+    pub(crate) query_size_bytes_max: u64,
+    pub(crate) query_total_size_bytes_max: u64,
     pub(crate) is_scrape_time_adjusted: bool,
     pub(crate) scrape_time_tolerance_ms: i64,
     pub(crate) log_level: String,
@@ -74,6 +76,8 @@ impl Options {
             query_timeout_ms: duration_ms(flags, "query.timeout"),
             query_concurrency_max: count(flags, "query.max-concurrency")?,
             query_sample_count_max: count(flags, "query.max-samples")?,
+            query_size_bytes_max: size_bytes(flags, "query.max-memory"),
+            query_total_size_bytes_max: size_bytes(flags, "query.max-memory-total"),
             is_scrape_time_adjusted: is_set(flags, "scrape.adjust-timestamps"),
             scrape_time_tolerance_ms: go_duration_ms(flags, "scrape.timestamp-tolerance"),
             log_level: flags.text("log.level").to_owned(),
@@ -81,6 +85,10 @@ impl Options {
             features: Features::new(flags),
         })
     }
+}
+
+fn size_bytes(flags: &Flags, name: &str) -> u64 {
+    parse_size(flags.text(name)).expect("checked as a size")
 }
 
 /// Segments may be 10 MB to 256 MB; 0 is the default of 128 MB.

@@ -182,6 +182,8 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::new("query.timeout", Duration, "2m", "Longest time a query may take").server(),
     Flag::new("query.max-concurrency", Integer, "20", "Most queries executed at once").server(),
     Flag::new("query.max-samples", Integer, "50000000", "Most samples one query may hold").server(),
+    Flag::new("query.max-memory", Size, "0B", "Most memory the values of one query may take; 0: by the size of the machine").server(),
+    Flag::new("query.max-memory-total", Size, "0B", "Most memory the values of all queries may take; 0: half of the machine").server(),
     Flag::new("scrape.adjust-timestamps", Bool, "true", "Snap scrape times to the schedule within the tolerance").hidden(),
     Flag::new("scrape.timestamp-tolerance", GoDuration, "2ms", "How far a scrape time may be snapped").hidden(),
     Flag::new("scrape.discovery-reload-interval", Duration, "5s", "How often discovered targets are taken over").hidden().not_yet(),

@@ -1,0 +1,171 @@
+//! Queries beside everything else: heavy ones disturb neither scrapes nor small queries nor memory, and
+//! what runs is noted on disk.
+
+use std::{
+    fmt::Write,
+    fs,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use crate::harness::{Server, ServerBuilder, Target, eventually, get, now};
+
+const SERIES_COUNT: usize = 3_000;
+const CLIENT_COUNT: usize = 12;
+/// How long the clients go on.
+const LOAD_TIME: Duration = Duration::from_secs(12);
+/// What all queries may take together, and what the process may take besides.
+const QUERIES_SIZE_BYTES: u64 = 128 << 20;
+const REST_SIZE_BYTES: u64 = 256 << 20;
+/// What a small query may take while all that goes on; a test machine has little to spare.
+const SMALL_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// A target with many series.
+fn large_target() -> Target {
+    Target::serving(|index| {
+        let mut body = String::new();
+        for series in 0..SERIES_COUNT {
+            let (group, value) = (series % 50, index * (series + 1));
+            writeln!(body, "load_total{{group=\"{group}\",series=\"{series}\"}} {value}").unwrap();
+        }
+        body
+    })
+}
+
+/// Queries that ask for more than there is: of samples, of memory, of time.
+fn heavy_queries(now_seconds: u64) -> Vec<String> {
+    let text = "a".repeat(10_000);
+    let range = |query: &str| {
+        let start = now_seconds - 10_000;
+        format!("/api/v1/query_range?query={query}&start={start}&end={now_seconds}&step=1")
+    };
+    let instant = |query: &str| format!("/api/v1/query?query={query}");
+    vec![
+        range("sum%20by%20(group)%20(rate(load_total[1m]))"),
+        range("load_total"),
+        range("max_over_time(rate(load_total[30s])[5m:1s])"),
+        range("quantile(0.9,%20load_total)"),
+        range("count_values(%22v%22,%20load_total)"),
+        instant("load_total%20*%20on()%20group_left%20load_total"),
+        instant(&format!(
+            "label_join(load_total,%20%22y%22,%20%22{text}%22,%20%22series%22,%20%22group%22)"
+        )),
+        instant("sum_over_time(load_total[100y:1ms])"),
+        instant("sort(sum_over_time(load_total[1h:1s]))"),
+        instant(&format!("1{}", "%2B1".repeat(5_000))),
+    ]
+}
+
+fn memory_bytes(server: &Server) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn slow_heavy_queries_disturb_nobody() {
+    let target = large_target();
+    let server = ServerBuilder::new(&format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+         scrape_configs:\n\
+         - job_name: load\n  static_configs: [{{targets: [\"{}\"]}}]\n",
+        target.address()
+    ))
+    .arg("--query.max-memory=64MB")
+    .arg("--query.max-memory-total=128MB")
+    .arg("--query.timeout=10s")
+    .start();
+    eventually("there are samples", || (target.request_count() > 5).then_some(()));
+    let epoch = server.value("time()").unwrap() as u64;
+    let (queries, address) = (heavy_queries(epoch), server.address());
+    let (is_over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (mut slowest, mut largest_bytes) = (Duration::ZERO, 0);
+    let begun = now();
+    thread::scope(|scope| {
+        for client in 0..CLIENT_COUNT {
+            let (queries, address, is_over, answered) = (&queries, &address, &is_over, &answered);
+            scope.spawn(move || {
+                for query in queries.iter().cycle().skip(client) {
+                    if is_over.load(Relaxed) {
+                        return;
+                    }
+                    if get(address, query).is_ok_and(|answer| answer.status > 0) {
+                        answered.fetch_add(1, Relaxed);
+                    }
+                }
+            });
+        }
+        while begun.elapsed() < LOAD_TIME {
+            let asked = now();
+            let answer = server.get("/api/v1/query?query=up");
+            slowest = slowest.max(asked.elapsed());
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            largest_bytes = largest_bytes.max(memory_bytes(&server));
+            thread::sleep(Duration::from_millis(250));
+        }
+        is_over.store(true, Relaxed);
+    });
+    assert!(answered.load(Relaxed) > queries.len(), "{} answers", answered.load(Relaxed));
+    assert!(slowest < SMALL_TIME_MAX, "a small query took {slowest:?}");
+    let limit_bytes = QUERIES_SIZE_BYTES + REST_SIZE_BYTES;
+    assert!(largest_bytes < limit_bytes, "{largest_bytes} bytes of memory");
+    let gap = "max_over_time((timestamp(up) - timestamp(up offset 1s))[10s:1s])";
+    let late = server.value(gap).unwrap();
+    assert!(late <= 3.0, "scrapes were {late} s apart");
+    assert_eq!(server.value("min_over_time(up[15s])"), Some(1.0));
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+    eventually("all queries have ended", || {
+        let active = server.get("/api/v1/status/active_queries").json();
+        active["data"].as_array().unwrap().is_empty().then_some(())
+    });
+}
+
+#[expect(clippy::disallowed_methods, reason = "a log that is moved away need not be durable")]
+#[test]
+fn queries_leave_their_traces_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, log) = (folder.path().join("data"), folder.path().join("query.log"));
+    fs::create_dir(&data).unwrap();
+    let mut left = br#"[{"query":"sum(crash)","timestamp_sec":1700000000}"#.to_vec();
+    left.resize(1000, 0);
+    left.push(b',');
+    left.resize(20_001, 0);
+    fs::write(data.join("queries.active"), left).unwrap();
+    let config = format!("global: {{query_log_file: {}}}\n", log.display());
+    let server = ServerBuilder::new(&config).data(&data).arg("--web.enable-lifecycle").start();
+    let told = "These queries didn't finish in prometheus' last run:";
+    assert!(server.log().contains(told) && server.log().contains("sum(crash)"), "{}", server.log());
+    assert_eq!(fs::metadata(data.join("queries.active")).unwrap().len(), 20_001);
+
+    let query = |text: &str| server.get(&format!("/api/v1/query?query={text}"));
+    assert_eq!(query("1").status, 200);
+    let line = |path: &std::path::Path| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines().last().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+    };
+    let first = line(&log).unwrap();
+    assert_eq!(
+        (&first["params"]["query"], &first["msg"]),
+        (&"1".into(), &"promql query logged".into())
+    );
+    assert_eq!(first["httpRequest"]["clientIP"], "127.0.0.1");
+    assert_eq!(first["httpRequest"]["path"], "/api/v1/query");
+    // Moved away and asked to reload, the server begins a new file.
+    let moved = folder.path().join("query.log.1");
+    fs::rename(&log, &moved).unwrap();
+    assert_eq!(server.post("/-/reload", "").status, 200);
+    assert_eq!(query("2").status, 200);
+    assert_eq!(line(&log).unwrap()["params"]["query"], "2");
+    assert_eq!(server.value("prometheus_engine_query_log_enabled"), None);
+    assert!(server.get("/metrics").body.contains("prometheus_engine_query_log_enabled 1"));
+}
+
+#[test]
+fn a_folder_in_the_place_of_the_active_queries_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("queries.active")).unwrap();
+    let server = ServerBuilder::new("global: {}\n").data(folder.path()).start();
+    assert_eq!(server.value("1 + 1"), Some(2.0));
+    assert!(server.log().contains("Error opening query log file"), "{}", server.log());
+}
