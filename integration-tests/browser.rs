@@ -86,7 +86,7 @@ fn a_text_browser_is_enough() {
     let table = read("/query?g0.expr=up&g0.tab=table");
     assert!(table.contains("up") && table.contains("self"), "{table}");
     let graph = read(GRAPH);
-    assert!(graph.contains("Graph of 1 series") && graph.contains("type=\"float\""), "{graph}");
+    assert!(graph.contains("Graph of 2 series") && graph.contains("type=\"float\""), "{graph}");
     let targets = read("/targets");
     assert!(targets.to_lowercase().contains("up") && targets.contains("self"), "{targets}");
     let lifecycle = read("/lifecycle");

@@ -133,7 +133,7 @@ fn queries_leave_their_traces_on_disk() {
     left.resize(20_001, 0);
     fs::write(data.join("queries.active"), left).unwrap();
     let config = format!("global: {{query_log_file: {}}}\n", log.display());
-    let server = ServerBuilder::new(&config).data(&data).arg("--web.enable-lifecycle").start();
+    let server = ServerBuilder::new(&config).data(&data).start();
     let told = "These queries didn't finish in prometheus' last run:";
     assert!(server.log().contains(told) && server.log().contains("sum(crash)"), "{}", server.log());
     assert_eq!(fs::metadata(data.join("queries.active")).unwrap().len(), 20_001);

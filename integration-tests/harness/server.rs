@@ -130,6 +130,10 @@ impl Server {
     #[track_caller]
     pub(crate) fn value(&self, expression: &str) -> Option<f64> {
         let result = self.query(expression);
+        // A scalar is its time and its value.
+        if let [Value::Number(_), Value::String(scalar)] = &result[..] {
+            return scalar.parse().ok();
+        }
         assert!(result.len() <= 1, "{expression}: {result:?}");
         Some(result.first()?["value"][1].as_str()?.parse().unwrap())
     }

@@ -56,8 +56,8 @@ fn mistakes_are_named_in_kingpins_words() {
     check_error("--query.timeout=5x", "unknown unit \"x\" in duration \"5x\"");
     check_error("--query.max-samples=x", "strconv.ParseFloat: parsing \"x\": invalid syntax");
     check_error(
-        "--web.enable-admin-api",
-        "flag '--web.enable-admin-api' is not supported by this build yet",
+        "--web.config.file=x",
+        "flag '--web.config.file' is not supported by this build yet",
     );
     check_error(
         "--storage.agent.path=x",

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rayon::prelude::*;
+
 use crate::{
     disk::{Disk, FileBytes, write_all},
     head::SidecarHeader,
@@ -92,7 +94,8 @@ pub(crate) fn scan(
     Ok(scanned)
 }
 
-/// Whether the files that a sidecar needs are there; `take_trusted` takes them.
+/// Whether the files that a sidecar needs are there, every chunk as it was written; `take_trusted` takes them.
+/// All of them are read, because a chunk that is found damaged by a query could not be had from the log any more.
 pub(crate) fn trusted_files(files: &ChunkFiles, header: &SidecarHeader) -> io::Result<bool> {
     files.disk().create_dir_all(files.dir())?;
     if header.file_last == 0 {
@@ -100,9 +103,21 @@ pub(crate) fn trusted_files(files: &ChunkFiles, header: &SidecarHeader) -> io::R
     }
     let numbers = numbers(files)?;
     let is_there = |number: u32| numbers.binary_search(&number).is_ok();
-    let are_there = (header.file_first..=header.file_last).all(is_there);
-    Ok(are_there
-        && files.disk().size_bytes(&files.path(header.file_last))? >= header.file_last_size_bytes)
+    if !(header.file_first..=header.file_last).all(is_there) {
+        return Ok(false);
+    }
+    let needed = (header.file_first..=header.file_last).into_par_iter();
+    let are_whole = needed.map(|number| {
+        let bytes = files.disk().map(&files.path(number))?;
+        let written = match number == header.file_last {
+            true => {
+                usize::try_from(header.file_last_size_bytes).ok().and_then(|size| bytes.get(..size))
+            }
+            false => bytes.get(..),
+        };
+        Ok(written.is_some_and(|written| scan_file(written, number, false, &mut |_| {}).is_none()))
+    });
+    are_whole.try_reduce(|| true, |a, b| Ok(a && b))
 }
 
 /// Maps the files that a sidecar needs without a look into them, and removes what was written behind.
