@@ -14,13 +14,19 @@ use prom_testkit::MemoryStore;
 const MINUTE_MS: i64 = 60_000;
 /// What every query here may take.
 const TIMEOUT: Duration = Duration::from_millis(300);
+/// For queries that must come to another end than this, however busy the machine is.
+const TIMEOUT_PATIENT: Duration = Duration::from_secs(60);
 /// How late a query may notice; a busy machine stretches it.
 const LATENESS_MAX: Duration = Duration::from_secs(5);
 const BYTES_MAX: u64 = 64 << 20;
 
 fn engine() -> Engine {
+    engine_with(TIMEOUT)
+}
+
+fn engine_with(timeout: Duration) -> Engine {
     let mut options = EngineOptions::default();
-    (options.bytes_max, options.timeout) = (BYTES_MAX, TIMEOUT);
+    (options.bytes_max, options.timeout) = (BYTES_MAX, timeout);
     Engine::new(options, &Registry::default())
 }
 
@@ -137,8 +143,9 @@ fn many_series_end_in_time_and_room() {
     ] {
         check(name, &engine, &both, || instant(&engine, &store, &query));
     }
+    let patient = engine_with(TIMEOUT_PATIENT);
     let err = instant(
-        &engine,
+        &patient,
         &store,
         &format!("label_join(x, \"y\", \"{megabyte}\", \"series\", \"series\")"),
     );
@@ -159,8 +166,8 @@ fn many_series_end_in_time_and_room() {
         range("count_values(\"v\", x * time() * 1.000001)")
     });
     check("quantiles", &engine, &both, || range("quantile(0.5, x)"));
-    assert!(instant(&engine, &store, "sum(x)").is_ok());
-    assert_eq!(engine.used_bytes(), 0);
+    assert!(instant(&patient, &store, "sum(x)").is_ok());
+    assert_eq!((engine.used_bytes(), patient.used_bytes()), (0, 0));
 }
 
 #[test]
