@@ -1,7 +1,7 @@
 //! Runs this server beside the installed originals on the same load and prints ratios; judges nothing.
 //!
 //! `cargo build --release --bin prometheus && cargo run --release -p benchmarks -- [start] [scrape] [page]
-//! [reload] [write] [restart] [disk] [churn] [--series=N] [--hours=H]`
+//! [reload] [write] [restart] [disk] [churn] [query] [--series=N] [--hours=H]`
 //! `PROMETHEUS_PEERS` names the folder of `prometheus` and `victoria-metrics`; a missing one is left out.
 
 mod churn;
@@ -9,6 +9,7 @@ mod contender;
 mod disk;
 mod load;
 mod page;
+mod query;
 mod reload;
 mod report;
 mod restart;
@@ -47,6 +48,7 @@ fn run() -> Result<()> {
             "restart" => restart::run(sizes)?,
             "disk" => disk::run(sizes)?,
             "churn" => churn::run(sizes)?,
+            "query" => query::run(sizes)?,
             _ => bail!("unknown benchmark {name:?}; there are {}", sizes::NAMES.join(", ")),
         }
     }
