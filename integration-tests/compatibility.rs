@@ -90,8 +90,7 @@ fn dump_line(line: &str) -> Option<(String, i64, f64)> {
 
 #[test]
 fn the_log_of_a_killed_original_is_read_to_the_last_float() {
-    let Some(conformance) = need(Need::Conformance) else { return };
-    let golden = conformance.join("golden_block");
+    let Some(golden) = prom_testkit::conformance("golden_block") else { return };
     // NaN is left out: as text, a staleness marker and a number that is none are the same
     let dump = std::fs::read_to_string(golden.join("dump.txt")).unwrap();
     let mut expected: Vec<_> =

@@ -1,10 +1,8 @@
 //! What a test needs from the machine, and how it says that it is missing.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, path::PathBuf, process::Command};
+
+use prom_testkit::{find_peer, needed, on_path};
 
 /// Something outside this repository.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +13,6 @@ pub(crate) enum Need {
     Systemd,
     /// A program on the search path.
     Program(&'static str),
-    /// Test data of the original project.
-    Conformance,
     /// Being root, to mount small file systems and switch users.
     Root,
 }
@@ -26,21 +22,15 @@ pub(crate) enum Need {
 #[track_caller]
 pub(crate) fn need(need: Need) -> Option<PathBuf> {
     let found = match need {
-        Need::Peer(name) => existing(peers_folder().join(name)),
+        Need::Peer(name) => find_peer(name),
         Need::Systemd => {
             existing(from_env("PROMETHEUS_WITH_SYSTEMD", "../shared/tools/with-systemd"))
                 .filter(|_| is_root())
         }
         Need::Program(name) => on_path(name),
-        Need::Conformance => existing(from_env("PROMETHEUS_CONFORMANCE", "../shared/conformance")),
         Need::Root => is_root().then(PathBuf::new),
     };
-    if found.is_none() {
-        let text = format!("skipped: {need:?} is not on this machine");
-        assert!(env::var_os("PROMETHEUS_TESTS_REQUIRE_ALL").is_none(), "{text}");
-        eprintln!("{text}");
-    }
-    found
+    needed(&format!("{need:?}"), found)
 }
 
 /// The top folder of this repository.
@@ -52,18 +42,8 @@ fn from_env(variable: &str, default: &str) -> PathBuf {
     env::var_os(variable).map_or_else(|| repository().join(default), PathBuf::from)
 }
 
-fn peers_folder() -> PathBuf {
-    let home = env::var_os("HOME").unwrap_or_default();
-    let default = Path::new(&home).join(".cache/prometheus-peers/root/usr/bin");
-    env::var_os("PROMETHEUS_PEERS").map_or(default, PathBuf::from)
-}
-
 fn existing(path: PathBuf) -> Option<PathBuf> {
     path.canonicalize().ok()
-}
-
-fn on_path(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).find_map(|folder| existing(folder.join(name)))
 }
 
 fn is_root() -> bool {

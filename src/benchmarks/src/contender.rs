@@ -5,12 +5,13 @@ use std::{
     env, fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
+use prom_testkit::find_peer;
 use tempfile::TempDir;
 
 use crate::report;
@@ -38,17 +39,11 @@ impl Kind {
     }
 
     fn binary(self) -> Result<PathBuf> {
-        let home = env::var_os("HOME").unwrap_or_default();
-        let peers = env::var_os("PROMETHEUS_PEERS").map_or_else(
-            || Path::new(&home).join(".cache/prometheus-peers/root/usr/bin"),
-            PathBuf::from,
-        );
-        let path = match self {
-            Self::Ours => env::current_exe()?.with_file_name("prometheus"),
-            Self::Original => peers.join("prometheus"),
-            Self::VictoriaMetrics => peers.join("victoria-metrics"),
-        };
-        path.canonicalize().with_context(|| path.display().to_string())
+        if self == Self::Ours {
+            let path = env::current_exe()?.with_file_name("prometheus");
+            return path.canonicalize().with_context(|| path.display().to_string());
+        }
+        find_peer(self.name()).context("not installed (see PROMETHEUS_PEERS)")
     }
 
     /// Those of `kinds` that are on this machine; the others are named as left out.

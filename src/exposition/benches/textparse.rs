@@ -1,7 +1,7 @@
 //! How fast bodies of text 0.0.4 are read: series that were predicted, series that are known but out of place, and
 //! series never seen. The bytes are the reference's own example body where it is at hand, otherwise made up.
 
-use std::{env, fs, hint::black_box, ops::Range, path::PathBuf, time::Duration};
+use std::{fs, hint::black_box, ops::Range, time::Duration};
 
 use criterion::{
     Criterion, Throughput, criterion_group, criterion_main,
@@ -19,9 +19,8 @@ struct Known {
 }
 
 fn body() -> Vec<u8> {
-    let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
-    let root = env::var_os("PROMETHEUS_CONFORMANCE").map_or(default, PathBuf::from);
-    fs::read(root.join("textparse/alltypes.237mfs.prom.txt")).unwrap_or_else(|_| made_up())
+    let Some(folder) = prom_testkit::conformance("textparse") else { return made_up() };
+    fs::read(folder.join("alltypes.237mfs.prom.txt")).expect("the folder has this body")
 }
 
 /// Like node_exporter's: counters with a few labels, integers and fractions.

@@ -264,15 +264,11 @@ fn servers_are_asked_how_they_are() {
 /// Both programs say the same of the original's own files, to the first line of a refusal.
 #[test]
 fn verdicts_are_those_of_the_original() {
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let original = home.join(".cache/prometheus-peers/root/usr/bin/promtool");
-    let default = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
-    let data = std::env::var_os("PROMETHEUS_CONFORMANCE").map_or_else(default, PathBuf::from);
-    let data = data.join("promtool");
-    if !original.is_file() || !data.is_dir() {
-        println!("skipped: {} or {} is not there", original.display(), data.display());
+    let (Some(original), Some(data)) =
+        (prom_testkit::peer("promtool"), prom_testkit::conformance("promtool"))
+    else {
         return;
-    }
+    };
     let mut commands = Vec::new();
     for entry in fs::read_dir(&data).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

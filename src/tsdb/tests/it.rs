@@ -10,7 +10,7 @@ mod histograms;
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     io::{BufRead, BufReader},
     net::TcpListener,
     ops::ControlFlow,
@@ -24,6 +24,7 @@ use std::{
 use prom_model::{Labels, Matcher, format_float, stale_nan};
 use prom_storage::{Appendable, Columns, FloatSample, Queryable, SelectHints, TimeRange};
 use prom_telemetry::{Registry, clock};
+use prom_testkit::peer;
 use prom_tsdb::{BlockInfo, Db, Options, WalCompression};
 
 const ALL: TimeRange = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
@@ -38,14 +39,10 @@ type Dump = BTreeMap<String, Vec<(i64, String)>>;
 
 /// The folder of the installed binaries.
 fn peers() -> Option<PathBuf> {
-    let home = env::var_os("HOME").unwrap_or_default();
-    let default = Path::new(&home).join(".cache/prometheus-peers/root/usr/bin");
-    let dir = env::var_os("PROMETHEUS_PEERS").map_or(default, PathBuf::from);
-    if dir.join("prometheus").exists() && dir.join("promtool").exists() {
-        return Some(dir);
-    }
-    println!("skipped: no prometheus and promtool in {}", dir.display());
-    None
+    let (server, promtool) = (peer("prometheus")?, peer("promtool")?);
+    let folder = server.parent().expect("a program lies in a folder");
+    assert_eq!(promtool.parent(), Some(folder), "both programs are of one installation");
+    Some(folder.to_owned())
 }
 
 fn open(dir: &Path, options: Options) -> Arc<Db> {

@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 use prom_config::{ConfigErrors, FILE_SIZE_BYTES_MAX, LoadOptions, Sources, load_file, load_with};
 use proptest::prelude::*;
 
-use crate::reference::conformance;
+use prom_testkit::conformance;
 
 /// A file that uses most sections, so that edits meet many rules.
 const WHOLE: &str = include_str!("../../fixtures/whole.yml");
@@ -107,8 +107,8 @@ fn the_file_of_the_edits_is_good() {
 
 #[test]
 fn edits_of_the_originals_files_never_panic() {
-    let Some(data) = conformance() else { return };
-    for entry in fs::read_dir(data.join("config")).unwrap() {
+    let Some(data) = conformance("config") else { return };
+    for entry in fs::read_dir(data).unwrap() {
         let path = entry.unwrap().path();
         let Ok(text) = fs::read_to_string(&path) else { continue };
         let lines: Vec<&str> = text.lines().collect();

@@ -3,34 +3,9 @@
 
 use std::{
     collections::BTreeMap,
-    env,
     path::{Path, PathBuf},
     process::Command,
 };
-
-/// An installed program of the original.
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
-    let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let default = home.join(".cache/prometheus-peers/root/usr/bin");
-    let folder = env::var_os("PROMETHEUS_PEERS").map_or(default, PathBuf::from);
-    let path = folder.join(name);
-    if path.is_file() {
-        return Some(path);
-    }
-    println!("skipped: {} is not there", path.display());
-    None
-}
-
-/// The data of the original's own tests.
-pub(crate) fn conformance() -> Option<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
-    let path = env::var_os("PROMETHEUS_CONFORMANCE").map_or_else(default, PathBuf::from);
-    if path.join("config").is_dir() {
-        return Some(path);
-    }
-    println!("skipped: {} has no conformance data", path.display());
-    None
-}
 
 /// What `promtool check config` says of each file: nothing, or why it is refused.
 pub(crate) fn verdicts(

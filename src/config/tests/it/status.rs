@@ -13,7 +13,8 @@ use std::{
 use prom_config::{IncludedFiles, LoadOptions, Sources, load_with};
 use serde_yaml::Value;
 
-use crate::reference::{conformance, program, verdicts};
+use crate::reference::verdicts;
+use prom_testkit::{conformance, peer};
 
 /// How long the original may take to listen, and to take a file.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -118,13 +119,14 @@ fn without_version_keys(mut value: Value) -> Value {
 #[test]
 fn slow_shown_configurations_are_those_of_the_original() {
     let (Some(data), Some(promtool), Some(prometheus)) =
-        (conformance(), program("promtool"), program("prometheus"))
+        (conformance("config"), peer("promtool"), peer("prometheus"))
     else {
         return;
     };
+    let Some(examples) = conformance("config_examples") else { return };
     let mut files = Vec::new();
-    for folder in ["config", "config_examples"] {
-        let entries = fs::read_dir(data.join(folder)).unwrap();
+    for folder in [&data, &examples] {
+        let entries = fs::read_dir(folder).unwrap();
         files.extend(entries.map(|entry| entry.unwrap().path()));
     }
     files.retain(|path| {
@@ -136,7 +138,7 @@ fn slow_shown_configurations_are_those_of_the_original() {
         .into_iter()
         .filter_map(|(path, reason)| reason.is_none().then_some(path))
         .collect();
-    let original = Original::start(&prometheus, &data);
+    let original = Original::start(&prometheus, data.parent().unwrap());
     let (mut equal, mut refused) = (0, Vec::new());
     for path in taken {
         let text = fs::read_to_string(&path).unwrap();

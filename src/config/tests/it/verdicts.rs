@@ -8,7 +8,8 @@ use std::{
 
 use prom_config::{Config, ConfigErrors, IncludedFiles, LoadOptions, Sources, load_with};
 
-use crate::reference::{conformance, program, verdicts};
+use crate::reference::verdicts;
+use prom_testkit::{conformance, peer};
 
 /// Keys that the installed 3.5.3 does not know, and since when there are such or why it has none.
 const NOT_IN_PEER: [(&str, &str); 17] = [
@@ -103,8 +104,8 @@ fn is_explained(path: &Path, ours: Option<&str>, theirs: Option<&str>) -> bool {
 
 #[test]
 fn verdicts_and_texts_are_those_of_the_original() {
-    let (Some(data), Some(promtool)) = (conformance(), program("promtool")) else { return };
-    let all = files(&data.join("config"));
+    let (Some(data), Some(promtool)) = (conformance("config"), peer("promtool")) else { return };
+    let all = files(&data);
     let named = |part: &str| {
         let has = |path: &&PathBuf| path.file_name().unwrap().to_str().unwrap().contains(part);
         all.iter().filter(has).cloned().collect::<Vec<_>>()
@@ -136,8 +137,8 @@ fn verdicts_and_texts_are_those_of_the_original() {
 
 #[test]
 fn good_files_load_and_bad_ones_do_not() {
-    let Some(data) = conformance() else { return };
-    for path in files(&data.join("config")) {
+    let Some(data) = conformance("config") else { return };
+    for path in files(&data) {
         let name = path.file_name().unwrap().to_str().unwrap();
         let verdict = load(&path, false, false);
         if name.ends_with(".good.yml") {
@@ -153,8 +154,8 @@ fn good_files_load_and_bad_ones_do_not() {
 fn documented_examples_load() {
     const OTHER_FILES: [&str; 3] =
         ["promtool-http-config-file.yml", "rbac-setup.yml", "web-config.yml"];
-    let Some(data) = conformance() else { return };
-    for path in files(&data.join("config_examples")) {
+    let Some(data) = conformance("config_examples") else { return };
+    for path in files(&data) {
         let name = path.file_name().unwrap().to_str().unwrap();
         let verdict = load(&path, name.contains("agent"), false);
         assert_eq!(verdict.is_err(), OTHER_FILES.contains(&name), "{name}: {verdict:?}");

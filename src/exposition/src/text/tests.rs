@@ -1,9 +1,6 @@
 //! Bodies and errors compared with the reference's own answers.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
 use prom_model::LabelsBuilder;
 use proptest::prelude::*;
@@ -356,14 +353,9 @@ type Found = (Vec<u8>, u64, Option<i64>);
 /// The reference's own bodies, with and without metadata, have the same series.
 #[test]
 fn example_bodies_are_read_whole() {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance");
-    let root = env::var_os("PROMETHEUS_CONFORMANCE").map_or(default, PathBuf::from);
+    let Some(folder) = prom_testkit::conformance("textparse") else { return };
     for name in ["alltypes.237mfs.prom.txt", "alltypes.237mfs.nometa.prom.txt"] {
-        let path = root.join("textparse").join(name);
-        let Ok(body) = fs::read(&path) else {
-            println!("skipped: there is no {} (see PROMETHEUS_CONFORMANCE)", path.display());
-            return;
-        };
+        let body = fs::read(folder.join(name)).unwrap();
         let entries = read(&body);
         // So many series the reference stores after one scrape of each of them.
         let mut series: Vec<&str> = entries

@@ -1,14 +1,9 @@
 //! Outside tests of the room: scripts in the reference's test language over a store in memory, and
 //! comparison with the installed original.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "tests end by panics, and say what they skip"
-)]
+#![expect(clippy::unwrap_used, reason = "tests end by panics")]
 
 mod limits;
-mod needs;
 mod original;
 mod phases;
 mod scripts;

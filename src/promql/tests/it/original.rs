@@ -66,7 +66,7 @@ enum Point {
 #[test]
 fn slow_answers_are_those_of_the_original() {
     let (Some(prometheus), Some(promtool)) =
-        (crate::needs::peer("prometheus"), crate::needs::peer("promtool"))
+        (prom_testkit::peer("prometheus"), prom_testkit::peer("promtool"))
     else {
         return;
     };
@@ -113,7 +113,7 @@ const SHOWN_COUNT_MAX: usize = 40;
 #[test]
 fn slow_random_answers_are_those_of_the_original() {
     let (Some(prometheus), Some(promtool)) =
-        (crate::needs::peer("prometheus"), crate::needs::peer("promtool"))
+        (prom_testkit::peer("prometheus"), prom_testkit::peer("promtool"))
     else {
         return;
     };

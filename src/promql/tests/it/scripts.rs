@@ -9,7 +9,7 @@ mod runner;
 use std::{collections::BTreeMap, fs, path::Path};
 
 use self::runner::{Tally, run_script};
-use crate::needs::conformance;
+use prom_testkit::conformance;
 
 /// Runs every script of a folder.
 fn run_folder(folder: &Path) -> BTreeMap<String, Tally> {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -14,14 +14,7 @@ const BLOCK: &str = "01M81GJ1GT6HZ39998JRFTZ1C6";
 
 /// A copy of the data of a real server; `None`, with a word, where there is none.
 fn golden() -> Option<TempDir> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let conformance = env::var_os("PROMETHEUS_CONFORMANCE")
-        .map_or_else(|| manifest.join("../../../shared/conformance"), PathBuf::from);
-    let golden = conformance.join("golden_block");
-    if !golden.is_dir() {
-        println!("skipped: no conformance data");
-        return None;
-    }
+    let golden = prom_testkit::conformance("golden_block")?;
     let folder = tempfile::tempdir().unwrap();
     copy(&golden.join("block").join(BLOCK), &folder.path().join(BLOCK));
     copy(&golden.join("wal"), &folder.path().join("wal"));
@@ -42,14 +35,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn original() -> Option<PathBuf> {
-    let home = env::var_os("HOME").unwrap_or_default();
-    let default = Path::new(&home).join(".cache/prometheus-peers/root/usr/bin");
-    let folder = env::var_os("PROMETHEUS_PEERS").map_or(default, PathBuf::from);
-    let path = folder.join("promtool");
-    if !path.is_file() {
-        println!("skipped: no original promtool");
-    }
-    path.is_file().then_some(path)
+    prom_testkit::peer("promtool")
 }
 
 fn ours() -> PathBuf {

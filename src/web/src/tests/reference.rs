@@ -1,10 +1,9 @@
 //! Answers of the real Prometheus 3.5.3 with an empty store: recorded ones, and how to record them anew.
 
 use std::{
-    env, fmt,
+    fmt,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -60,14 +59,7 @@ struct Peer {
 impl Peer {
     /// Starts it, if it is installed.
     fn start() -> Option<Self> {
-        let program = match env::var_os("PROMETHEUS_PEERS") {
-            Some(dir) => PathBuf::from(dir).join("root/usr/bin/prometheus"),
-            None => PathBuf::from(env::var_os("HOME")?)
-                .join(".cache/prometheus-peers/root/usr/bin/prometheus"),
-        };
-        if !program.exists() {
-            return None;
-        }
+        let program = prom_testkit::peer("prometheus")?;
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("prometheus.yml");
         std::fs::File::create(&config).unwrap().write_all(b"global: {}\n").unwrap();
@@ -136,10 +128,7 @@ impl Drop for Peer {
 
 #[test]
 fn recorded_answers_are_what_the_reference_says() {
-    let Some(peer) = Peer::start() else {
-        println!("skipped: the real prometheus is not installed (set PROMETHEUS_PEERS)");
-        return;
-    };
+    let Some(peer) = Peer::start() else { return };
     peer.wait_until_ready();
     for exchange in recorded() {
         assert_eq!(peer.ask(&exchange).unwrap(), exchange);

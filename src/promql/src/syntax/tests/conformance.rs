@@ -1,20 +1,13 @@
 //! Every query and every series of the reference's test scripts.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::*;
 
 /// The scripts, or nothing where the conformance data are not at hand.
 fn scripts() -> Vec<(PathBuf, String)> {
-    let root = match std::env::var_os("PROMETHEUS_CONFORMANCE") {
-        Some(root) => PathBuf::from(root),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
-    };
-    let Ok(entries) = std::fs::read_dir(root.join("promqltest")) else {
-        println!("skipped: no scripts in {}", root.display());
-        return Vec::new();
-    };
-    let paths = entries.map(|entry| entry.unwrap().path());
+    let Some(folder) = prom_testkit::conformance("promqltest") else { return Vec::new() };
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let paths = paths.filter(|path| path.extension().is_some_and(|end| end == "test"));
     paths.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
 }

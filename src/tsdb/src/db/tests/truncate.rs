@@ -1,10 +1,10 @@
 //! The head is truncated and its log shortened, on a disk that fails at every operation: what is left is
 //! found again, samples of series that went and came back are nobody else's.
 
-use std::{env, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
 use prom_storage::StorageError;
-use prom_testkit::{Fault, FaultyDisk, OpKind};
+use prom_testkit::{Fault, FaultyDisk, OpKind, peer};
 
 use crate::{Options, WalCompression};
 
@@ -145,21 +145,9 @@ fn a_disk_that_refuses_a_checkpoint_keeps_the_log() {
     }
 }
 
-/// The real promtool, if it is installed.
-fn promtool() -> Option<std::path::PathBuf> {
-    let home = env::var_os("HOME").unwrap_or_default();
-    let default = Path::new(&home).join(".cache/prometheus-peers/root/usr/bin");
-    let dir = env::var_os("PROMETHEUS_PEERS").map_or(default, std::path::PathBuf::from);
-    let path = dir.join("promtool");
-    if !path.exists() {
-        println!("skipped: no promtool in {}", dir.display());
-    }
-    path.exists().then_some(path)
-}
-
 #[test]
 fn promtool_reads_our_checkpoint() {
-    let Some(promtool) = promtool() else { return };
+    let Some(promtool) = peer("promtool") else { return };
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("data");
     let registry = prom_telemetry::Registry::default();
