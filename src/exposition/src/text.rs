@@ -10,6 +10,7 @@ mod grammar;
 mod lexer;
 mod number;
 mod openmetrics;
+mod token;
 
 use std::borrow::Cow;
 

@@ -1,9 +1,11 @@
 //! The plain form of a sample line, read without tokens: `name{labels} value [timestamp]`.
 //! It knows no errors: whatever is not plain is `None`, and the grammar decides (I2).
 
-use std::ops::Range;
+use std::{ops::Range, str};
 
-use super::{LABELS_COUNT_MAX, SERIES_SIZE_BYTES_MAX, Suffix, number};
+use prom_model::METRIC_NAME;
+
+use super::{LABELS_COUNT_MAX, SERIES_SIZE_BYTES_MAX, Suffix, number, unescape_label};
 
 /// A sample line at `at`: where its series ends, and what follows.
 #[inline]
@@ -50,6 +52,23 @@ pub(super) fn suffix(input: &[u8], at: usize) -> Option<Suffix<'_>> {
         None => Some(Suffix::plain(value, timestamp_ms, at)),
         Some(_) => None,
     }
+}
+
+/// Hands over name and labels of a plain series in their order; says `false`, and hands over nothing, if it is not plain.
+/// `scratch` is where it finds them on the way.
+pub(super) fn labels(
+    series: &[u8],
+    scratch: &mut Vec<(Range<usize>, Range<usize>)>,
+    each: &mut impl FnMut(&str, &str),
+) -> bool {
+    scratch.clear();
+    let Ok(text) = str::from_utf8(series) else { return false };
+    let Some(name) = pairs(series, scratch) else { return false };
+    each(METRIC_NAME, &text[name]);
+    for (name, value) in scratch {
+        each(&text[name.clone()], &unescape_label(&text[value.clone()]));
+    }
+    true
 }
 
 /// Where name and labels stand in a plain series, as offsets into it: `name{label="value",label="value"}`.

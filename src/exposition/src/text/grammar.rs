@@ -3,14 +3,11 @@
 
 use std::{ops::Range, str};
 
-use prom_model::{
-    METRIC_NAME, MetricType, ParseFloatError, normal_nan, parse_go_float, push_quote_go,
-};
+use prom_model::{METRIC_NAME, MetricType, normal_nan, push_quote_go};
 
 use super::{
-    Exemplar, LABELS_COUNT_MAX, SERIES_SIZE_BYTES_MAX, fast, invalid_names,
-    lexer::{Lexer, Token},
-    unescape_label,
+    Exemplar, LABELS_COUNT_MAX, SERIES_SIZE_BYTES_MAX, fast, invalid_names, lexer::Lexer, number,
+    token::Token, unescape_label,
 };
 use crate::ParseError;
 
@@ -81,14 +78,7 @@ impl<'a> Grammar<'a> {
         series: &'a [u8],
         mut each: impl FnMut(&str, &str),
     ) -> Result<(), ParseError> {
-        self.labels.clear();
-        let plain = str::from_utf8(series).ok();
-        let plain = plain.and_then(|text| Some((text, fast::pairs(series, &mut self.labels)?)));
-        if let Some((text, name)) = plain {
-            each(METRIC_NAME, &text[name]);
-            for (name, value) in &self.labels {
-                each(&text[name.clone()], &unescape_label(&text[value.clone()]));
-            }
+        if fast::labels(series, &mut self.labels, &mut each) {
             return Ok(());
         }
         self.entry(offset)?;
@@ -228,19 +218,8 @@ impl<'a> Grammar<'a> {
 
     fn value(&self) -> Result<f64, ParseError> {
         let text = self.slice(self.lexer.start()..self.lexer.end());
-        // Compat: `parseFloat` keeps to the formats of old.
-        if text.iter().any(|b| matches!(b, b'p' | b'P' | b'_')) {
-            return Err(self.while_parsing("unsupported character in float"));
-        }
-        let parsed = match str::from_utf8(text) {
-            Ok(text) => parse_go_float(text).map_err(|err: ParseFloatError| err.to_string()),
-            Err(_) => Err(format!("strconv.ParseFloat: parsing {}: invalid syntax", quote(text))),
-        };
-        match parsed {
-            Ok(value) if value.is_nan() => Ok(normal_nan()),
-            Ok(value) => Ok(value),
-            Err(message) => Err(self.while_parsing(&message)),
-        }
+        let value = number::by_grammar(text).map_err(|message| self.while_parsing(&message))?;
+        Ok(if value.is_nan() { normal_nan() } else { value })
     }
 
     fn timestamp(&mut self) -> Result<Option<i64>, ParseError> {

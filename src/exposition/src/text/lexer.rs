@@ -2,6 +2,8 @@
 //! before, and an error shows exactly the bytes that the reference would show. Speed is the business of `fast`.
 //! Compat: Prometheus `model/textparse/promlex.l`.
 
+use super::token::{Token, is_label_byte, is_label_start, is_metric_byte, is_metric_start};
+
 /// What may come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -15,27 +17,6 @@ enum State {
     Timestamp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token {
-    Invalid,
-    End,
-    Linebreak,
-    Help,
-    Type,
-    Text,
-    Comment,
-    MetricName,
-    QuotedString,
-    BraceOpen,
-    BraceClose,
-    LabelName,
-    LabelValue,
-    Comma,
-    Equal,
-    Timestamp,
-    Value,
-}
-
 /// Reads tokens. A line feed is understood behind the last byte.
 #[derive(Debug)]
 pub(super) struct Lexer<'a> {
@@ -44,31 +25,6 @@ pub(super) struct Lexer<'a> {
     /// Where the last token begins and where it ends.
     start: usize,
     at: usize,
-}
-
-impl Token {
-    /// The name that error texts use.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Invalid => "INVALID",
-            Self::End => "EOF",
-            Self::Linebreak => "LINEBREAK",
-            Self::Help => "HELP",
-            Self::Type => "TYPE",
-            Self::Text => "TEXT",
-            Self::Comment => "COMMENT",
-            Self::MetricName => "MNAME",
-            Self::QuotedString => "QSTRING",
-            Self::BraceOpen => "BOPEN",
-            Self::BraceClose => "BCLOSE",
-            Self::LabelName => "LNAME",
-            Self::LabelValue => "LVALUE",
-            Self::Comma => "COMMA",
-            Self::Equal => "EQUAL",
-            Self::Timestamp => "TIMESTAMP",
-            Self::Value => "VALUE",
-        }
-    }
 }
 
 impl<'a> Lexer<'a> {
@@ -285,20 +241,4 @@ impl<'a> Lexer<'a> {
             None => None,
         }
     }
-}
-
-pub(super) fn is_metric_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || matches!(byte, b'_' | b':')
-}
-
-pub(super) fn is_metric_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':')
-}
-
-pub(super) fn is_label_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_'
-}
-
-pub(super) fn is_label_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
 }

@@ -1,6 +1,10 @@
 //! Numbers of sample lines: eight digits at a time, exact, and `None` for what only the grammar can judge.
 
-use prom_model::{normal_nan, parse_float};
+use std::str;
+
+use prom_model::{normal_nan, parse_float, parse_go_float};
+
+use super::grammar::quote;
 
 /// Digits that surely fit 64 bits.
 const DIGITS_COUNT_MAX: usize = 19;
@@ -74,6 +78,21 @@ fn small_exponent(input: &[u8], at: usize) -> Option<(i32, usize)> {
     Some((if negative { -exponent } else { exponent }, run.end))
 }
 
+/// Any number as the grammars take it.
+///
+/// # Errors
+/// The reference's words for what is wrong.
+pub(super) fn by_grammar(text: &[u8]) -> Result<f64, String> {
+    // Compat: `parseFloat` keeps to the formats of old.
+    if text.iter().any(|b| matches!(b, b'p' | b'P' | b'_')) {
+        return Err("unsupported character in float".to_owned());
+    }
+    match str::from_utf8(text) {
+        Ok(text) => parse_go_float(text).map_err(|err| err.to_string()),
+        Err(_) => Err(format!("strconv.ParseFloat: parsing {}: invalid syntax", quote(text))),
+    }
+}
+
 /// All other floats, by the exact parser.
 #[cold]
 fn general(input: &[u8], start: usize) -> Option<(f64, usize)> {
@@ -84,7 +103,7 @@ fn general(input: &[u8], start: usize) -> Option<(f64, usize)> {
     if matches!(input.get(end), Some(b'{' | 0)) {
         return None;
     }
-    let text = std::str::from_utf8(&rest[..size]).ok()?;
+    let text = str::from_utf8(&rest[..size]).ok()?;
     if text.contains(['p', 'P', '_']) {
         return None;
     }

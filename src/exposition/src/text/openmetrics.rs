@@ -6,13 +6,15 @@ mod lexer;
 
 use std::{ops::Range, str};
 
-use prom_model::{METRIC_NAME, MetricType, normal_nan, parse_go_float};
+use prom_model::{METRIC_NAME, MetricType, normal_nan};
 
-use self::lexer::{Lexer, State, Token};
+use self::lexer::{Lexer, State};
 use super::{
     Exemplar, LABELS_COUNT_MAX, SERIES_SIZE_BYTES_MAX, Suffix, fast,
     grammar::{RawEntry, RawSample, quote},
-    number, unescape_label,
+    number,
+    token::Token,
+    unescape_label,
 };
 use crate::ParseError;
 
@@ -82,14 +84,7 @@ impl<'a> Grammar<'a> {
         series: &'a [u8],
         mut each: impl FnMut(&str, &str),
     ) -> Result<(), ParseError> {
-        self.labels.clear();
-        let plain = str::from_utf8(series).ok();
-        let plain = plain.and_then(|text| Some((text, fast::pairs(series, &mut self.labels)?)));
-        if let Some((text, name)) = plain {
-            each(METRIC_NAME, &text[name]);
-            for (name, value) in &self.labels {
-                each(&text[name.clone()], &unescape_label(&text[value.clone()]));
-            }
+        if fast::labels(series, &mut self.labels, &mut each) {
             return Ok(());
         }
         self.start = offset;
@@ -316,15 +311,7 @@ impl<'a> Grammar<'a> {
     /// The number of the last token, whose first byte is a blank.
     fn float(&self) -> Result<f64, ParseError> {
         let text = self.slice(self.lexer.start() + 1..self.lexer.end());
-        // Compat: `parseFloat` keeps to the formats of old.
-        if text.iter().any(|b| matches!(b, b'p' | b'P' | b'_')) {
-            return Err(self.while_parsing("unsupported character in float"));
-        }
-        let parsed = match str::from_utf8(text) {
-            Ok(text) => parse_go_float(text).map_err(|err| err.to_string()),
-            Err(_) => Err(format!("strconv.ParseFloat: parsing {}: invalid syntax", quote(text))),
-        };
-        parsed.map_err(|message| self.while_parsing(&message))
+        number::by_grammar(text).map_err(|message| self.while_parsing(&message))
     }
 
     /// `expected ..., got "..." ("TOKEN") while parsing: "..."`; both quotations end one byte behind the token.

@@ -7,9 +7,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// One line an entry, as `series value [timestamp] labels`, or the error.
-fn read(body: &[u8]) -> Vec<String> {
-    let mut parser = Parser::new(body, Dialect::Prometheus);
+/// One line an entry, samples as `show` puts them, or the error.
+pub(super) fn entries<'a>(
+    body: &'a [u8],
+    dialect: Dialect,
+    mut show: impl FnMut(&mut Parser<'a>, &Sample<'a>, &mut LabelsBuilder) -> String,
+) -> Vec<String> {
+    let mut parser = Parser::new(body, dialect);
     let mut labels = LabelsBuilder::default();
     let mut declared = MetricType::Unknown;
     let mut out = Vec::new();
@@ -23,9 +27,7 @@ fn read(body: &[u8]) -> Vec<String> {
             }
         };
         out.push(match entry {
-            Entry::Help { name, text } => {
-                format!("help {name}: {}", unescape_help(text, Dialect::Prometheus))
-            }
+            Entry::Help { name, text } => format!("help {name}: {}", unescape_help(text, dialect)),
             Entry::Type { name, metric_type } => {
                 declared = metric_type;
                 format!("type {name}: {metric_type}")
@@ -38,12 +40,19 @@ fn read(body: &[u8]) -> Vec<String> {
                     out.push(format!("error: {err}"));
                     return out;
                 }
-                let series = String::from_utf8_lossy(sample.series);
-                let time = sample.timestamp_ms.map(|ms| format!(" @{ms}")).unwrap_or_default();
-                format!("{series} = {}{time} {}", format_float_g(sample.value), labels.labels())
+                show(&mut parser, &sample, &mut labels)
             }
         });
     }
+}
+
+/// Samples as `series = value [@timestamp] labels`.
+fn read(body: &[u8]) -> Vec<String> {
+    entries(body, Dialect::Prometheus, |_, sample, labels| {
+        let series = String::from_utf8_lossy(sample.series);
+        let time = sample.timestamp_ms.map(|ms| format!(" @{ms}")).unwrap_or_default();
+        format!("{series} = {}{time} {}", format_float_g(sample.value), labels.labels())
+    })
 }
 
 fn check(body: &[u8], expected: &[&str]) {

@@ -2,7 +2,7 @@
 //! in a line feed, and what is a token depends on what came before.
 //! Compat: Prometheus `model/textparse/openmetricslex.l`.
 
-use super::super::lexer::{is_label_byte, is_label_start, is_metric_byte, is_metric_start};
+use super::super::token::{Token, is_label_byte, is_label_start, is_metric_byte, is_metric_start};
 
 /// What may come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,30 +20,6 @@ pub(super) enum State {
     ExemplarTimestamp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token {
-    Invalid,
-    End,
-    Linebreak,
-    Help,
-    Type,
-    Unit,
-    EofWord,
-    Text,
-    /// ` # {`: an exemplar begins.
-    Comment,
-    MetricName,
-    QuotedString,
-    BraceOpen,
-    BraceClose,
-    LabelName,
-    LabelValue,
-    Comma,
-    Equal,
-    Timestamp,
-    Value,
-}
-
 /// Reads tokens.
 #[derive(Debug)]
 pub(super) struct Lexer<'a> {
@@ -52,33 +28,6 @@ pub(super) struct Lexer<'a> {
     /// Where the last token begins and where it ends.
     start: usize,
     at: usize,
-}
-
-impl Token {
-    /// The name that error texts use.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Invalid => "INVALID",
-            Self::End => "EOF",
-            Self::Linebreak => "LINEBREAK",
-            Self::Help => "HELP",
-            Self::Type => "TYPE",
-            Self::Unit => "UNIT",
-            Self::EofWord => "EOFWORD",
-            Self::Text => "TEXT",
-            Self::Comment => "COMMENT",
-            Self::MetricName => "MNAME",
-            Self::QuotedString => "QSTRING",
-            Self::BraceOpen => "BOPEN",
-            Self::BraceClose => "BCLOSE",
-            Self::LabelName => "LNAME",
-            Self::LabelValue => "LVALUE",
-            Self::Comma => "COMMA",
-            Self::Equal => "EQUAL",
-            Self::Timestamp => "TIMESTAMP",
-            Self::Value => "VALUE",
-        }
-    }
 }
 
 impl<'a> Lexer<'a> {

@@ -4,53 +4,23 @@
 use prom_model::{LabelsBuilder, format_float_g};
 use proptest::prelude::*;
 
-use super::super::{Dialect, Entry, Parser, Suffix, unescape_help};
+use super::super::{Dialect, Entry, Parser, Suffix, tests::entries};
 use super::*;
 
-/// One line an entry, as `series value [@timestamp] labels [# exemplar]`, or the error.
+/// Samples as `value [@timestamp] labels [# exemplar]`.
 fn read(body: &[u8]) -> Vec<String> {
-    let mut parser = Parser::new(body, Dialect::OpenMetrics);
-    let mut labels = LabelsBuilder::default();
-    let mut declared = MetricType::Unknown;
-    let mut out = Vec::new();
-    loop {
-        let entry = match parser.next_entry() {
-            Ok(Some(entry)) => entry,
-            Ok(None) => return out,
-            Err(err) => {
-                out.push(format!("error: {err}"));
-                return out;
-            }
-        };
-        out.push(match entry {
-            Entry::Help { name, text } => {
-                format!("help {name}: {}", unescape_help(text, Dialect::OpenMetrics))
-            }
-            Entry::Type { name, metric_type } => {
-                declared = metric_type;
-                format!("type {name}: {metric_type}")
-            }
-            Entry::Unit { name, unit } => format!("unit {name}: {unit}"),
-            Entry::Comment(text) => format!("comment {}", String::from_utf8_lossy(text)),
-            Entry::Sample(sample) => {
-                labels.clear();
-                if let Err(err) = parser.labels(&sample, declared, &mut labels) {
-                    out.push(format!("error: {err}"));
-                    return out;
-                }
-                let time = |ms: Option<i64>| ms.map(|ms| format!(" @{ms}")).unwrap_or_default();
-                let (value, at) = (format_float_g(sample.value), time(sample.timestamp_ms));
-                let mut line = format!("{value}{at} {}", labels.labels());
-                if let Some(exemplar) = &sample.exemplar {
-                    labels.clear();
-                    parser.exemplar_labels(exemplar, &mut labels).unwrap();
-                    let (value, at) = (format_float_g(exemplar.value), time(exemplar.timestamp_ms));
-                    line += &format!(" # {} {value}{at}", labels.labels());
-                }
-                line
-            }
-        });
-    }
+    entries(body, Dialect::OpenMetrics, |parser, sample, labels| {
+        let time = |ms: Option<i64>| ms.map(|ms| format!(" @{ms}")).unwrap_or_default();
+        let (value, at) = (format_float_g(sample.value), time(sample.timestamp_ms));
+        let mut line = format!("{value}{at} {}", labels.labels());
+        if let Some(exemplar) = &sample.exemplar {
+            labels.clear();
+            parser.exemplar_labels(exemplar, labels).unwrap();
+            let (value, at) = (format_float_g(exemplar.value), time(exemplar.timestamp_ms));
+            line += &format!(" # {} {value}{at}", labels.labels());
+        }
+        line
+    })
 }
 
 #[test]
