@@ -196,7 +196,7 @@ fn a_reload_succeeds_where_generations_cannot_be_kept() {
     assert_eq!(server.post("/-/reload", "").status, 200);
     assert_eq!(jobs(&server), ["two"]);
     let said = "generation 2 of the configuration is not on disk";
-    assert!(server.log().contains(said));
+    server.wait_for_log(said);
     let view = server.get("/api/v1/status/lifecycle").json()["data"].clone();
     assert!(view["status"].as_str().unwrap().contains(said), "{view}");
     assert!(view["reload"]["outcome"].as_str().unwrap().contains(said), "{view}");

@@ -84,6 +84,12 @@ impl Server {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Waits until the log, which is written behind the server's back, says this.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        eventually(text, || self.log().contains(text).then_some(()));
+    }
+
     /// `host:port` of the last start, when it is known.
     fn try_address(&self) -> Option<String> {
         let log = self.log();

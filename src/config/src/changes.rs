@@ -1,11 +1,13 @@
 //! What a new configuration changes, room by room, as each room says it while it prepares. Finding it out
 //! is the matter of the rooms; here is only the form, for the log, the pages and the generations.
 
-use std::{fmt, sync::Arc};
+mod rules;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, RuleFile, RuleGroup};
+use crate::Config;
 
 /// Most names that are listed of one kind; of more only the number is kept.
 const NAME_COUNT_MAX: usize = 50;
@@ -45,8 +47,9 @@ impl Changes {
 }
 
 impl Config {
-    /// What differs in the parts that no room compares by itself: sections as a whole, and rule groups.
-    pub fn changed_parts(old: &Self, new: &Self) -> [RoomChange; 2] {
+    /// What differs in the parts that no room compares by itself: sections as a whole, groups of rules, and
+    /// rules.
+    pub fn changed_parts(old: &Self, new: &Self) -> [RoomChange; 3] {
         let mut sections = RoomChange::of("sections");
         for (name, is_same) in [
             ("global", old.global == new.global),
@@ -63,24 +66,9 @@ impl Config {
                 false => sections.changed.push(name),
             }
         }
-        let (old, new) = (old.rule_groups(), new.rule_groups());
-        [sections, RoomChange::between("rule groups", named(&old), named(&new))]
+        let [groups, rules] = rules::between(&old.rule_files, &new.rule_files);
+        [sections, groups, rules]
     }
-
-    /// All rule groups under the names that tell them apart: file and group.
-    fn rule_groups(&self) -> Vec<(String, Arc<RuleGroup>)> {
-        let name = |file: &RuleFile, group: &RuleGroup| {
-            format!("{} in {}", group.name, file.path.display())
-        };
-        let of_file = |file: &Arc<RuleFile>| -> Vec<_> {
-            file.groups.iter().map(|group| (name(file, group), Arc::clone(group))).collect()
-        };
-        self.rule_files.iter().flat_map(of_file).collect()
-    }
-}
-
-fn named(groups: &[(String, Arc<RuleGroup>)]) -> impl Iterator<Item = (&str, &Arc<RuleGroup>)> {
-    groups.iter().map(|(name, group)| (&**name, group))
 }
 
 impl RoomChange {

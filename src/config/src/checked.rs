@@ -80,6 +80,11 @@ impl Config {
         crate::print::to_yaml(self)
     }
 
+    /// Rules in all rule files.
+    pub fn rule_count(&self) -> usize {
+        self.rule_files.iter().map(|file| file.rule_count()).sum()
+    }
+
     /// The job of this name.
     pub fn scrape_config(&self, job_name: &str) -> Option<&Arc<ScrapeConfig>> {
         self.scrape_configs.iter().find(|scrape| scrape.job_name == job_name)

@@ -20,6 +20,10 @@ use crate::{
     yaml::{Decoded, Document, ERROR_COUNT_MAX, Fault, decode, to_text},
 };
 
+/// What somebody may do whose configuration has rules.
+const RULES_HINT: &str =
+    "--rules.evaluation=off loads, checks and watches rule files and evaluates none";
+
 /// Tells what is wrong with an expression of a rule: this room knows no PromQL.
 pub type ExprCheck<'c> = dyn Fn(&str) -> Result<(), String> + 'c;
 
@@ -41,6 +45,8 @@ pub struct LoadOptions<'o> {
     pub is_agent: bool,
     /// Takes what is valid though this build cannot run it; else it is refused by name.
     pub accepts_unrunnable: bool,
+    /// Takes rules though this build evaluates none: they are checked, shown and watched like the rest.
+    pub leaves_rules_unevaluated: bool,
     pub included: IncludedFiles,
     /// The configuration in force: its equal parts are shared instead of being held twice.
     pub previous: Option<&'o Config>,
@@ -52,6 +58,7 @@ impl LoadOptions<'_> {
         check_expression: None,
         is_agent: false,
         accepts_unrunnable: false,
+        leaves_rules_unevaluated: false,
         included: IncludedFiles::All,
         previous: None,
     };
@@ -66,6 +73,7 @@ impl std::fmt::Debug for LoadOptions<'_> {
             .field("checks_expressions", &self.check_expression.is_some())
             .field("is_agent", &self.is_agent)
             .field("accepts_unrunnable", &self.accepts_unrunnable)
+            .field("leaves_rules_unevaluated", &self.leaves_rules_unevaluated)
             .field("included", &self.included)
             .field("has_previous", &self.previous.is_some())
             .finish()
@@ -134,7 +142,8 @@ pub fn load_with(
     if !errors.is_empty() {
         return Err(fail(errors));
     }
-    if rule_files.iter().any(|file| file.groups.iter().any(|group| !group.rules.is_empty())) {
+    let has_rules = rule_files.iter().any(|file| file.rule_count() > 0);
+    if has_rules && !options.leaves_rules_unevaluated {
         unrunnable.push(rules_unrunnable(rule_file_at));
         unrunnable.sort_by_key(|error| (error.file.is_some(), error.line, error.column));
     }
@@ -180,7 +189,7 @@ fn rules_unrunnable((line, column): (usize, usize)) -> ConfigError {
         column,
         key_path: String::from("rule_files"),
         message: String::from("evaluating rules is not supported by this build yet"),
-        hint: None,
+        hint: Some(String::from(RULES_HINT)),
         kind: ErrorKind::Unsupported,
         origin: Origin::Main,
     }

@@ -79,6 +79,13 @@ pub struct AlertingRule {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl RuleFile {
+    /// Of all its groups.
+    pub fn rule_count(&self) -> usize {
+        self.groups.iter().map(|group| group.rules.len()).sum()
+    }
+}
+
 impl Rule {
     /// The alert's or the metric's name.
     pub fn name(&self) -> &str {

@@ -63,14 +63,30 @@ pub(crate) struct Published {
     pub(crate) history: VecDeque<Arc<Passage>>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct LatestReload {
+    pub(crate) is_successful: bool,
     pub(crate) attempts_count: u64,
     pub(crate) cause: Option<ReloadCause>,
     pub(crate) outcome: String,
     pub(crate) ended_ms: Option<i64>,
     pub(crate) lasted_ms: u64,
     pub(crate) accepted_ms: Option<i64>,
+}
+
+impl Default for LatestReload {
+    /// None yet: the start was successful.
+    fn default() -> Self {
+        Self {
+            is_successful: true,
+            attempts_count: 0,
+            cause: None,
+            outcome: String::new(),
+            ended_ms: None,
+            lasted_ms: 0,
+            accepted_ms: None,
+        }
+    }
 }
 
 impl Handle {
@@ -165,6 +181,7 @@ impl Handle {
             reload: ReloadView {
                 machine: MachineView::of::<reload::State>(),
                 current: shared.reload_stage(),
+                is_successful: latest.is_successful,
                 attempts_count: latest.attempts_count,
                 cause: latest.cause.map(|cause| cause.to_string()).unwrap_or_default(),
                 outcome: latest.outcome.clone(),

@@ -117,6 +117,9 @@ pub struct ReloadView {
     pub machine: MachineView,
     /// The state that it is in.
     pub current: reload::State,
+    /// Whether the latest one that has ended was taken over, or had nothing to change; one that runs changes
+    /// nothing about it. One that was undone by itself was not.
+    pub is_successful: bool,
     /// How many reloads have ended since the start, however they ended.
     pub attempts_count: u64,
     /// Who asked for the latest one; empty before the first.

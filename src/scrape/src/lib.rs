@@ -53,4 +53,4 @@ mod view;
 pub use error::ScrapeError;
 pub use explain::{ExplainedTarget, explain_target};
 pub use manager::{Prepared, ScrapeManager, ScrapeOptions};
-pub use view::{DroppedTargetView, MetricMetadata, PoolView, TargetHealth, TargetView};
+pub use view::{DroppedTargetView, MetricMetadata, PoolTally, PoolView, TargetHealth, TargetView};

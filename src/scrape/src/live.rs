@@ -112,6 +112,14 @@ impl Target {
         health(self.state())
     }
 
+    /// The same by scrapes that began after this moment, Unix time.
+    pub(crate) fn health_since(&self, since_ms: i64) -> Option<TargetHealth> {
+        let status = self.lock();
+        let health = health(status.state)?;
+        let is_seen = status.last.timestamp_ms.is_some_and(|began_ms| began_ms > since_ms);
+        Some(if is_seen { health } else { TargetHealth::Unknown })
+    }
+
     /// What the outside sees, if the target is to be seen.
     pub(crate) fn view(&self) -> Option<TargetView> {
         let status = self.lock();

@@ -19,7 +19,7 @@ use prom_telemetry::{MetricFamily, MetricKind, Registry, clock};
 use tokio::time::Instant;
 
 use crate::{
-    DroppedTargetView, MetricMetadata, PoolView, ScrapeError, TargetHealth, TargetView,
+    DroppedTargetView, MetricMetadata, PoolTally, PoolView, ScrapeError, TargetHealth, TargetView,
     live::Target,
     metadata::{MetadataTable, size_bytes},
     metrics::Metrics,
@@ -206,6 +206,11 @@ impl ScrapeManager {
         self.shared.seen.load().iter().map(|pool| pool.view()).collect()
     }
 
+    /// How the targets of all pools fare by the scrapes that began after this moment, Unix time.
+    pub fn tallies(&self, since_ms: i64) -> Vec<PoolTally> {
+        self.shared.seen.load().iter().map(|pool| pool.tally(since_ms)).collect()
+    }
+
     /// Shows what targets say of their metrics, target by target, until `visit` breaks off. The labels
     /// are those of the target.
     pub fn visit_metadata(
@@ -315,6 +320,21 @@ impl PoolSnapshot {
             up_count: healths.iter().filter(|health| **health == TargetHealth::Up).count(),
             dropped_count: self.dropped_count,
         }
+    }
+}
+
+impl PoolSnapshot {
+    fn tally(&self, since_ms: i64) -> PoolTally {
+        let name = Arc::clone(&self.name);
+        let mut tally = PoolTally { name, up_count: 0, down_count: 0, unseen_count: 0 };
+        for health in self.targets.iter().filter_map(|target| target.health_since(since_ms)) {
+            match health {
+                TargetHealth::Up => tally.up_count += 1,
+                TargetHealth::Down => tally.down_count += 1,
+                TargetHealth::Unknown => tally.unseen_count += 1,
+            }
+        }
+        tally
     }
 }
 

@@ -59,6 +59,16 @@ pub struct PoolView {
     pub dropped_count: usize,
 }
 
+/// How the targets of a pool fare by the scrapes that began after a certain moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolTally {
+    pub name: Arc<str>,
+    pub up_count: usize,
+    pub down_count: usize,
+    /// No scrape since then has ended.
+    pub unseen_count: usize,
+}
+
 /// What a target says of a metric family.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MetricMetadata {

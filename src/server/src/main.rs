@@ -1,12 +1,15 @@
 //! The `prometheus` binary: flags, wiring, nothing else.
 
 mod build_info;
+mod exemplars;
 mod flags;
 mod listeners;
 mod prometheus;
 mod queries;
 mod reload;
 mod retention;
+mod rules;
+mod trial;
 mod watch;
 
 use std::{io::Write, process::ExitCode};

@@ -29,11 +29,14 @@ use prom_tsdb::{Db, OpenError, ReplayProgress, WalCompression};
 use prom_web::{WalReplay, WebOptions, WebParts, external_url};
 
 use crate::{
+    exemplars::{exemplars_count_max, exemplars_notice},
     flags::{Feature, Flags, Options},
     listeners::listen,
     queries::{self, PreparedQueryLog},
-    reload::{Prepared, accept_at_start, generation_facts, generations_text, load_options},
+    reload::{Prepared, accept_at_start, generation_facts, generations_text},
     retention::{block_duration_max_ms, retention, retention_text},
+    rules::rule_facts,
+    trial::Trials,
     watch::ConfigWatch,
 };
 
@@ -41,8 +44,6 @@ use crate::{
 const USER_AGENT: &str = concat!("Prometheus/3.14.0+rs.", env!("CARGO_PKG_VERSION"));
 /// How long requests under way may go on once the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
-/// Exemplars that are kept with `exemplar-storage`. Compat: `DefaultExemplarsConfig` of `config/config.go`.
-const EXEMPLARS_COUNT_MAX: usize = 100_000;
 /// How often the storage is asked whether it still takes samples.
 const DISK_GLANCE: Duration = Duration::from_millis(500);
 /// Where the unit's commands find the control socket, below `$RUNTIME_DIRECTORY`.
@@ -58,6 +59,7 @@ pub(crate) struct Prometheus {
     registry: Registry,
     replay: Arc<Replay>,
     pub(crate) watch: ConfigWatch,
+    pub(crate) trials: Arc<Trials>,
     /// What the first configuration was read from, until it is in force.
     loaded: Mutex<Sources>,
 }
@@ -86,10 +88,11 @@ impl Prometheus {
     pub(crate) fn new(flags: Flags, options: Options, registry: &Registry) -> Self {
         Self {
             flags,
-            options,
             registry: registry.clone(),
             replay: Arc::default(),
             watch: ConfigWatch::new(),
+            trials: Arc::new(Trials::new(options.trial, registry)),
+            options,
             loaded: Mutex::default(),
         }
     }
@@ -210,9 +213,14 @@ impl Prometheus {
         previous: Option<&Config>,
     ) -> Result<Config, Failure> {
         let check = self.expression_check();
-        let options = load_options(&check, previous);
+        let options = self.load_options(&check, previous);
         let loaded = load_with(&self.options.config_file, sources, &options);
         for notice in loaded.iter().flat_map(Config::notices) {
+            tracing::warn!(file = %self.options.config_file.display(), "{notice}");
+        }
+        if let Some(notice) =
+            loaded.as_ref().ok().and_then(|config| exemplars_notice(&self.options, config))
+        {
             tracing::warn!(file = %self.options.config_file.display(), "{notice}");
         }
         loaded.map_err(|errors| {
@@ -269,10 +277,7 @@ impl Service for Prometheus {
             max_block_duration_ms: block_duration_max_ms(&self.options, retention),
             retention,
             is_lockfile_used: self.options.is_lockfile_used,
-            exemplars_count_max: match self.options.features.has(Feature::ExemplarStorage) {
-                true => EXEMPLARS_COUNT_MAX,
-                false => 0,
-            },
+            exemplars_count_max: exemplars_count_max(&self.options, config),
             ..prom_tsdb::Options::default()
         };
         let progress = |progress: ReplayProgress| {
@@ -352,6 +357,7 @@ impl Service for Prometheus {
         }
         scrape.commit(prepared);
         self.watch.spawn(handle);
+        self.trials.spawn(handle, &scrape);
         Self::guard_disk(handle, db);
         let (db, handle) = (Arc::clone(db), handle.clone());
         Ok(Running { config, scrape, generations, included, engine, db, handle })
@@ -363,8 +369,10 @@ impl Service for Prometheus {
                 (up + pool.up_count, active + pool.active_count)
             });
         let series_count = running.db.head_stats().series_count;
+        let rules = rule_facts(&running.config.load());
         let generation = generation_facts(&running.generations.view());
-        format!("{up}/{active} targets up, {series_count} series{generation}")
+        let trial = self.trials.facts();
+        format!("{up}/{active} targets up, {series_count} series{rules}{generation}{trial}")
     }
 
     fn prepare_reload(

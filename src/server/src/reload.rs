@@ -11,6 +11,7 @@ use prom_lifecycle::{Event, Failure, Preparation, ReloadCause, ReloadStep};
 use prom_telemetry::clock;
 
 use crate::{
+    exemplars::exemplars_count_max,
     prometheus::{Prometheus, Running},
     queries::PreparedQueryLog,
     retention::retention,
@@ -29,19 +30,19 @@ pub(crate) struct Prepared {
     is_file_other: bool,
 }
 
-/// How the server loads a configuration; parts equal to those of `previous` are shared with it.
-pub(crate) fn load_options<'o>(
-    check_expression: &'o ExprCheck<'o>,
-    previous: Option<&'o Config>,
-) -> LoadOptions<'o> {
-    LoadOptions { check_expression: Some(check_expression), previous, ..LoadOptions::SERVER }
-}
-
 impl Prometheus {
-    /// What is wrong with an expression of a rule.
-    pub(crate) fn expression_check(&self) -> impl Fn(&str) -> Result<(), String> {
-        let options = self.parse_options();
-        move |text| prom_promql::parse(text, &options).map(drop).map_err(|err| err.to_string())
+    /// How the server loads a configuration; parts equal to those of `previous` are shared with it.
+    pub(crate) fn load_options<'o>(
+        &self,
+        check_expression: &'o ExprCheck<'o>,
+        previous: Option<&'o Config>,
+    ) -> LoadOptions<'o> {
+        LoadOptions {
+            check_expression: Some(check_expression),
+            leaves_rules_unevaluated: self.options.is_rule_evaluation_off,
+            previous,
+            ..LoadOptions::SERVER
+        }
     }
 
     /// The first phase. Without effect on what runs; a refusal is remembered with the generations.
@@ -51,6 +52,12 @@ impl Prometheus {
         step: &ReloadStep,
     ) -> Result<Preparation<Prepared>, Failure> {
         let cause = step.cause();
+        if let ReloadCause::Revert(number) = cause
+            && !self.trials.wants(number)
+        {
+            // Another reload was faster; what it brought is on trial now.
+            return Ok(Preparation::Unchanged);
+        }
         let mut sources = Sources::of_disk();
         let prepared = match cause.restores() {
             Some(number) => self.prepare_generation(running, step, number),
@@ -73,9 +80,12 @@ impl Prometheus {
         let Prepared { config, sources, scrape, query_log, changes, cause, is_file_other } =
             prepared;
         let mut summary = changes.to_string();
+        let before = running.generations.view().current.map(|it| it.number);
+        let before = self.trials.look(&running.scrape, before);
+        let undone = cause.restores().and_then(|_| self.trials.end(cause));
         let accepted = Accepted {
             accepted_ms: clock::now_ms(),
-            cause: cause.to_string(),
+            cause: undone.map_or(cause.to_string(), |reason| format!("{cause}: {reason}")),
             restores: cause.restores(),
             changes,
             sources: &sources,
@@ -83,12 +93,20 @@ impl Prometheus {
         };
         // The slow part, on the disk, comes before the swap, which all see at once.
         let (generation, fault) = running.generations.accept(accepted);
-        let before = running.config.swap(Arc::clone(&config));
-        self.apply_retention(running, &before, &config);
+        let old = running.config.swap(Arc::clone(&config));
+        self.apply_retention(running, &old, &config);
+        running.db.set_exemplars_count_max(exemplars_count_max(&self.options, &config));
         running.scrape.commit(scrape);
         query_log.take_over(&running.engine);
         running.included.store(Arc::new(sources.included()));
         self.watch.follow(&sources, &config);
+        if cause.restores().is_none() {
+            self.trials.begin(generation.number, before);
+        }
+        summary = match cause {
+            ReloadCause::Revert(_) => format!("{}: {summary}", generation.cause),
+            _ => summary,
+        };
         summary = format!("generation {}: {summary}", generation.number);
         if let Some(fault) = fault {
             tracing::warn!(err = %fault, "There is no way back to this configuration");
@@ -128,6 +146,7 @@ impl Prometheus {
         step.mark_read();
         if config.content_hash() == running.config.load().content_hash() {
             running.generations.note_unchanged();
+            self.trials.forget_revert();
             self.watch.follow(sources, &config);
             // Whoever moves the log away asks for a reload: it is opened anew.
             PreparedQueryLog::of(&config).map_err(invalid)?.take_over(&running.engine);
@@ -146,7 +165,7 @@ impl Prometheus {
         let refused = |reason: String| Failure::new(Event::ConfigInvalid, reason);
         let previous = running.config.load_full();
         let check = self.expression_check();
-        let options = load_options(&check, Some(&previous));
+        let options = self.load_options(&check, Some(&previous));
         let loaded = running.generations.load(number, &options);
         let (config, sources) = loaded.map_err(|err| refused(err.to_string()))?;
         step.mark_read();
@@ -165,7 +184,8 @@ impl Prometheus {
             tracing::info!(file = %file.display(), generation = number, "Configuration file written");
         }
         let mut disk = Sources::of_disk();
-        let on_disk = load_with(&self.options.config_file, &mut disk, &load_options(&check, None));
+        let on_disk =
+            load_with(&self.options.config_file, &mut disk, &self.load_options(&check, None));
         let hash_on_disk = on_disk.map(|config| config.content_hash()).ok();
         match prepared {
             Some(prepared) => {

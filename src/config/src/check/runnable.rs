@@ -32,9 +32,6 @@ impl Checker<'_> {
     }
 
     fn note_unrunnable_storage(&mut self, storage: &StorageConfig, at: &KeyPath<'_>) {
-        if storage.exemplars.as_ref().is_some_and(|exemplars| exemplars.max_exemplars > 0) {
-            self.report_unsupported(&at.key("exemplars"), "storing exemplars");
-        }
         let Some(tsdb) = &storage.tsdb else { return };
         let at = at.key("tsdb");
         for (key, is_used) in [
@@ -140,6 +137,10 @@ impl Config {
             self.scrape_configs.iter().any(|job| has_log(job)),
             "scrape_failure_log_file is set, but this build writes no such log",
         );
+        match self.rule_count() {
+            0 => {}
+            count => notices.push(format!("{count} rules are loaded and none is evaluated")),
+        }
         notices
     }
 }

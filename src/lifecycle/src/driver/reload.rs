@@ -127,6 +127,10 @@ impl<S: Service> Driver<S> {
             None => reload::Event::Swapped,
         };
         self.accept_config();
+        if let Some(ReloadCause::Revert(_)) = self.reload.cause {
+            // What the files hold was tried and did not last.
+            self.metrics.reject_config();
+        }
         self.finish(event, &Ok(ReloadOutcome::Committed { summary: summary.clone() }));
         self.offer(Event::ReloadCommitted, summary);
     }
@@ -165,7 +169,9 @@ impl<S: Service> Driver<S> {
         self.metrics.accept_config(now_ms);
         self.texts.set_rejection(None);
         let latest = LatestReload::clone(&self.shared().reload.load());
-        self.shared().reload.store(Arc::new(LatestReload { accepted_ms: Some(now_ms), ..latest }));
+        let accepted_ms = Some(now_ms);
+        let latest = LatestReload { accepted_ms, is_successful: true, ..latest };
+        self.shared().reload.store(Arc::new(latest));
     }
 
     fn finish(&mut self, event: reload::Event, result: &ReloadResult) {
@@ -177,9 +183,11 @@ impl<S: Service> Driver<S> {
         };
         let began = self.reload.began.take().unwrap_or_else(Instant::now);
         let before = self.shared().reload.load_full();
+        let cause = self.reload.cause.take();
         let latest = LatestReload {
             attempts_count: before.attempts_count + 1,
-            cause: self.reload.cause.take(),
+            is_successful: result.is_ok() && !matches!(cause, Some(ReloadCause::Revert(_))),
+            cause,
             outcome,
             ended_ms: Some(clock::now_ms()),
             lasted_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),

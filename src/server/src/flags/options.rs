@@ -1,15 +1,20 @@
 //! The flags' values as types: what the server is wired from. Only checked values get here.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use prom_model::{parse_duration, parse_go_duration};
 
 use super::{Features, FlagError, Flags, values::parse_size};
+use crate::trial::TrialOptions;
 
 /// Where and how the server runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) config_file: PathBuf,
+    pub(crate) trial: TrialOptions,
     pub(crate) storage_path: PathBuf,
     pub(crate) is_lockfile_used: bool,
     pub(crate) wal_segment_size_bytes: u32,
@@ -31,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) is_lifecycle_enabled: bool,
     pub(crate) is_admin_enabled: bool,
     pub(crate) is_remote_write_received: bool,
+    /// Rules are loaded and left alone; else a configuration with rules is refused.
+    pub(crate) is_rule_evaluation_off: bool,
     pub(crate) lookback_delta_ms: i64,
     pub(crate) query_timeout_ms: i64,
     pub(crate) query_concurrency_max: usize,
@@ -52,6 +59,7 @@ impl Options {
     pub(crate) fn new(flags: &Flags) -> Result<Self, FlagError> {
         Ok(Self {
             config_file: absolute(flags.text("config.file")),
+            trial: trial(flags)?,
             storage_path: absolute(flags.text("storage.tsdb.path")),
             is_lockfile_used: !is_set(flags, "storage.tsdb.no-lockfile"),
             wal_segment_size_bytes: wal_segment_size_bytes(flags)?,
@@ -72,6 +80,7 @@ impl Options {
             is_remote_write_received: takes_remote_write(flags)?,
             is_admin_enabled: is_set(flags, "web.enable-admin-api"),
             is_lifecycle_enabled: is_set(flags, "web.enable-lifecycle"),
+            is_rule_evaluation_off: flags.text("rules.evaluation") == "off",
             lookback_delta_ms: duration_ms(flags, "query.lookback-delta"),
             query_timeout_ms: duration_ms(flags, "query.timeout"),
             query_concurrency_max: count(flags, "query.max-concurrency")?,
@@ -85,6 +94,22 @@ impl Options {
             features: Features::new(flags),
         })
     }
+}
+
+/// The bound is a part of the whole.
+fn trial(flags: &Flags) -> Result<TrialOptions, FlagError> {
+    const BOUND: &str = "config.auto-revert-below";
+    const WINDOW: &str = "config.auto-revert-window";
+    let bound = prom_model::parse_float(flags.text(BOUND)).expect("checked as a number");
+    let window_ms = duration_ms(flags, WINDOW).unsigned_abs();
+    if !(0.0..=1.0).contains(&bound) {
+        let reason = format!("flag '--{BOUND}' must be between 0 and 1, got {}", flags.text(BOUND));
+        return Err(FlagError::Usage(reason));
+    }
+    if bound > 0.0 && window_ms == 0 {
+        return Err(FlagError::Usage(format!("flag '--{WINDOW}' must be above 0s")));
+    }
+    Ok(TrialOptions { bound, window: Duration::from_millis(window_ms) })
 }
 
 fn size_bytes(flags: &Flags, name: &str) -> u64 {

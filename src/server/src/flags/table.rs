@@ -108,6 +108,7 @@ impl Flag {
 use Kind::{Bool, Duration, Float, GoDuration, Integer, OneOf, Size, Text};
 
 const COMPRESSION_TYPES: Kind = OneOf { words: &["snappy", "zstd"], refusal: None };
+const SWITCH: Kind = OneOf { words: &["on", "off"], refusal: None };
 const LOG_LEVELS: Kind =
     OneOf { words: &["debug", "info", "warn", "error"], refusal: Some("unrecognized log level") };
 const LOG_FORMATS: Kind =
@@ -119,6 +120,8 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::new("config.file", Text, "prometheus.yml", "Configuration file"),
     Flag::new("config.auto-reload", Bool, "false", "Reload when a configuration file changes; this server does so by itself").no_effect(),
     Flag::new("config.auto-reload-interval", Duration, "30s", "Polling period of --config.auto-reload; this server is told of changes").no_effect(),
+    Flag::new("config.auto-revert-below", Float, "0", "After a reload, go back to the configuration before it when less than this part of the targets that were up stays up; 0: never"),
+    Flag::new("config.auto-revert-window", Duration, "2m", "How long after a reload --config.auto-revert-below watches the targets"),
     Flag::new("web.listen-address", Text, "0.0.0.0:9090", "Address to listen on for API, pages and metrics; may be repeated").repeated(),
     Flag::new("auto-gomaxprocs", Bool, "true", "Go runtime").no_effect(),
     Flag::new("auto-gomemlimit", Bool, "true", "Go runtime").no_effect(),
@@ -171,6 +174,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::new("storage.remote.read-sample-limit", Integer, "50000000", "Most samples of one remote read; 0: no limit").server().not_yet(),
     Flag::new("storage.remote.read-concurrent-limit", Integer, "10", "Most concurrent remote reads; 0: no limit").server().not_yet(),
     Flag::new("storage.remote.read-max-bytes-in-frame", Integer, "1048576", "Largest frame of a streamed remote read").server().not_yet(),
+    Flag::new("rules.evaluation", SWITCH, "on", "off: load, check and watch rule files, evaluate none; this build refuses rules without it").server(),
     Flag::new("rules.alert.for-outage-tolerance", Duration, "1h", "Longest outage over which an alert's \"for\" state is restored").server().not_yet(),
     Flag::new("rules.alert.for-grace-period", Duration, "10m", "Least time between a restored alert and its firing").server().not_yet(),
     Flag::new("rules.alert.resend-delay", Duration, "1m", "Least time between two sendings of an alert").server().not_yet(),

@@ -66,6 +66,27 @@ fn mistakes_are_named_in_kingpins_words() {
 }
 
 #[test]
+fn values_that_only_mean_something_in_their_range_are_refused() {
+    let refusal = |line: &str| match Options::new(&parse(line).unwrap()) {
+        Err(FlagError::Usage(reason)) => reason,
+        other => panic!("{line}: {other:?}"),
+    };
+    let bound = "flag '--config.auto-revert-below' must be between 0 and 1, got ";
+    for value in ["2", "-0.5", "NaN", "+Inf"] {
+        let said = refusal(&format!("--config.auto-revert-below={value}"));
+        assert_eq!(said, format!("{bound}{value}"));
+    }
+    assert_eq!(
+        refusal("--config.auto-revert-below=0.5 --config.auto-revert-window=0s"),
+        "flag '--config.auto-revert-window' must be above 0s"
+    );
+    let options = Options::new(&parse("--config.auto-revert-below=0.5").unwrap()).unwrap();
+    assert_eq!(options.trial.bound, 0.5);
+    assert_eq!(options.trial.window.as_secs(), 120);
+    assert_eq!(Options::new(&parse("").unwrap()).unwrap().trial.bound, 0.0);
+}
+
+#[test]
 fn go_runtime_flags_are_accepted_and_named() {
     let flags = parse("--no-auto-gomemlimit --auto-gomemlimit.ratio=0.5").unwrap();
     assert_eq!(flags.without_effect, ["auto-gomemlimit", "auto-gomemlimit.ratio"]);

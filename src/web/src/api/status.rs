@@ -9,7 +9,6 @@ use axum::{
 use http::{HeaderValue, header::CONTENT_TYPE};
 use jiff::Timestamp;
 use prom_cli::BuildInfo;
-use prom_lifecycle::reload;
 use prom_promql::CancelToken;
 use prom_telemetry::clock;
 use prom_tsdb::StatEntry;
@@ -92,7 +91,7 @@ impl RuntimeInfo {
             working_dir: ctx.working_dir.clone(),
             host_name: ctx.host_name.clone(),
             server_time: rfc3339(clock::now_ms()),
-            reload_config_success: view.reload.current != reload::State::Rejected,
+            reload_config_success: view.reload.is_successful,
             last_config_time: rfc3339(accepted_ms / 1000 * 1000),
             corruption_count,
             goroutine_count: view.tasks_count,

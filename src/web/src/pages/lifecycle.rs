@@ -39,6 +39,8 @@ struct LifecyclePage {
 /// The latest reload in words, for this page and the one of the configuration.
 pub(super) struct ReloadFacts {
     pub(super) is_rejected: bool,
+    /// The server itself has gone back to the configuration before.
+    pub(super) is_undone: bool,
     pub(super) class: &'static str,
     pub(super) state: String,
     pub(super) cause: String,
@@ -160,6 +162,7 @@ impl ReloadFacts {
         };
         Self {
             is_rejected: view.current == reload::State::Rejected,
+            is_undone: view.current == reload::State::Reverted && !view.is_successful,
             class,
             state: view.current.to_string(),
             cause: view.cause.clone(),

@@ -72,7 +72,7 @@ pub(super) async fn status(State(ctx): State<Arc<WebContext>>) -> Response {
     let (info, build, now_ms) = (RuntimeInfo::now(&ctx), &ctx.parts.build, clock::now_ms());
     let reload = match info.reload_config_success {
         true => "successful",
-        false => "rejected; the configuration page says why",
+        false => "rejected or undone; the configuration page says why",
     };
     let runtime = FactTable {
         heading: "Runtime",
@@ -87,6 +87,7 @@ pub(super) async fn status(State(ctx): State<Arc<WebContext>>) -> Response {
             ("Tasks", info.goroutine_count.to_string()),
             ("Processor threads", info.threads_count.to_string()),
             ("Storage retention", info.storage_retention),
+            ("Rules", rule_facts(&ctx)),
         ],
     };
     let build = FactTable {
@@ -145,6 +146,17 @@ pub(super) async fn tsdb(State(ctx): State<Arc<WebContext>>) -> Response {
             ),
         ],
     })
+}
+
+/// A server without evaluation of rules says so.
+fn rule_facts(ctx: &WebContext) -> String {
+    let count = ctx.parts.config.load().rule_count();
+    let is_off = ctx.parts.flags.get("rules.evaluation").is_some_and(|value| value == "off");
+    match (count, is_off) {
+        (0, _) => "none".to_owned(),
+        (count, false) => count.to_string(),
+        (count, true) => format!("{count} loaded, none evaluated (--rules.evaluation=off)"),
+    }
 }
 
 fn head_facts(head: &HeadStats) -> Vec<(&'static str, String)> {

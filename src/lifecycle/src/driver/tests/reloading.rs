@@ -200,6 +200,47 @@ async fn a_way_back_to_an_earlier_generation_is_shown_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_way_back_that_nobody_asked_for_is_no_success() {
+    let mut bench = Bench::new(Fake::default());
+    bench
+        .while_ready(async |player| {
+            let outcome = player.handle.request_reload(ReloadCause::Revert(4)).await;
+            assert_eq!(outcome, committed("now 1"));
+        })
+        .await;
+    let reload = bench.handle.view().reload;
+    assert_eq!((reload.current, reload.is_successful), (reload::State::Reverted, false));
+    assert_eq!(reload.cause, "back to generation 4 by itself");
+    assert_eq!(bench.metric("prometheus_config_last_reload_successful", ""), Some(0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_stands_until_a_reload_has_succeeded() {
+    let (gate, wait) = sync_channel(2);
+    let wait = Mutex::new(wait);
+    let prepare: ReloadBody = Box::new(move |_| match wait.lock().unwrap().recv().unwrap_or(0) {
+        0 => Err(Failure::new(Event::ConfigInvalid, "wrong")),
+        number => Ok(Preparation::Prepared(number)),
+    });
+    let mut bench = Bench::new(Fake { prepare, ..Fake::default() });
+    bench
+        .while_ready(async |player| {
+            assert!(player.handle.view().reload.is_successful, "the start was");
+            gate.send(0).unwrap();
+            player.handle.request_reload(ASKED).await.unwrap_err();
+            assert!(!player.handle.view().reload.is_successful);
+            let next = player.handle.request_reload(ASKED);
+            player.until_now(State::Reloading).await;
+            let running = player.handle.view().reload;
+            assert_eq!((running.current, running.is_successful), (reload::State::Reading, false));
+            gate.send(7).unwrap();
+            assert_eq!(next.await, committed("now 7"));
+            assert!(player.handle.view().reload.is_successful);
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn wishes_for_different_configurations_are_fulfilled_in_their_order() {
     let causes = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&causes);
