@@ -174,6 +174,10 @@ fn spawn(kind: Kind, folder: &TempDir, address: &str, config: &str) -> Result<Ch
     let (config, data) = (config_path.display(), folder.path().join("data"));
     let data = data.display();
     let mut command = Command::new(kind.binary()?);
+    if kind == Kind::Ours {
+        // Rules are loaded, as in the others, though this build evaluates none.
+        command.arg("--rules.evaluation=off");
+    }
     match kind {
         Kind::Ours | Kind::Original => command.args([
             format!("--config.file={config}"),
