@@ -125,6 +125,27 @@ fn slow_reload_tells_whether_it_was_taken() {
 }
 
 #[test]
+fn slow_edits_behind_mounts_are_seen() {
+    let Some(facts) = facts("mounts.sh", &[]) else { return };
+    for case in ["file", "folder", "swap", "deaf"] {
+        facts.check(&format!("{case}.start"), "0");
+        facts.check(&format!("{case}.runs"), "0");
+    }
+    facts.check("deaf.mount", "0");
+    let edits = [
+        ["file.edit", "file.mounted"].as_slice(),
+        &["folder.edit", "folder.rename", "folder.sed"],
+        &["swap.first", "swap.second"],
+        &["deaf.edit", "deaf.again"],
+    ];
+    for edit in edits.concat() {
+        facts.check(&format!("{edit}.runs"), "0");
+        let lasted_ms = facts.number(&format!("{edit}.milliseconds"));
+        assert!(lasted_ms <= 2000, "{edit}: {lasted_ms} ms");
+    }
+}
+
+#[test]
 fn slow_a_wedged_scrape_loop_is_restarted() {
     if !cfg!(debug_assertions) {
         eprintln!("skipped: a release build has no faults to switch on");
