@@ -15,6 +15,7 @@ use prom_lifecycle::CommandEnd;
 #[cfg(test)]
 pub(crate) use args::ConfigOptions;
 pub(crate) use args::{Check, command, must_be_file, parse};
+pub(crate) use discovery::discover;
 pub(crate) use server::{client as http_client, fetch};
 
 /// What a part of a check came to.

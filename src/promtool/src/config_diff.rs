@@ -1,6 +1,9 @@
 //! `config diff`: what one configuration changes about another, or about the one a server runs: sections,
-//! jobs, targets written in the file, groups of rules, then the text itself as servers show it. Secrets are
-//! masked; two that differ only in one compare equal.
+//! jobs, targets, rules, then the text itself as servers show it. Secrets are masked; two that differ only
+//! in one compare equal. Of two files those targets are compared that stand in them; of a server those that
+//! it scrapes.
+
+mod effect;
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +16,9 @@ use prom_config::{
     Changes, Config, IncludedFiles, LoadOptions, RoomChange, Sources, TextDiff, load_with,
 };
 use prom_lifecycle::CommandEnd;
+use serde_json::Value;
 
+use self::effect::{Effect, Things};
 use crate::{
     check::{fetch, http_client, must_be_file},
     output::{err, out},
@@ -88,9 +93,9 @@ pub(crate) fn parse(matches: &ArgMatches) -> Result<ConfigDiff, Refusal> {
 
 /// Compares and tells the differences.
 pub(crate) fn run(options: &ConfigDiff) -> CommandEnd {
-    match load(options) {
-        Ok((old, new)) => {
-            tell(&old, &new);
+    match compare(options) {
+        Ok(comparison) => {
+            comparison.tell();
             CommandEnd::Finished
         }
         Err(reason) => {
@@ -100,29 +105,87 @@ pub(crate) fn run(options: &ConfigDiff) -> CommandEnd {
     }
 }
 
-fn load(options: &ConfigDiff) -> Result<(Config, Config), String> {
+/// Two configurations, and what one changes about the other.
+struct Comparison {
+    old: Config,
+    new: Config,
+    changes: Changes,
+    /// What could not be compared.
+    notes: Vec<String>,
+}
+
+fn compare(options: &ConfigDiff) -> Result<Comparison, String> {
     let whole = |path: &Path| {
         load_with(path, &mut Sources::of_disk(), &LoadOptions::CHECK)
             .map_err(|errors| errors.to_string())
     };
     let new = whole(&options.new)?;
     match &options.old {
-        Old::File(old) => Ok((whole(old)?, new)),
+        Old::File(old) => {
+            let old = whole(old)?;
+            let mut changes = changed_jobs(&old, &new);
+            changes.add(between("targets", &targets(&old), &targets(&new)));
+            Config::changed_parts(&old, &new).into_iter().for_each(|part| changes.add(part));
+            Ok(Comparison { old, new, changes, notes: Vec::new() })
+        }
         Old::Server { url, http_config_file } => {
             let client = http_client(http_config_file.as_deref())?;
-            let answer = fetch(client, url, "/api/v1/status/config")?;
-            // A server shows its main file, without secrets: the new one is looked at in the same way.
-            let old = load_shown(&options.new, &running(&answer)?)?;
-            Ok((old, load_shown(&options.new, &new.redacted_yaml())?))
+            let ask = |path: &str| -> Result<Value, String> {
+                let answer = fetch(client.clone(), url, path)?;
+                serde_json::from_str(&answer)
+                    .map_err(|error| format!("the server's answer is no JSON: {error}"))
+            };
+            compare_with_server(&ask, &options.new, &new)
         }
     }
 }
 
+/// A server shows its main file, without secrets: the new one is looked at in the same way. What it scrapes
+/// and which rules it has loaded it tells elsewhere.
+fn compare_with_server(
+    ask: &dyn Fn(&str) -> Result<Value, String>,
+    path: &Path,
+    new: &Config,
+) -> Result<Comparison, String> {
+    let old = load_shown(path, &running(&ask("/api/v1/status/config")?)?)?;
+    let shown = load_shown(path, &new.redacted_yaml())?;
+    let mut notes = Vec::new();
+    let mut changes = changed_jobs(&old, &shown);
+    match ask("/api/v1/targets?state=active") {
+        Ok(answer) => {
+            let Effect { old, new } = effect::targets(&answer, new, &mut notes);
+            changes.add(between_things("targets", &old, &new));
+        }
+        Err(reason) => notes.push(format!("targets are not compared: {reason}")),
+    }
+    let [sections, _, _] = Config::changed_parts(&old, &shown);
+    changes.add(sections);
+    match ask("/api/v1/rules") {
+        Ok(answer) => {
+            let Effect { old, new } = effect::rules(&answer, new, &folders(ask));
+            changes.add(between_things("rules", &old, &new));
+        }
+        Err(reason) => notes.push(format!("rules are not compared: {reason}")),
+    }
+    Ok(Comparison { old, new: shown, changes, notes })
+}
+
+/// Where the server's main file may stand, as it names its rule files.
+fn folders(ask: &dyn Fn(&str) -> Result<Value, String>) -> Vec<String> {
+    let text = |path: &str, pointer: &str| {
+        let answer = ask(path).ok()?;
+        answer.pointer(pointer).and_then(Value::as_str).map(PathBuf::from)
+    };
+    let file = text("/api/v1/status/flags", "/data/config.file").unwrap_or_default();
+    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+    let from_root = text("/api/v1/status/runtimeinfo", "/data/CWD").map(|cwd| cwd.join(&folder));
+    let folders = from_root.into_iter().chain([folder]);
+    folders.map(|folder| folder.display().to_string()).filter(|it| !it.is_empty()).collect()
+}
+
 /// The configuration in the answer of a server.
-fn running(answer: &str) -> Result<String, String> {
-    let answer: serde_json::Value = serde_json::from_str(answer)
-        .map_err(|error| format!("the server's answer is no JSON: {error}"))?;
-    let yaml = answer.pointer("/data/yaml").and_then(serde_json::Value::as_str);
+fn running(answer: &Value) -> Result<String, String> {
+    let yaml = answer.pointer("/data/yaml").and_then(Value::as_str);
     yaml.map(str::to_owned)
         .ok_or_else(|| String::from("the server's answer holds no configuration"))
 }
@@ -133,37 +196,47 @@ fn load_shown(path: &Path, yaml: &str) -> Result<Config, String> {
     load_with(path, &mut sources, &options).map_err(|errors| errors.to_string())
 }
 
-fn tell(old: &Config, new: &Config) {
-    let mut changes = Changes::default();
+fn changed_jobs(old: &Config, new: &Config) -> Changes {
     let jobs = |config: &Config| -> Vec<(String, String)> {
         // As they are shown: a secret that differs changes nothing that could be told.
         let jobs = config.scrape_configs.iter();
         jobs.map(|job| (job.job_name.clone(), format!("{job:?}"))).collect()
     };
-    let (old_jobs, new_jobs) = (jobs(old), jobs(new));
-    changes.add(between("scrape jobs", &old_jobs, &new_jobs));
-    let (old_targets, new_targets) = (targets(old), targets(new));
-    changes.add(between("targets", &old_targets, &new_targets));
-    for part in Config::changed_parts(old, new) {
-        changes.add(part);
-    }
-    out(&changes.to_string());
-    for room in &changes.rooms {
-        for (mark, names) in [('+', &room.added), ('-', &room.removed), ('~', &room.changed)] {
-            for name in names.names.iter().take(NAME_COUNT_MAX) {
-                out(&format!("  {mark} {}: {name}", room.subject));
-            }
-            let shown = names.names.len().min(NAME_COUNT_MAX) as u64;
-            if names.count > shown {
-                out(&format!("  {mark} {}: {} more", room.subject, names.count - shown));
+    let mut changes = Changes::default();
+    changes.add(between("scrape jobs", &jobs(old), &jobs(new)));
+    changes
+}
+
+impl Comparison {
+    fn tell(&self) {
+        out(&self.changes.to_string());
+        for note in &self.notes {
+            out(&format!("  ? {note}"));
+        }
+        for room in &self.changes.rooms {
+            for (mark, names) in [('+', &room.added), ('-', &room.removed), ('~', &room.changed)] {
+                for name in names.names.iter().take(NAME_COUNT_MAX) {
+                    out(&format!("  {mark} {}: {name}", room.subject));
+                }
+                let shown = names.names.len().min(NAME_COUNT_MAX) as u64;
+                if names.count > shown {
+                    out(&format!("  {mark} {}: {} more", room.subject, names.count - shown));
+                }
             }
         }
+        let diff = TextDiff::between(&self.old.redacted_yaml(), &self.new.redacted_yaml());
+        if !diff.is_empty() {
+            out("");
+            out(diff.to_unified().trim_end());
+        }
     }
-    let diff = TextDiff::between(&old.redacted_yaml(), &new.redacted_yaml());
-    if !diff.is_empty() {
-        out("");
-        out(diff.to_unified().trim_end());
+}
+
+fn between_things(subject: &str, old: &Things, new: &Things) -> RoomChange {
+    fn named(things: &Things) -> impl Iterator<Item = (&str, &str)> {
+        things.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
+    RoomChange::between(subject, named(old), named(new))
 }
 
 fn between(subject: &str, old: &[(String, String)], new: &[(String, String)]) -> RoomChange {

@@ -11,6 +11,8 @@ pub struct ExplainedTarget {
     pub discovered: Labels,
     /// Empty if the target is dropped or refused.
     pub labels: Labels,
+    /// What is asked for; empty like the labels.
+    pub url: String,
     /// Why it cannot be scraped.
     pub refusal: Option<String>,
 }
@@ -18,12 +20,12 @@ pub struct ExplainedTarget {
 /// Applies the rules of a job to one target of a group with the labels `group`.
 pub fn explain_target(job: &ScrapeConfig, target: &Labels, group: &Labels) -> ExplainedTarget {
     let discovered = discovered_labels(job, target, group);
-    let (labels, refusal) = match relabel_target(job, target, group) {
-        Ok(Relabelled::Kept(spec)) => (spec.labels, None),
-        Ok(Relabelled::Dropped(_)) => (Labels::default(), None),
-        Err(refusal) => (Labels::default(), Some(refusal.to_string())),
+    let (labels, url, refusal) = match relabel_target(job, target, group) {
+        Ok(Relabelled::Kept(spec)) => (spec.labels, spec.url, None),
+        Ok(Relabelled::Dropped(_)) => (Labels::default(), String::new(), None),
+        Err(refusal) => (Labels::default(), String::new(), Some(refusal.to_string())),
     };
-    ExplainedTarget { discovered, labels, refusal }
+    ExplainedTarget { discovered, labels, url, refusal }
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ fn not_found(config: &Config, options: &DiscoveryOptions) -> CommandEnd {
 }
 
 /// All targets of a job, each once.
-fn discover(job: &ScrapeConfig) -> Result<Vec<ExplainedTarget>, String> {
+pub(crate) fn discover(job: &ScrapeConfig) -> Result<Vec<ExplainedTarget>, String> {
     let mut found: Vec<ExplainedTarget> = Vec::new();
     for config in &job.discovery_configs {
         if !matches!(config, DiscoveryConfig::File(_)) {
