@@ -122,7 +122,7 @@ fn nobody_there_wrong_answers_and_wrong_files_are_named() {
     let address = closed.local_addr().unwrap().to_string();
     drop(closed);
     check(&address, &good, "refused");
-    check("http://", &good, "http://");
+    check("http://", &good, "invalid format");
     check("ftp://127.0.0.1", &good, "ftp");
     let other = Target::serving(|_| "no JSON".to_owned());
     check(other.address(), &good, "the server's answer is no JSON");

@@ -140,14 +140,19 @@ fn compare(options: &ConfigDiff) -> Result<Comparison, String> {
     }
 }
 
-/// A server shows its main file, without secrets: the new one is looked at in the same way. What it scrapes
-/// and which rules it has loaded it tells elsewhere.
+/// A server shows its main file, without secrets and with paths from the root: the new one is looked at in
+/// the same way, as if both stood in one folder. What it scrapes and which rules it has loaded it tells
+/// elsewhere.
 fn compare_with_server(
     ask: &dyn Fn(&str) -> Result<Value, String>,
     path: &Path,
     new: &Config,
 ) -> Result<Comparison, String> {
-    let old = load_shown(path, &running(&ask("/api/v1/status/config")?)?)?;
+    let yaml = running(&ask("/api/v1/status/config")?)?;
+    let folders = folders(ask);
+    let here = new.file().parent().unwrap_or(Path::new("")).join("").display().to_string();
+    let moved = folders.iter().fold(yaml, |yaml, there| yaml.replace(&format!("{there}/"), &here));
+    let old = load_shown(path, &moved)?;
     let shown = load_shown(path, &new.redacted_yaml())?;
     let mut notes = Vec::new();
     let mut changes = changed_jobs(&old, &shown);
@@ -162,7 +167,7 @@ fn compare_with_server(
     changes.add(sections);
     match ask("/api/v1/rules") {
         Ok(answer) => {
-            let Effect { old, new } = effect::rules(&answer, new, &folders(ask));
+            let Effect { old, new } = effect::rules(&answer, new, &folders);
             changes.add(between_things("rules", &old, &new));
         }
         Err(reason) => notes.push(format!("rules are not compared: {reason}")),
