@@ -45,3 +45,20 @@ wait_for() { # wait_for SECONDS COMMAND...: 0 as soon as the command succeeds
         sleep 0.05
     done
 }
+
+milliseconds() { date +%s%3N; }
+
+# the jobs that are scraped, and whether that is this one
+job() { curl -s http://127.0.0.1:9090/api/v1/targets | grep -o '"scrapePool":"[a-z]*"' | sort -u | tr -d '\n'; }
+runs() { [ "$(job)" = "\"scrapePool\":\"$1\"" ]; }
+
+# edit_by NAME JOB COMMAND...: how long after the command the configuration with that job runs
+edit_by() {
+    local name=$1 job=$2 begin
+    shift 2
+    begin=$(milliseconds)
+    "$@"
+    wait_for 10 runs "$job"
+    echo "$name.runs: $?"
+    echo "$name.milliseconds: $(($(milliseconds) - begin))"
+}

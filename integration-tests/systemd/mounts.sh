@@ -15,18 +15,6 @@ scrape_configs:
       - targets: ["localhost:9090"]
 YAML
 }
-job() { curl -s http://127.0.0.1:9090/api/v1/targets | grep -o '"scrapePool":"[a-z]*"' | sort -u | tr -d '\n'; }
-runs() { [ "$(job)" = "\"scrapePool\":\"$1\"" ]; }
-milliseconds() { date +%s%3N; }
-edit_by() { # edit_by NAME JOB COMMAND...
-    local name=$1 job=$2 begin
-    shift 2
-    begin=$(milliseconds)
-    "$@"
-    wait_for 10 runs "$job"
-    echo "$name.runs: $?"
-    echo "$name.milliseconds: $(($(milliseconds) - begin))"
-}
 begin_case() { # begin_case NAME JOB: starts the unit on what is mounted now
     systemctl start prometheus.service
     echo "$1.start: $?"

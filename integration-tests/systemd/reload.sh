@@ -15,10 +15,7 @@ scrape_configs:
 ${2:-}
 YAML
 }
-job() { curl -s http://127.0.0.1:9090/api/v1/targets | grep -o '"scrapePool":"[a-z]*"' | sort -u | tr -d '\n'; }
-runs() { [ "$(job)" = "\"scrapePool\":\"$1\"" ]; }
 scraped() { curl -s http://127.0.0.1:9090/api/v1/query -d "query=up{job=\"$1\"}==1" | grep -q '"value"'; }
-milliseconds() { date +%s%3N; }
 
 write_config first
 systemctl start prometheus.service
@@ -48,14 +45,6 @@ wait_for 5 runs fourth
 echo "edit.milliseconds: $(($(milliseconds) - begin))"
 
 # Every way in which editors and tools replace a file, each within its time.
-edit_by() { # edit_by NAME JOB COMMAND...
-    local name=$1 job=$2 begin
-    shift 2
-    begin=$(milliseconds)
-    "$@"
-    wait_for 5 runs "$job"
-    echo "$name.milliseconds: $(($(milliseconds) - begin))"
-}
 file_with() { sed "s/job_name: .*/job_name: $1/" $config; }
 by_mv() { file_with "$1" >$config.new && mv $config.new $config; }
 by_symlink() { # as Kubernetes does it: the file leads through a link that is swapped
