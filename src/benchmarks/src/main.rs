@@ -5,6 +5,7 @@
 //! `PROMETHEUS_PEERS` names the folder of `prometheus` and `victoria-metrics`; a missing one is left out.
 
 mod churn;
+mod client;
 mod contender;
 mod disk;
 mod load;

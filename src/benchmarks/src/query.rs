@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::{
+    client::Client,
     contender::{Contender, Kind, now},
     load::{Load, Sender},
     report,
@@ -20,8 +21,10 @@ use crate::{
 /// Samples of a series in one request.
 const STEPS_PER_REQUEST: usize = 4;
 const HOUR_SECONDS: i64 = 3_600;
-/// Warm runs of each query.
-const ROUND_COUNT: usize = 5;
+/// Warm runs of each query: more where they are short, as short times scatter.
+const ROUND_COUNT_MIN: usize = 5;
+const ROUND_COUNT_MAX: usize = 101;
+const ROUNDS_TIME_MS: f64 = 400.0;
 const CLIENT_COUNT: usize = 8;
 /// Values may differ by so much of their size.
 const TOLERANCE: f64 = 1e-12;
@@ -101,7 +104,9 @@ pub(crate) fn run(sizes: Sizes) -> Result<()> {
     // Servers that buffer what they take show it by then.
     std::thread::sleep(Duration::from_secs(5));
     let before = memory(&contenders)?;
-    report::line("wall ms cold, wall ms warm, processor ms warm; ratio of the warm medians");
+    report::line(
+        "wall ms cold, wall ms warm median and minimum, processor ms warm; ratios of the warm medians, of the minima",
+    );
     for query in &QUERIES {
         measure(&contenders, query, end_s)?;
     }
@@ -110,9 +115,15 @@ pub(crate) fn run(sizes: Sizes) -> Result<()> {
     for (contender, bytes) in contenders.iter().zip(growth) {
         report::row(contender.kind.name(), "MiB", &[bytes / f64::from(1 << 20)], None);
     }
+    let mut counts = [0; 3];
     for query in &QUERIES {
-        compare_answers(&contenders, query, end_s)?;
+        let found = compare_answers(&contenders, query, end_s)?;
+        counts.iter_mut().zip(found).for_each(|(count, found)| *count += found);
     }
+    let [values, inexact, wrong] = counts;
+    report::line(&format!(
+        "{values} values compared: {inexact} differ within {TOLERANCE:e}, {wrong} are wrong"
+    ));
     crowd(&contenders, end_s, "8 clients")?;
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -133,25 +144,48 @@ pub(crate) fn run(sizes: Sizes) -> Result<()> {
     })
 }
 
-/// One query, cold and warm, each server in turn.
+/// What one query took on one server.
+struct Times {
+    kind: Kind,
+    cold_ms: f64,
+    warm_ms: Vec<f64>,
+    cpu_ms: f64,
+}
+
+/// One query, cold and warm. Servers take turns, so that what else the machine does meets all of them.
 fn measure(contenders: &[Contender], query: &Query, end_s: i64) -> Result<()> {
     let path = path(query, end_s);
+    let mut clients = contenders.iter().map(Client::connect).collect::<Result<Vec<_>>>()?;
     let mut rows = Vec::new();
-    for contender in contenders {
-        let cold_ms = timed(contender, &path)?;
-        let begun = contender.cpu_seconds()?;
-        let mut warm =
-            (0..ROUND_COUNT).map(|_| timed(contender, &path)).collect::<Result<Vec<_>>>()?;
-        let cpu_ms = (contender.cpu_seconds()? - begun) * 1e3 / ROUND_COUNT as f64;
-        warm.sort_by(f64::total_cmp);
-        rows.push((contender.kind, cold_ms, report::median(&warm), cpu_ms));
+    for (contender, client) in contenders.iter().zip(&mut clients) {
+        let kind = contender.kind;
+        let cold_ms = timed(client, &path).with_context(|| kind.name())?;
+        let cpu_ms = contender.cpu_seconds()? * 1e3;
+        rows.push(Times { kind, cold_ms, warm_ms: Vec::new(), cpu_ms });
     }
-    let original = rows.iter().find(|row| row.0 == Kind::Original).map(|row| row.2);
+    let slowest_ms = rows.iter().map(|row| row.cold_ms).fold(0.0, f64::max);
+    let round_count = (ROUNDS_TIME_MS / slowest_ms) as usize;
+    let round_count = round_count.clamp(ROUND_COUNT_MIN, ROUND_COUNT_MAX);
+    for _ in 0..round_count {
+        for (row, client) in rows.iter_mut().zip(&mut clients) {
+            row.warm_ms.push(timed(client, &path).with_context(|| row.kind.name())?);
+        }
+    }
+    for (row, contender) in rows.iter_mut().zip(contenders) {
+        row.cpu_ms = (contender.cpu_seconds()? * 1e3 - row.cpu_ms) / round_count as f64;
+        row.warm_ms.sort_by(f64::total_cmp);
+    }
+    let original = rows.iter().find(|row| row.kind == Kind::Original);
+    let original = original.map(|row| (report::median(&row.warm_ms), row.warm_ms[0]));
     let mut line = format!("{:<34}", query.0);
-    for (kind, cold_ms, warm_ms, cpu_ms) in rows {
-        let ratio = original.map_or(f64::NAN, |original| warm_ms / original);
-        let name = kind.name();
-        line += &format!(" | {name} {cold_ms:.1} {warm_ms:.1} {cpu_ms:.0} ({ratio:.3})");
+    for row in &rows {
+        let (median_ms, min_ms) = (report::median(&row.warm_ms), row.warm_ms[0]);
+        let (of_median, of_min) = original
+            .map_or((f64::NAN, f64::NAN), |(median, min)| (median_ms / median, min_ms / min));
+        let (name, cold_ms, cpu_ms) = (row.kind.name(), row.cold_ms, row.cpu_ms);
+        line += &format!(
+            " | {name} {cold_ms:.1} {median_ms:.2} {min_ms:.2} {cpu_ms:.1} ({of_median:.3} {of_min:.3})"
+        );
     }
     report::line(&line);
     Ok(())
@@ -168,9 +202,10 @@ fn crowd(contenders: &[Contender], end_s: i64, name: &str) -> Result<()> {
                 .map(|client| {
                     let paths = &paths;
                     scope.spawn(move || -> Result<()> {
+                        let mut asker = Client::connect(contender)?;
                         for at in 0..paths.len() {
                             let path = &paths[(at + client * 3) % paths.len()];
-                            timed(contender, path)?;
+                            timed(&mut asker, path).with_context(|| contender.kind.name())?;
                         }
                         Ok(())
                     })
@@ -190,17 +225,10 @@ fn crowd(contenders: &[Contender], end_s: i64, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn timed(contender: &Contender, path: &str) -> Result<f64> {
+fn timed(client: &mut Client, path: &str) -> Result<f64> {
     let begin = now();
-    let answer = contender.get(path)?;
-    let elapsed = begin.elapsed().as_secs_f64() * 1e3;
-    anyhow::ensure!(
-        answer.starts_with(b"HTTP/1.1 200"),
-        "{}: {path}: {:.300}",
-        contender.kind.name(),
-        String::from_utf8_lossy(&answer)
-    );
-    Ok(elapsed)
+    client.get(path)?;
+    Ok(begin.elapsed().as_secs_f64() * 1e3)
 }
 
 fn path((_, expr, step_s): &Query, end_s: i64) -> String {
@@ -214,11 +242,12 @@ fn path((_, expr, step_s): &Query, end_s: i64) -> String {
     }
 }
 
-/// Says where our answer differs from the original's.
-fn compare_answers(contenders: &[Contender], query: &Query, end_s: i64) -> Result<()> {
+/// Says where our answer differs from the original's: how many values there are, how many of them are not
+/// equal bit by bit, and how many not even nearly.
+fn compare_answers(contenders: &[Contender], query: &Query, end_s: i64) -> Result<[usize; 3]> {
     let find = |kind| contenders.iter().find(|contender| contender.kind == kind);
     let (Some(ours), Some(original)) = (find(Kind::Ours), find(Kind::Original)) else {
-        return Ok(());
+        return Ok([0; 3]);
     };
     let path = path(query, end_s);
     let (ours, theirs) = (values(ours, &path)?, values(original, &path)?);
@@ -233,21 +262,14 @@ fn compare_answers(contenders: &[Contender], query: &Query, end_s: i64) -> Resul
         }
     }
     if inexact + wrong > 0 {
-        report::line(&format!(
-            "{}: {inexact} of {} values inexact, {wrong} wrong",
-            query.0,
-            ours.len()
-        ));
+        report::line(&format!("{}: {inexact} inexact, {wrong} wrong", query.0));
     }
-    Ok(())
+    Ok([ours.len(), inexact, wrong])
 }
 
 /// Values by series and time.
 fn values(contender: &Contender, path: &str) -> Result<BTreeMap<(String, String), f64>> {
-    let answer = contender.get(path)?;
-    let at = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("no body")?;
-    let body = dechunked(&answer[..at], &answer[at + 4..])?;
-    let json: Value = serde_json::from_slice(&body)?;
+    let json: Value = serde_json::from_slice(&Client::connect(contender)?.get(path)?)?;
     let mut all = BTreeMap::new();
     for series in json["data"]["result"].as_array().context("no result")? {
         let labels = series["metric"].to_string();
@@ -260,24 +282,6 @@ fn values(contender: &Contender, path: &str) -> Result<BTreeMap<(String, String)
         }
     }
     Ok(all)
-}
-
-/// A body without the frames of chunks.
-fn dechunked(head: &[u8], body: &[u8]) -> Result<Vec<u8>> {
-    if !String::from_utf8_lossy(head).to_lowercase().contains("transfer-encoding: chunked") {
-        return Ok(body.to_vec());
-    }
-    let (mut out, mut rest) = (Vec::new(), body);
-    loop {
-        let end = rest.windows(2).position(|bytes| bytes == b"\r\n").context("a torn chunk")?;
-        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end])?.trim(), 16)?;
-        if size == 0 {
-            return Ok(out);
-        }
-        rest = &rest[end + 2..];
-        out.extend_from_slice(rest.get(..size).context("a torn chunk")?);
-        rest = rest.get(size + 2..).context("a torn chunk")?;
-    }
 }
 
 fn memory(contenders: &[Contender]) -> Result<Vec<f64>> {

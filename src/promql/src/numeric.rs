@@ -3,6 +3,21 @@
 
 pub(crate) use prom_model::KahanSum;
 
+/// Adds each of `values` to its sum as [`KahanSum::add`] does. Both ways to round are computed and one is
+/// taken, so that several sums are computed at once.
+pub(crate) fn add_each(sums: &mut [f64], compensations: &mut [f64], values: &[f64]) {
+    let columns = sums.iter_mut().zip(compensations).zip(values);
+    for ((sum, compensation), value) in columns {
+        let total = *sum + *value;
+        let is_sum_larger = sum.abs() >= value.abs();
+        let larger = if is_sum_larger { *sum } else { *value };
+        let smaller = if is_sum_larger { *value } else { *sum };
+        let rounded = *compensation + ((larger - total) + smaller);
+        *compensation = if total.is_infinite() { 0.0 } else { rounded };
+        *sum = total;
+    }
+}
+
 /// Go's `math.Min`: NaN wins, and -0 is below 0.
 pub(crate) fn go_min(a: f64, b: f64) -> f64 {
     if a == f64::NEG_INFINITY || b == f64::NEG_INFINITY {
@@ -103,6 +118,27 @@ mod tests {
         check(0.0, "0");
         check(-0.00001234, "-1.2e-05");
         check(f64::INFINITY, "+Inf");
+    }
+
+    #[test]
+    fn sums_of_columns_are_those_of_single_values() {
+        let odd = [0.0, -0.0, 1.0, -1.0, 1e-300, 1e300, f64::MAX, f64::MIN, 0.1, -1e16];
+        let odd = odd.into_iter().chain([f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
+        let odd: Vec<f64> = odd.collect();
+        let mut all = vec![KahanSum::default(); odd.len() * odd.len()];
+        let (mut sums, mut compensations) = (vec![0.0; all.len()], vec![0.0; all.len()]);
+        for round in 0..odd.len() * 3 {
+            let at =
+                |index: usize| odd[(index * (round + 1) + index / odd.len() * round) % odd.len()];
+            let values: Vec<f64> = (0..all.len()).map(at).collect();
+            all.iter_mut().zip(&values).for_each(|(sum, value)| sum.add(*value));
+            add_each(&mut sums, &mut compensations, &values);
+            for ((one, sum), compensation) in all.iter().zip(&sums).zip(&compensations) {
+                let is_same =
+                    |a: f64, b: f64| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+                assert!(is_same(one.sum, *sum) && is_same(one.compensation, *compensation));
+            }
+        }
     }
 
     #[test]

@@ -173,9 +173,29 @@ pub trait Selection: Send + Sync {
     /// Stored data is damaged.
     fn read(&self, index: usize, range: TimeRange, out: &mut Columns) -> Result<(), StorageError>;
 
+    /// Appends the newest sample within `range` of the series at `index` to `out`; older ones may come
+    /// before it. A store that knows the newest sample need not look for it.
+    ///
+    /// # Errors
+    /// Stored data is damaged.
+    fn read_newest(
+        &self,
+        index: usize,
+        range: TimeRange,
+        out: &mut Columns,
+    ) -> Result<(), StorageError> {
+        self.read(index, range, out)
+    }
+
     /// Numbers the groups of an aggregation. A store that interns labels does this without strings.
     fn group(&self, grouping: &Grouping<'_>) -> Groups {
         group_by_labels((0..self.len()).map(|index| self.labels(index)), grouping)
+    }
+
+    /// Whether all series differ in labels other than these and the metric name. A store that interns
+    /// labels finds out without strings.
+    fn differ_without(&self, names: &[&str]) -> bool {
+        self.group(&Grouping::Without(names)).labels.len() == self.len()
     }
 }
 

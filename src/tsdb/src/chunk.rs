@@ -3,6 +3,7 @@
 
 mod cut;
 mod dense;
+mod floats;
 mod histogram;
 mod start_time;
 mod varbit;
@@ -26,7 +27,10 @@ pub(crate) use self::{
     xor2::encode_xor2,
 };
 
-use self::histogram::{Floats, Integers, for_each_histogram};
+use self::{
+    floats::read_floats,
+    histogram::{Floats, Integers, for_each_histogram},
+};
 
 /// How the samples of a chunk are written: the byte that precedes its data in files.
 /// Those with start times are read only.
@@ -65,6 +69,7 @@ impl Encoding {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn is_float(self) -> bool {
         matches!(self, Self::Xor | Self::Xor2)
     }
@@ -86,30 +91,10 @@ pub(crate) fn read_chunk(
     out: &mut Columns,
 ) -> Result<(), ChunkError> {
     let (from, to) = (range.mint_ms, range.maxt_ms);
-    if encoding.is_float() {
-        // No sample but the first two takes less than a bit.
-        let count = usize::from(samples_count(encoding, chunk)?).min(chunk.len() * 8);
-        out.timestamps_ms.reserve(count.min(count_max));
-        out.values.reserve(count.min(count_max));
-    }
     let has_start =
         matches!(encoding, Encoding::HistogramWithStart | Encoding::FloatHistogramWithStart);
     match encoding {
-        Encoding::Xor | Encoding::Xor2 => {
-            let each = |t: i64, v: u64| {
-                if t > to {
-                    return false;
-                }
-                if t >= from {
-                    out.push(t, f64::from_bits(v));
-                }
-                true
-            };
-            match encoding {
-                Encoding::Xor => for_each_sample(chunk, count_max, each),
-                _ => xor2::for_each_xor2_sample(chunk, count_max, each),
-            }
-        }
+        Encoding::Xor | Encoding::Xor2 => read_floats(encoding, chunk, count_max, range, out),
         Encoding::Histogram | Encoding::HistogramWithStart => {
             let range = from..=to;
             for_each_histogram::<Integers>(chunk, has_start, count_max, range, |t, histogram| {

@@ -18,6 +18,7 @@ mod histograms;
 mod index;
 mod log;
 mod metrics;
+mod newest;
 mod replay;
 mod sidecar;
 mod slot;

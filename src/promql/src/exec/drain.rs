@@ -205,7 +205,7 @@ fn fold_wave(
 }
 
 /// Threads for so many rows, if they pay.
-fn threads_for<'q>(
+pub(super) fn threads_for<'q>(
     ctx: &Ctx<'q>,
     row_count: usize,
     step_count: usize,

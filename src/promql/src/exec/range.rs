@@ -1,5 +1,6 @@
 //! Functions of range vectors: one series at a time, all its windows in one pass.
 
+mod counter_check;
 mod extended;
 mod mixed;
 mod over_time;
@@ -7,14 +8,12 @@ mod rate;
 mod regression;
 mod start_time;
 
+pub(super) use counter_check::CounterCheck;
 pub(super) use extended::{interpolated, with_edges};
 pub(super) use mixed::smoothed_at;
 pub(super) use over_time::quantile;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use prom_storage::Selection;
 
@@ -23,6 +22,7 @@ use super::{
     Rows, Scratch,
     ledger::AccountId,
     row::Row,
+    scratch::Wanted,
     series::SeriesSet,
     window::{Positions, WindowCache, WindowSpec, copy_without_stale},
 };
@@ -60,16 +60,6 @@ pub(super) struct RangeRows {
     /// Series with their names, to be told in remarks.
     pub(super) names: SeriesSet,
     pub(super) counter_check: Option<CounterCheck>,
-}
-
-/// Tells of series that are treated as counters and do not look like one.
-pub(super) struct CounterCheck {
-    /// Series with their names.
-    series: SeriesSet,
-    span: Span,
-    uses_type_label: bool,
-    /// Whether the one name of all series was told.
-    is_told: AtomicBool,
 }
 
 /// The windows of one series.
@@ -166,7 +156,8 @@ impl RangeRows {
         let points;
         let columns = match &self.source {
             Source::Select { selector, selection, skips_buckets } => {
-                let stored = scratch.columns(*selector, selection, index, self.spec.range())?;
+                let range = self.spec.range();
+                let stored = scratch.columns(*selector, selection, index, range, Wanted::All)?;
                 points = Points::stored(stored, *skips_buckets, ctx.settings.uses_start_timestamps);
                 if copy_without_stale(stored, own) { own } else { stored }
             }
@@ -229,39 +220,4 @@ impl Rows for RangeRows {
         }
         Ok(())
     }
-}
-
-impl CounterCheck {
-    /// A check of these series, if any of them could be no counter.
-    pub(super) fn new(series: SeriesSet, span: Span, uses_type_label: bool) -> Option<Self> {
-        let is_clear =
-            !uses_type_label && series.metric_name().is_some_and(|name| has_counter_suffix(name));
-        let is_told = AtomicBool::new(false);
-        (!is_clear).then_some(Self { series, span, uses_type_label, is_told })
-    }
-
-    fn tell(&self, index: usize, scratch: &Scratch<'_>) {
-        let ctx = scratch.ctx;
-        if self.uses_type_label {
-            let labels = self.series.labels(index);
-            let (name, kind) = (labels.metric_name(), labels.get("__type__").unwrap_or_default());
-            if !name.is_empty() && !matches!(kind, "counter" | "histogram") {
-                ctx.annotate(Annotation::possible_non_counter_label(name, kind, self.span));
-            }
-        } else if let Some(name) = self.series.metric_name() {
-            if !self.is_told.swap(true, Relaxed) {
-                ctx.annotate(Annotation::possible_non_counter(name, self.span));
-            }
-        } else {
-            let labels = self.series.labels(index);
-            let name = labels.metric_name();
-            if !name.is_empty() && !has_counter_suffix(name) {
-                ctx.annotate(Annotation::possible_non_counter(name, self.span));
-            }
-        }
-    }
-}
-
-fn has_counter_suffix(name: &str) -> bool {
-    ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix))
 }

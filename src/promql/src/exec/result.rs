@@ -22,6 +22,7 @@ use super::{
     range::with_edges,
     row::Row,
     scalar::scalar,
+    scratch::Wanted,
     window::{WindowSpec, copy_without_stale},
 };
 use crate::{
@@ -283,7 +284,8 @@ fn read_samples(
         let mut found = Vec::new();
         let mut fresh = Columns::default();
         for index in part {
-            let stored = scratch.columns(selector, selection, *index as usize, range)?;
+            let stored =
+                scratch.columns(selector, selection, *index as usize, range, Wanted::All)?;
             let columns = if copy_without_stale(stored, &mut fresh) { &fresh } else { stored };
             let samples = columns.timestamps_ms.iter().zip(&columns.values);
             let mut points: Vec<Sample> = samples
@@ -292,7 +294,8 @@ fn read_samples(
             if let Some(extension) = extension {
                 points = with_edges(&points, spec.start_ms(0), spec.end_ms(0), extension);
             }
-            let stored = scratch.columns(selector, selection, *index as usize, range)?;
+            let stored =
+                scratch.columns(selector, selection, *index as usize, range, Wanted::All)?;
             let histograms = stored_histograms(&stored.histograms);
             if let (Some(extension), false) = (extension, histograms.is_empty()) {
                 let extension = match extension {

@@ -241,6 +241,20 @@ impl Bitmap {
     }
 }
 
+/// Calls `f` with each run of bits that are set.
+pub(crate) fn for_each_run(word: u64, mut f: impl FnMut(std::ops::Range<usize>)) {
+    let (mut rest, mut begin) = (word, 0);
+    while rest != 0 {
+        let skipped = rest.trailing_zeros();
+        rest >>= skipped;
+        begin += skipped as usize;
+        let size = rest.trailing_ones();
+        f(begin..begin + size as usize);
+        begin += size as usize;
+        rest = rest.checked_shr(size).unwrap_or_default();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,6 +278,19 @@ mod tests {
             full.fill(count);
             assert_eq!(steps(&full), (0..count).collect::<Vec<_>>());
             assert_eq!(full.ones(), count);
+        }
+    }
+
+    #[test]
+    fn runs_are_the_bits_of_a_word() {
+        for word in [0, 1, u64::MAX, 1 << 63, 0b1101, u64::MAX << 7, 0xf0f0_0000_ffff_0001] {
+            let (mut seen, mut end) = (0_u64, None);
+            for_each_run(word, |run| {
+                assert!(end.is_none_or(|end| run.start > end), "{word:b}");
+                end = Some(run.end);
+                run.for_each(|bit| seen |= 1 << bit);
+            });
+            assert_eq!(seen, word);
         }
     }
 

@@ -39,9 +39,17 @@ pub(crate) struct Scratch<'q> {
     refusal: Option<QueryError>,
 }
 
+/// Which samples of a series are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    All,
+    /// The newest one; there may be older ones.
+    Newest,
+}
+
 #[derive(Default)]
 struct ColumnSlot {
-    key: Option<(usize, usize, TimeRange)>,
+    key: Option<(usize, usize, TimeRange, Wanted)>,
     columns: Columns,
     /// Samples that were counted for the columns, which keep their room.
     counted: usize,
@@ -83,8 +91,9 @@ impl<'q> Scratch<'q> {
         selection: &Arc<dyn Selection>,
         index: usize,
         range: TimeRange,
+        wanted: Wanted,
     ) -> Result<&Columns, QueryError> {
-        let key = Some((selector, index, range));
+        let key = Some((selector, index, range, wanted));
         let known = self.slots.iter().position(|slot| slot.key == key);
         let slot = match known {
             Some(slot) => slot,
@@ -94,7 +103,10 @@ impl<'q> Scratch<'q> {
                 let entry = &mut self.slots[slot];
                 entry.key = None;
                 entry.columns.clear();
-                selection.read(index, range, &mut entry.columns)?;
+                match wanted {
+                    Wanted::All => selection.read(index, range, &mut entry.columns)?,
+                    Wanted::Newest => selection.read_newest(index, range, &mut entry.columns)?,
+                }
                 entry.key = key;
                 let count = entry.columns.len();
                 let grown = count.saturating_sub(entry.counted);

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use prom_model::is_stale;
 use prom_storage::{Columns, Selection, TimeRange};
 
-use super::{Rows, Scratch, ledger::AccountId, range::interpolated, row::Row, series::SeriesSet};
+use super::{
+    Rows, Scratch, ledger::AccountId, range::interpolated, row::Row, scratch::Wanted,
+    series::SeriesSet,
+};
 use crate::{
     QueryError,
     plan::{Grid, SampleField, Shift},
@@ -39,6 +42,12 @@ impl SelectRows {
             mint_ms: first_ms.saturating_sub(self.lookback_delta_ms).saturating_add(1),
             maxt_ms: self.shift.apply(self.grid.last_ms()).saturating_add(self.ahead_ms()),
         }
+    }
+
+    /// One instant asks for no more than the newest sample before it.
+    fn wanted(&self) -> Wanted {
+        let is_plain = matches!(self.what, SampleField::Value | SampleField::Timestamp);
+        if self.grid.count == 1 && is_plain { Wanted::Newest } else { Wanted::All }
     }
 
     /// How far behind its instants it looks.
@@ -113,7 +122,9 @@ impl Rows for SelectRows {
         scratch: &mut Scratch<'_>,
     ) -> Result<(), QueryError> {
         row.reset(self.grid.count);
-        let columns = scratch.columns(self.selector, &self.selection, index, self.range())?;
+        let wanted = self.wanted();
+        let columns =
+            scratch.columns(self.selector, &self.selection, index, self.range(), wanted)?;
         let sample_count = columns.len() + columns.histograms.len();
         let mut remarks = Vec::new();
         if self.what == SampleField::StartTimestamp && !self.knows_starts {

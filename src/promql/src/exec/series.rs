@@ -184,6 +184,11 @@ impl SeriesSet {
         if self.is_unique {
             return None;
         }
+        if let Source::Selected { selection, has_metadata: false } = &self.source
+            && selection.differ_without(&METADATA_LABELS[1..])
+        {
+            return None;
+        }
         let merged = Merged::of((0..self.len()).map(|index| self.labels(index)));
         (merged.first.len() < self.len()).then_some(merged)
     }

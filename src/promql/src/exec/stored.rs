@@ -72,10 +72,6 @@ impl Arena {
         Ok(())
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.places.len()
-    }
-
     fn push_lane(&mut self, row: &Row) -> Result<Option<u32>, QueryError> {
         if !row.has_histograms() {
             return Ok(None);
@@ -98,13 +94,22 @@ impl Stored {
         Self { arenas, places, count }
     }
 
-    /// Rows of one arena in another order: row `i` is the one written as number `order[i]`,
-    /// an absent one where there is none.
-    pub(crate) fn from_order(arena: Arena, order: &[Option<u32>], count: usize) -> Self {
+    /// Rows of arenas, each with the indices that its rows have; rows that none has are absent.
+    pub(crate) fn from_parts(
+        parts: Vec<(Vec<u32>, Arena)>,
+        row_count: usize,
+        count: usize,
+    ) -> Self {
         let absent = Place { arena: 0, first: 0, len: 0, value: 0, word: None, lane: None };
-        let places =
-            order.iter().map(|at| at.map_or(absent, |at| arena.places[at as usize])).collect();
-        Self { arenas: vec![arena], places, count }
+        let mut places = vec![absent; row_count];
+        let mut arenas = Vec::with_capacity(parts.len());
+        for (number, (indices, arena)) in parts.into_iter().enumerate() {
+            for (index, place) in indices.iter().zip(&arena.places) {
+                places[*index as usize] = Place { arena: number as u32, ..*place };
+            }
+            arenas.push(arena);
+        }
+        Self { arenas, places, count }
     }
 
     /// Copies a row.

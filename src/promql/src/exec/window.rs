@@ -7,6 +7,9 @@ use prom_storage::{Columns, TimeRange};
 use super::{ledger::Tally, row::Bitmap};
 use crate::plan::{Grid, Shift};
 
+/// Values that are looked at together.
+const STALENESS_BLOCK_VALUES: usize = 64;
+
 /// Where the windows of an operator lie. Windows are open at their left end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct WindowSpec {
@@ -35,8 +38,9 @@ pub(crate) struct Positions {
     pub(crate) hi: Vec<u32>,
     /// Steps whose window has at least two samples.
     pub(crate) pairs: Bitmap,
-    /// Valid once they are placed.
+    /// Both valid once they are placed.
     pub(crate) extrapolations: Vec<Extrapolation>,
+    pub(crate) scales: Vec<Scale>,
     extrapolations_are_placed: bool,
     /// What reading these windows counts as.
     pub(crate) tally: Tally,
@@ -55,6 +59,36 @@ pub(crate) struct Extrapolation {
     pub(crate) sampled: f64,
     pub(crate) to_start: f64,
     pub(crate) to_end: f64,
+}
+
+/// What a change over one window is multiplied by where nothing but timestamps decides.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scale {
+    pub(crate) factor: f64,
+    /// The first value decides, too, where it is not negative and below the change plus this.
+    pub(crate) slack: f64,
+}
+
+impl Extrapolation {
+    /// What a change over the window is multiplied by.
+    /// Compat: Prometheus `promql/functions.go`, `extrapolatedRate`: the order of operations is its.
+    pub(crate) fn factor(self, to_start: f64, range_seconds: Option<f64>) -> f64 {
+        let mut factor = 1.0;
+        if self.sampled != 0.0 {
+            factor = (self.sampled + to_start + self.to_end) / self.sampled;
+        }
+        if let Some(range_seconds) = range_seconds {
+            factor /= range_seconds;
+        }
+        factor
+    }
+
+    /// The scale of a counter: it was not below zero before the window. A counter that was above its
+    /// change at the first sample was above zero for longer than it was sampled.
+    fn scale(self, range_seconds: Option<f64>) -> Scale {
+        let slack = if self.sampled >= self.to_start { 0.0 } else { f64::INFINITY };
+        Scale { factor: self.factor(self.to_start, range_seconds), slack }
+    }
 }
 
 impl WindowSpec {
@@ -84,7 +118,9 @@ impl WindowSpec {
 
 /// Copies samples that are no staleness markers, where there are markers at all.
 pub(crate) fn copy_without_stale(columns: &Columns, out: &mut Columns) -> bool {
-    if !columns.values.iter().any(|value| is_stale(*value)) {
+    // In blocks, as these take vectors of values at a time.
+    let has_stale = |block: &[f64]| block.iter().fold(false, |has, value| has | is_stale(*value));
+    if !columns.values.chunks(STALENESS_BLOCK_VALUES).any(has_stale) {
         return false;
     }
     out.clear();
@@ -156,9 +192,9 @@ impl Positions {
         last.map_or(0, |(lo, hi)| u64::from(hi - lo))
     }
 
-    /// Computes what extrapolation takes from the timestamps.
+    /// Computes what extrapolation takes from the timestamps. An operator asks for the same unit always.
     /// Compat: Prometheus `promql/functions.go`, `extrapolatedRate`: the order of operations is its.
-    pub(crate) fn place_extrapolations(&mut self, spec: &WindowSpec) {
+    pub(crate) fn place_extrapolations(&mut self, spec: &WindowSpec, range_seconds: Option<f64>) {
         if std::mem::replace(&mut self.extrapolations_are_placed, true) {
             return;
         }
@@ -183,5 +219,7 @@ impl Positions {
             }
             self.extrapolations.push(Extrapolation { sampled, to_start, to_end });
         }
+        self.scales.clear();
+        self.scales.extend(self.extrapolations.iter().map(|window| window.scale(range_seconds)));
     }
 }

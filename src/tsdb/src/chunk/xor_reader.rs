@@ -6,6 +6,9 @@ use super::CHUNK_HEADER_SIZE_BYTES;
 /// Bits that one look shows, wherever in a byte it begins.
 pub(super) const PEEK_BITS: u32 = 57;
 
+/// What a sample takes that comes at the pace of the one before it, with its value.
+const UNCHANGED_BITS: u32 = 2;
+
 /// Why a chunk cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ChunkError {
@@ -53,8 +56,32 @@ pub(crate) fn for_each_sample(
     if !each(t, v) {
         return Ok(());
     }
-    for _ in 2..count {
-        let (dod, delta) = reader.sample(&mut window)?;
+    let mut left = count - 2;
+    while left > 0 {
+        let bits = reader.peek();
+        let run = unchanged_count(bits).min(left);
+        if run > 0 {
+            left -= run;
+            reader.skip(run * UNCHANGED_BITS as usize)?;
+            for _ in 0..run {
+                t = t.wrapping_add(t_delta as i64);
+                if !each(t, v) {
+                    return Ok(());
+                }
+            }
+            continue;
+        }
+        left -= 1;
+        if bits >> 61 == 0b010 {
+            // The same pace, and a value in the window there is: the usual case costs less by itself.
+            t = t.wrapping_add(t_delta as i64);
+            v ^= reader.in_window(bits << 3, 3, &window)?;
+            if !each(t, v) {
+                return Ok(());
+            }
+            continue;
+        }
+        let (dod, delta) = reader.sample(bits, &mut window)?;
         t_delta = t_delta.wrapping_add(dod as u64);
         t = t.wrapping_add(t_delta as i64);
         v ^= delta;
@@ -63,6 +90,13 @@ pub(crate) fn for_each_sample(
         }
     }
     Ok(())
+}
+
+/// How many samples begin with these bits that come at the pace of the one before, with its value: all
+/// their bits are zero.
+#[inline]
+fn unchanged_count(bits: u64) -> usize {
+    (bits.leading_zeros().min(PEEK_BITS) / UNCHANGED_BITS) as usize
 }
 
 /// Zero bits on both sides of what is written of a value delta.
@@ -152,10 +186,10 @@ impl<'a> BitReader<'a> {
         Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
     }
 
-    /// Reads delta of delta and value delta of one sample, from one look at the bits where they allow.
+    /// Reads delta of delta and value delta of one sample from the bits that come next, in one look where
+    /// they allow.
     #[inline]
-    fn sample(&mut self, window: &mut Window) -> Result<(i64, u64), ChunkError> {
-        let bits = self.peek();
+    fn sample(&mut self, bits: u64, window: &mut Window) -> Result<(i64, u64), ChunkError> {
         if bits >> 63 == 0 {
             return Ok((0, self.value_delta(bits << 1, 1, window)?));
         }
@@ -190,13 +224,7 @@ impl<'a> BitReader<'a> {
             return Ok(0);
         }
         if bits >> 62 == 0b10 {
-            let size = 64 - window.leading - window.trailing;
-            if used + 2 + size <= PEEK_BITS {
-                self.skip((used + 2 + size) as usize)?;
-                return Ok((bits << 2 >> (64 - size)) << window.trailing);
-            }
-            self.skip(used as usize + 2)?;
-            return Ok(self.take(size)? << window.trailing);
+            return self.in_window(bits << 2, used + 2, window);
         }
         let leading = (bits << 2 >> 59) as u32;
         let size = match (bits << 7 >> 58) as u32 {
@@ -205,11 +233,18 @@ impl<'a> BitReader<'a> {
         };
         let trailing = (64 - leading).checked_sub(size).ok_or(ChunkError::InvalidWindow)?;
         *window = Window { leading, trailing };
-        if used + 13 + size <= PEEK_BITS {
-            self.skip((used + 13 + size) as usize)?;
-            return Ok((bits << 13 >> (64 - size)) << trailing);
+        self.in_window(bits << 13, used + 13, window)
+    }
+
+    /// Reads what the next value differs in within the window; `bits` and `used` as above.
+    #[inline]
+    fn in_window(&mut self, bits: u64, used: u32, window: &Window) -> Result<u64, ChunkError> {
+        let size = 64 - window.leading - window.trailing;
+        if used + size <= PEEK_BITS {
+            self.skip((used + size) as usize)?;
+            return Ok((bits >> (64 - size)) << window.trailing);
         }
-        self.skip(used as usize + 13)?;
-        Ok(self.take(size)? << trailing)
+        self.skip(used as usize)?;
+        Ok(self.take(size)? << window.trailing)
     }
 }

@@ -1,6 +1,6 @@
 //! Label sets as rows of pair ids: sorted and grouped without a look at their texts, once for each pair.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
@@ -27,15 +27,9 @@ pub(super) fn group_rows<'a, N: PartialEq>(
     name_of: impl Fn(u32) -> N,
     labels: impl Fn(&[u32]) -> Labels,
 ) -> Groups {
-    let name_ids =
-        |names: &[&str]| -> Vec<N> { names.iter().filter_map(|name| find_name(name)).collect() };
-    let (names, is_kept) = match grouping {
-        Grouping::By(names) => (name_ids(names), true),
-        Grouping::Without(names) => {
-            let mut ids = name_ids(names);
-            ids.extend(find_name(METRIC_NAME));
-            (ids, false)
-        }
+    let (names, is_kept): (Vec<N>, bool) = match grouping {
+        Grouping::By(names) => (names.iter().filter_map(|name| find_name(name)).collect(), true),
+        Grouping::Without(names) => (dropped_names(names, find_name), false),
     };
     let mut groups = Groups { of_series: Vec::with_capacity(rows.len()), labels: Vec::new() };
     let mut keys = RowSet::default();
@@ -50,6 +44,38 @@ pub(super) fn group_rows<'a, N: PartialEq>(
         groups.of_series.push(group);
     }
     groups
+}
+
+/// These names and the metric name, those that are known.
+pub(super) fn dropped_names<N>(names: &[&str], find_name: impl Fn(&str) -> Option<N>) -> Vec<N> {
+    names.iter().chain(&[METRIC_NAME]).filter_map(|name| find_name(name)).collect()
+}
+
+/// Whether no two rows are equal in the ids that are kept.
+pub(super) fn rows_differ<'a>(
+    count: usize,
+    row: impl Fn(usize) -> &'a [u32],
+    is_kept: impl Fn(u32) -> bool,
+) -> bool {
+    let hasher = FixedState::default();
+    let kept = |at: usize| row(at).iter().copied().filter(|id| is_kept(*id));
+    let mut hashes: Vec<u64> = Vec::with_capacity(count);
+    let mut seen: HashTable<u32> = HashTable::with_capacity(count);
+    for at in 0..count {
+        let mut state = hasher.build_hasher();
+        kept(at).for_each(|id| state.write_u32(id));
+        let hash = state.finish();
+        let is_equal = |other: &u32| {
+            let other = *other as usize;
+            hashes[other] == hash && kept(other).eq(kept(at))
+        };
+        if seen.find(hash, is_equal).is_some() {
+            return false;
+        }
+        seen.insert_unique(hash, at as u32, |other| hashes[*other as usize]);
+        hashes.push(hash);
+    }
+    true
 }
 
 /// Rows of ids, each once, numbered as they come.

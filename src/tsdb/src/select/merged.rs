@@ -14,7 +14,7 @@ use crate::block::{Block, ChunkMeta, SeriesEntry, Tombstones, read_chunk};
 use super::{
     block::{for_each_matching, has_chunk_in},
     columns,
-    grouping::{PairTable, RowSet, group_rows, rank_ids},
+    grouping::{PairTable, RowSet, dropped_names, group_rows, rank_ids, rows_differ},
     selection::HeadSelection,
 };
 
@@ -299,5 +299,11 @@ impl Selection for MergedSelection {
             |id| self.pairs.name_of(id),
             |ids| self.pairs.labels(ids),
         )
+    }
+
+    fn differ_without(&self, names: &[&str]) -> bool {
+        let dropped = dropped_names(names, |name| self.pairs.find_name(name));
+        let is_kept = |id| !dropped.contains(&self.pairs.name_of(id));
+        rows_differ(self.len(), |index| self.rows.row(self.order[index]), is_kept)
     }
 }

@@ -167,11 +167,26 @@ fn series_of_lists(index: &SeriesIndex, lists: Vec<Vec<PairId>>) -> Vec<u32> {
 
 /// Series that have any of the pairs. A series has one value of a name, so none comes twice.
 fn union(index: &SeriesIndex, pairs: &[PairId]) -> Vec<u32> {
-    let count = pairs.iter().map(|pair| index.postings(*pair).len()).sum();
+    let lists = || pairs.iter().map(|pair| index.postings(*pair));
+    let count = lists().map(<[u32]>::len).sum();
     let mut series = Vec::with_capacity(count);
-    for pair in pairs {
-        series.extend_from_slice(index.postings(*pair));
+    let words_count = index.count().div_ceil(u64::BITS as usize);
+    if pairs.len() > 1 && count >= words_count {
+        // Where many are wanted, marking them takes less than sorting them.
+        let mut words = vec![0_u64; words_count];
+        for seq in lists().flatten() {
+            words[(seq / u64::BITS) as usize] |= 1 << (seq % u64::BITS);
+        }
+        for (at, word) in words.into_iter().enumerate() {
+            let mut rest = word;
+            while rest != 0 {
+                series.push(at as u32 * u64::BITS + rest.trailing_zeros());
+                rest &= rest - 1;
+            }
+        }
+        return series;
     }
+    lists().for_each(|list| series.extend_from_slice(list));
     if pairs.len() > 1 {
         series.sort_unstable();
     }

@@ -12,7 +12,7 @@ use crate::{
     head::{ChunkView, Dictionary, Head, PairId, Pairs, ReaderTicket, SeriesIndex},
 };
 
-use super::grouping::{group_rows, rank_ids};
+use super::grouping::{dropped_names, group_rows, rank_ids, rows_differ};
 
 /// Series that matched. It keeps what it needs of the head's tables, so they may change.
 #[derive(Debug)]
@@ -108,6 +108,14 @@ impl HeadSelection {
         self.dictionary.read()
     }
 
+    /// What the querier's range has of another one.
+    fn within(&self, range: TimeRange) -> TimeRange {
+        TimeRange {
+            mint_ms: range.mint_ms.max(self.range.mint_ms),
+            maxt_ms: range.maxt_ms.min(self.range.maxt_ms),
+        }
+    }
+
     pub(super) fn ids(&self, index: usize) -> &[u32] {
         &self.pair_ids[self.series[index].ids()]
     }
@@ -138,12 +146,23 @@ impl Selection for HeadSelection {
     }
 
     fn read(&self, index: usize, range: TimeRange, out: &mut Columns) -> Result<(), StorageError> {
-        let range = TimeRange {
-            mint_ms: range.mint_ms.max(self.range.mint_ms),
-            maxt_ms: range.maxt_ms.min(self.range.maxt_ms),
-        };
+        let range = self.within(range);
         let handle = self.series[index].handle;
         self.head.read(&self.ticket, handle, range, out).map_err(|err| corruption(handle, err))
+    }
+
+    fn read_newest(
+        &self,
+        index: usize,
+        range: TimeRange,
+        out: &mut Columns,
+    ) -> Result<(), StorageError> {
+        let asked = self.within(range);
+        match self.head.newest_float(&self.ticket, self.series[index].handle, asked) {
+            Some((timestamp_ms, value)) => out.push(timestamp_ms, value),
+            None => self.read(index, range, out)?,
+        }
+        Ok(())
     }
 
     fn group(&self, grouping: &Grouping<'_>) -> Groups {
@@ -155,5 +174,12 @@ impl Selection for HeadSelection {
             |id| pairs.name_of(PairId(id)),
             |ids| pairs.labels(ids),
         )
+    }
+
+    fn differ_without(&self, names: &[&str]) -> bool {
+        let pairs = self.dictionary.read();
+        let dropped = dropped_names(names, |name| pairs.find_name(name));
+        let is_kept = |id| !dropped.contains(&pairs.name_of(PairId(id)));
+        rows_differ(self.len(), |index| self.ids(index), is_kept)
     }
 }

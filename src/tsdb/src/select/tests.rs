@@ -188,6 +188,43 @@ fn samples_are_read_as_of_the_querier() {
 }
 
 #[test]
+fn the_newest_sample_is_the_last_of_all() {
+    let sets = sets();
+    let head = head_of(&sets);
+    let early = HeadQuerier::new(&head, ALL);
+    let mut appender = Box::new(head.appender());
+    let handles: Vec<_> = sets.iter().map(|labels| appender.series(labels).unwrap()).collect();
+    for (number, series) in handles.iter().enumerate().filter(|(number, _)| number % 3 > 0) {
+        // Some series go on, some of them to a second chunk, some end with a staleness marker.
+        for step in 1..(number as i64 % 7 * 50) {
+            let value = if step == 49 { f64::from_bits(prom_model::STALE_NAN_BITS) } else { 2.0 };
+            let timestamp_ms = 500 + step * 10;
+            let sample = FloatSample { series: *series, timestamp_ms, value };
+            appender.append(&[sample], &mut Vec::new());
+        }
+    }
+    appender.commit().unwrap();
+    let middle = HeadQuerier::new(&head, TimeRange { mint_ms: 3, maxt_ms: 1_200 });
+    head.delete(&handles[30..60], TimeRange { mint_ms: 900, maxt_ms: 2_000 }).unwrap();
+    let late = HeadQuerier::new(&head, ALL);
+    let hints = SelectHints { range: ALL, is_sorted: false, series_count_max: 0 };
+    for querier in [early, middle, late] {
+        let selection = querier.select(&[], &hints).unwrap();
+        for index in 0..selection.len() {
+            for (mint_ms, maxt_ms) in [(0, 5_000), (0, 900), (0, 60), (990, 990), (600, 2_000)] {
+                let range = TimeRange { mint_ms, maxt_ms };
+                let (mut all, mut newest) = (Columns::default(), Columns::default());
+                selection.read(index, range, &mut all).unwrap();
+                selection.read_newest(index, range, &mut newest).unwrap();
+                assert_eq!(newest.timestamps_ms.last(), all.timestamps_ms.last(), "{range:?}");
+                let bits = |columns: &Columns| columns.values.last().map(|value| value.to_bits());
+                assert_eq!(bits(&newest), bits(&all), "{range:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn groups_are_those_of_the_labels() {
     let sets = sets();
     let head = head_of(&sets);
@@ -198,6 +235,10 @@ fn groups_are_those_of_the_labels() {
             let expected = group_by_labels(labels_of(&*selection).into_iter(), &grouping);
             assert_eq!(found.of_series, expected.of_series, "{grouping:?}");
             assert_eq!(found.labels, expected.labels, "{grouping:?}");
+            if let Grouping::Without(names) = grouping {
+                let all_differ = expected.labels.len() == selection.len();
+                assert_eq!(selection.differ_without(names), all_differ, "{names:?}");
+            }
         }
     }
 }

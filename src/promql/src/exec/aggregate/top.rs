@@ -132,15 +132,15 @@ fn chosen_rows(
     }
     chosen.sort_unstable_by_key(|(series, step, _)| (*series, *step));
     let mut arena = Arena::new(&ctx.memory)?;
-    let mut order = vec![None; series_count];
+    let mut indices = Vec::new();
     let mut row = Row::default();
     for values in chosen.chunk_by(|a, b| a.0 == b.0) {
         row.reset(step_count);
         values.iter().for_each(|(_, step, value)| row.set(*step as usize, *value));
-        order[values[0].0 as usize] = Some(arena.len() as u32);
+        indices.push(values[0].0);
         arena.push(&row)?;
     }
-    Ok(Stored::from_order(arena, &order, step_count))
+    Ok(Stored::from_parts(vec![(indices, arena)], series_count, step_count))
 }
 
 impl Heap {

@@ -1,0 +1,48 @@
+//! Floats of a chunk as columns. How their bits are read is told elsewhere.
+
+use prom_storage::{Columns, TimeRange};
+
+use super::{
+    Encoding, samples_count,
+    xor_reader::{ChunkError, for_each_sample},
+    xor2::for_each_xor2_sample,
+};
+
+/// Appends those of the first `count_max` samples that are within `range`.
+pub(super) fn read_floats(
+    encoding: Encoding,
+    chunk: &[u8],
+    count_max: usize,
+    range: TimeRange,
+    out: &mut Columns,
+) -> Result<(), ChunkError> {
+    // No sample but the first two takes less than a bit.
+    let count = usize::from(samples_count(encoding, chunk)?).min(chunk.len() * 8).min(count_max);
+    let begin = out.len();
+    // Samples are written in their places: columns need not be asked for room with each.
+    out.timestamps_ms.resize(begin + count, 0);
+    out.values.resize(begin + count, 0.0);
+    let (timestamps_ms, values) = (&mut out.timestamps_ms[begin..], &mut out.values[begin..]);
+    let mut kept = 0;
+    let each = |t: i64, v: u64| {
+        if t > range.maxt_ms {
+            return false;
+        }
+        // What comes before the range is overwritten by what comes next.
+        if let (Some(timestamp_ms), Some(value)) =
+            (timestamps_ms.get_mut(kept), values.get_mut(kept))
+        {
+            *timestamp_ms = t;
+            *value = f64::from_bits(v);
+        }
+        kept += usize::from(t >= range.mint_ms);
+        true
+    };
+    let result = match encoding {
+        Encoding::Xor2 => for_each_xor2_sample(chunk, count, each),
+        _ => for_each_sample(chunk, count, each),
+    };
+    out.timestamps_ms.truncate(begin + kept);
+    out.values.truncate(begin + kept);
+    result
+}
