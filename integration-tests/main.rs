@@ -17,6 +17,7 @@ mod config_diff;
 mod configuration;
 mod crash;
 mod directories;
+mod discovery;
 mod ledger;
 mod package;
 mod queries;

@@ -1,29 +1,45 @@
-//! The sets of a consumer: which mechanisms fill them, and what they hold at this moment.
-//! A mechanism that watches something outside plugs in as one more variant of `SetConfig`.
+//! The sets of a consumer: which providers fill them, what they hold at this moment, and when they change.
+//! How a mechanism finds anything stands in its own module.
 
 use std::{
     collections::{BTreeMap, HashSet},
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use prom_config::{RoomChange, StaticConfig};
+use prom_config::{DiscoveryConfig, RoomChange, Sources, StaticConfig};
+use prom_lifecycle::Handle;
 use prom_model::Labels;
 use prom_telemetry::Registry;
-use tokio::sync::watch;
+use tokio::{
+    select,
+    sync::{Notify, watch},
+    time::{Instant, sleep},
+};
 
-use crate::{TargetGroup, metrics::Metrics};
+use crate::{
+    DiscoveryError, TargetGroup,
+    delivery::{Delivery, Provider},
+    file::{FileHub, FileTable},
+    group::target_count,
+    metrics::Metrics,
+    pace::Pace,
+};
 
 /// More targets than this in one set are refused, and the set keeps what it had.
 pub const TARGET_COUNT_MAX: usize = 1_000_000;
+/// Compat: `updatert` of Prometheus's `discovery/manager.go`.
+const UPDATE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Why a set cannot be filled.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// What does not come from the configuration.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum DiscoveryError {
-    #[error("set {set:?} has {count} targets (limit: {TARGET_COUNT_MAX})")]
-    TooManyTargets { set: String, count: usize },
-    #[error("set {set:?} is not configured")]
-    UnknownSet { set: String },
+pub struct DiscoveryOptions {
+    /// The consumer's name in metrics: `scrape` or `notify`.
+    pub name: &'static str,
+    /// Beyond a few at once, sets change no more often than this.
+    pub update_interval: Duration,
 }
 
 /// What fills one set.
@@ -32,27 +48,30 @@ pub struct SetConfig<'a> {
     /// The job's name.
     pub set: &'a str,
     pub static_configs: &'a [StaticConfig],
+    pub discovery_configs: &'a [DiscoveryConfig],
 }
 
-/// The groups of one set, sorted by source.
+/// The groups of one set: those of the file first, then those of the mechanisms in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetSet {
     /// Changes with the groups (I3).
     pub version: u64,
-    pub groups: Vec<Arc<TargetGroup>>,
+    pub groups: Arc<[Arc<TargetGroup>]>,
 }
 
 /// New sets, ready to be taken over.
 #[derive(Debug)]
 pub struct Prepared {
-    sets: BTreeMap<Arc<str>, BySource>,
+    sets: BTreeMap<Arc<str>, Members>,
+    /// Those that run already and those that will.
+    providers: Vec<Arc<Provider>>,
+    /// The files that new providers have read.
+    files: (FileTable, Sources),
     changes: RoomChange,
 }
 
-type BySource = BTreeMap<Arc<str>, Arc<TargetGroup>>;
-
 /// Holds the sets of one consumer. Clones share them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Discovery {
     shared: Arc<Shared>,
 }
@@ -63,116 +82,134 @@ pub struct Changes {
     receiver: watch::Receiver<u64>,
 }
 
-#[derive(Debug)]
 struct Shared {
-    metrics: Metrics,
-    sets: Mutex<BTreeMap<Arc<str>, Filled>>,
+    handle: Handle,
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+    hub: FileHub,
+    /// Some provider has other groups than before.
+    dirty: Arc<Notify>,
     /// The number of changes so far; also the source of versions.
     changes: watch::Sender<u64>,
 }
 
+#[derive(Default)]
+struct State {
+    sets: BTreeMap<Arc<str>, Filled>,
+    providers: Vec<Arc<Provider>>,
+}
+
+/// What a set is filled from.
 #[derive(Debug)]
+struct Members {
+    fixed: Vec<Arc<TargetGroup>>,
+    providers: Vec<Arc<Provider>>,
+}
+
 struct Filled {
-    version: u64,
-    by_source: BySource,
+    shown: TargetSet,
+    members: Members,
+    /// Of the providers, when the set was last brought in line with them.
+    revisions: Vec<u64>,
+}
+
+impl DiscoveryOptions {
+    pub fn new(name: &'static str) -> Self {
+        Self { name, update_interval: UPDATE_INTERVAL }
+    }
 }
 
 impl Prepared {
     /// How many targets, before relabelling, come and go, compared with those known when it was prepared.
+    /// What mechanisms will find only later does not count.
     pub fn changes(&self) -> &RoomChange {
         &self.changes
     }
 }
 
 impl Discovery {
-    /// `name` is that of the consumer in metrics: `scrape` or `notify`.
-    pub fn new(name: &'static str, registry: &Registry) -> Self {
-        let metrics = Metrics::new(name, registry);
+    /// A discovery without sets. Its tasks run through `handle` and end when that cancels.
+    pub fn new(options: &DiscoveryOptions, registry: &Registry, handle: &Handle) -> Self {
         let (changes, _) = watch::channel(0);
-        Self { shared: Arc::new(Shared { metrics, sets: Mutex::default(), changes }) }
+        let metrics = Arc::new(Metrics::new(options.name, registry));
+        let shared = Arc::new(Shared {
+            handle: handle.clone(),
+            hub: FileHub::new(handle, &metrics),
+            metrics,
+            state: Mutex::default(),
+            dirty: Arc::default(),
+            changes,
+        });
+        let pace = Pace::new(options.update_interval, Instant::now());
+        drop(handle.spawn_vital("discovery", publish_changes(Arc::clone(&shared), pace)));
+        Self { shared }
     }
 
-    /// Works out the sets of a new configuration.
+    /// Works out the sets of a new configuration. Files of targets that are named for the first time are
+    /// read now, so that their targets change together with the configuration.
     ///
     /// # Errors
-    /// A set is too large.
+    /// A set is too large, or asks for a mechanism that nobody runs.
     pub fn prepare<'a>(
         &self,
         configs: impl IntoIterator<Item = SetConfig<'a>>,
     ) -> Result<Prepared, DiscoveryError> {
-        let mut sets = BTreeMap::new();
-        for SetConfig { set, static_configs } in configs {
-            let group = |(index, cfg)| {
-                let source: Arc<str> = format!("{set}/{index}").into();
-                let group = TargetGroup::from_static(Arc::clone(&source), cfg);
-                (source, Arc::new(group))
-            };
-            let by_source: BTreeMap<_, _> = static_configs.iter().enumerate().map(group).collect();
-            check_count(set, &by_source)?;
-            sets.insert(Arc::from(set), by_source);
+        let mut known = self.lock().providers.clone();
+        let mut prepared = Prepared {
+            sets: BTreeMap::new(),
+            providers: Vec::new(),
+            files: (FileTable::new(&self.shared.metrics), Sources::of_disk()),
+            changes: RoomChange::of("targets"),
+        };
+        for cfg in configs {
+            let members = self.prepare_set(&cfg, &mut known, &mut prepared)?;
+            let groups = members.merged().0;
+            check_count(cfg.set, &groups)?;
+            prepared.sets.insert(Arc::from(cfg.set), members);
         }
-        let changes = changes(&self.lock(), &sets);
-        Ok(Prepared { sets, changes })
+        prepared.changes = changes(&self.lock().sets, &prepared.sets);
+        Ok(prepared)
     }
 
     /// Takes the new sets over; those that hold the same groups as before keep their version.
     pub fn commit(&self, prepared: Prepared) {
-        self.shared.metrics.failed_configs.set(0.0);
-        let mut sets = self.lock();
-        sets.retain(|set, _| {
+        let shared = &self.shared;
+        shared.metrics.failed_configs.set(0.0);
+        let mut state = shared.lock();
+        let old = std::mem::replace(&mut state.providers, prepared.providers);
+        let is_in = |among: &[Arc<Provider>], one: &Arc<Provider>| {
+            among.iter().any(|other| Arc::ptr_eq(other, one))
+        };
+        for ended in old.iter().filter(|provider| !is_in(&state.providers, provider)) {
+            ended.stop.cancel();
+        }
+        for (set, members) in &prepared.sets {
+            let before = state.sets.get(set).map_or(&[][..], |filled| &filled.members.providers);
+            hand_over(before, &members.providers, |provider| is_in(&old, provider));
+        }
+        let all = state.providers.iter().map(|provider| shared.delivery(provider));
+        shared.hub.follow(all.collect(), prepared.files);
+        state.sets.retain(|set, _| {
             let is_kept = prepared.sets.contains_key(set);
             if !is_kept {
-                self.shared.metrics.forget(set);
+                shared.metrics.forget(set);
             }
             is_kept
         });
-        for (set, by_source) in prepared.sets {
-            let is_new = sets.get(&set).is_none_or(|filled| filled.by_source != by_source);
-            if is_new {
-                self.shared.metrics.set_discovered(&set, target_count(&by_source));
-                let version = self.next_version();
-                sets.insert(set, Filled { version, by_source });
-            }
+        for (set, members) in prepared.sets {
+            let shown = state.sets.remove(&set).map(|filled| filled.shown);
+            let (groups, revisions) = members.merged();
+            let shown = match shown {
+                Some(shown) if shown.groups == groups => shown,
+                _ => shared.changed_set(&set, groups),
+            };
+            state.sets.insert(set, Filled { shown, members, revisions });
         }
-    }
-
-    /// Replaces groups of a set by source; a group without targets is removed.
-    ///
-    /// # Errors
-    /// The set is not configured, or would be too large; it keeps what it had (I1).
-    pub fn update(
-        &self,
-        set: &str,
-        groups: impl IntoIterator<Item = TargetGroup>,
-    ) -> Result<(), DiscoveryError> {
-        self.shared.metrics.received_updates.inc();
-        let mut sets = self.lock();
-        let unknown = || DiscoveryError::UnknownSet { set: set.to_owned() };
-        let filled = sets.get_mut(set).ok_or_else(unknown)?;
-        let mut by_source = filled.by_source.clone();
-        for group in groups {
-            if group.targets.is_empty() {
-                by_source.remove(&group.source);
-            } else {
-                by_source.insert(Arc::clone(&group.source), Arc::new(group));
-            }
-        }
-        check_count(set, &by_source)?;
-        if by_source != filled.by_source {
-            self.shared.metrics.set_discovered(set, target_count(&by_source));
-            *filled = Filled { version: self.next_version(), by_source };
-        }
-        Ok(())
     }
 
     /// What a set holds; nothing if it is not configured.
     pub fn target_set(&self, set: &str) -> TargetSet {
-        let sets = self.lock();
-        let read = |filled: &Filled| TargetSet {
-            version: filled.version,
-            groups: filled.by_source.values().map(Arc::clone).collect(),
-        };
-        sets.get(set).map(read).unwrap_or_default()
+        self.lock().sets.get(set).map(|filled| filled.shown.clone()).unwrap_or_default()
     }
 
     /// Tells of all changes from now on.
@@ -180,15 +217,38 @@ impl Discovery {
         Changes { receiver: self.shared.changes.subscribe() }
     }
 
-    fn next_version(&self) -> u64 {
-        self.shared.metrics.sent_updates.inc();
-        self.shared.changes.send_modify(|count| *count += 1);
-        *self.shared.changes.borrow()
+    fn prepare_set(
+        &self,
+        cfg: &SetConfig<'_>,
+        known: &mut Vec<Arc<Provider>>,
+        prepared: &mut Prepared,
+    ) -> Result<Members, DiscoveryError> {
+        let set = cfg.set;
+        let fixed = cfg.static_configs.iter().enumerate();
+        let fixed = fixed.map(|(index, cfg)| {
+            Arc::new(TargetGroup::of_addresses(format!("{set}/{index}"), cfg, None))
+        });
+        let mut members = Members { fixed: fixed.collect(), providers: Vec::new() };
+        for cfg in cfg.discovery_configs {
+            let provider = match known.iter().find(|provider| provider.cfg == *cfg) {
+                Some(provider) => Arc::clone(provider),
+                None => {
+                    let groups = first_groups(set, cfg, &mut prepared.files)?;
+                    let stop = self.shared.handle.cancellation().child_token();
+                    Arc::new(Provider::new(cfg.clone(), set.into(), stop, groups))
+                }
+            };
+            if !prepared.providers.iter().any(|other| Arc::ptr_eq(other, &provider)) {
+                prepared.providers.push(Arc::clone(&provider));
+                known.push(Arc::clone(&provider));
+            }
+            members.providers.push(provider);
+        }
+        Ok(members)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Filled>> {
-        // Sets are replaced as a whole, so a panic elsewhere leaves none half-changed.
-        self.shared.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.lock()
     }
 }
 
@@ -205,12 +265,117 @@ impl Changes {
     }
 }
 
-fn changes(old: &BTreeMap<Arc<str>, Filled>, new: &BTreeMap<Arc<str>, BySource>) -> RoomChange {
+impl Shared {
+    fn delivery(&self, provider: &Arc<Provider>) -> Delivery {
+        Delivery {
+            provider: Arc::clone(provider),
+            metrics: Arc::clone(&self.metrics),
+            dirty: Arc::clone(&self.dirty),
+        }
+    }
+
+    /// Brings all sets in line with their providers.
+    fn publish(&self) {
+        let mut state = self.lock();
+        for (set, filled) in &mut state.sets {
+            let (groups, revisions) = match filled.members.merged() {
+                (_, revisions) if revisions == filled.revisions => continue,
+                merged => merged,
+            };
+            filled.revisions = revisions;
+            if let Err(err) = check_count(set, &groups) {
+                tracing::error!(%err, "Targets are not taken over, the last good ones stay");
+            } else if filled.shown.groups != groups {
+                filled.shown = self.changed_set(set, groups);
+            }
+        }
+    }
+
+    /// A set with other groups than before, told to the consumer.
+    fn changed_set(&self, set: &str, groups: Arc<[Arc<TargetGroup>]>) -> TargetSet {
+        self.metrics.set_discovered(set, target_count(&groups));
+        self.metrics.sent_updates.inc();
+        self.changes.send_modify(|count| *count += 1);
+        TargetSet { version: *self.changes.borrow(), groups }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Sets are replaced as a whole, so a panic elsewhere leaves none half-changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Members {
+    /// All groups, and the revisions of the providers that they are of.
+    fn merged(&self) -> (Arc<[Arc<TargetGroup>]>, Vec<u64>) {
+        let latest: Vec<_> = self.providers.iter().map(|provider| provider.latest()).collect();
+        let found = latest.iter().flat_map(|latest| latest.groups.iter());
+        let groups = self.fixed.iter().chain(found).map(Arc::clone).collect();
+        (groups, latest.iter().map(|latest| latest.revision).collect())
+    }
+}
+
+impl fmt::Debug for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Discovery").field("sets", &self.lock().sets.keys()).finish_non_exhaustive()
+    }
+}
+
+/// What a provider begins with. A mechanism that has to ask begins with nothing.
+fn first_groups(
+    set: &str,
+    cfg: &DiscoveryConfig,
+    (table, sources): &mut (FileTable, Sources),
+) -> Result<Vec<Arc<TargetGroup>>, DiscoveryError> {
+    match cfg {
+        DiscoveryConfig::File(cfg) => Ok(table.read_new(set, &cfg.files, sources)),
+        other => Err(DiscoveryError::Unsupported { set: set.to_owned(), key: other.key() }),
+    }
+}
+
+/// Gives what the providers of a set that end have found to those of the same mechanism that begin.
+fn hand_over(
+    before: &[Arc<Provider>],
+    now: &[Arc<Provider>],
+    is_running: impl Fn(&Arc<Provider>) -> bool,
+) {
+    for fresh in now.iter().filter(|provider| !is_running(provider)) {
+        let is_predecessor = |old: &&Arc<Provider>| {
+            old.cfg.name() == fresh.cfg.name() && !now.iter().any(|it| Arc::ptr_eq(it, old))
+        };
+        // A mechanism that reads at once needs no predecessor.
+        let needs_one = !matches!(fresh.cfg, DiscoveryConfig::File(_));
+        if let Some(old) = before.iter().find(is_predecessor).filter(|_| needs_one) {
+            fresh.inherit(old.latest().groups);
+        }
+    }
+}
+
+/// Publishes what providers deliver, in a bounded rhythm.
+async fn publish_changes(shared: Arc<Shared>, mut pace: Pace) {
+    let stop = shared.handle.cancellation();
+    loop {
+        select! {
+            () = stop.cancelled() => return,
+            () = shared.dirty.notified() => {}
+        }
+        let wait = pace.take(Instant::now());
+        if !wait.is_zero() {
+            shared.metrics.delayed_updates.inc();
+            select! {
+                () = stop.cancelled() => return,
+                () = sleep(wait) => {}
+            }
+        }
+        shared.publish();
+    }
+}
+
+fn changes(old: &BTreeMap<Arc<str>, Filled>, new: &BTreeMap<Arc<str>, Members>) -> RoomChange {
     let mut change = RoomChange::of("targets");
-    let mut count = |old: Option<&BySource>, new: Option<&BySource>| {
-        let all = |groups: Option<&BySource>| groups.map_or(0, target_count) as u64;
+    let mut count = |old: &[Arc<TargetGroup>], new: &[Arc<TargetGroup>]| {
         if old == new {
-            change.unchanged_count += all(new);
+            change.unchanged_count += target_count(new) as u64;
             return;
         }
         let (before, after) = (targets(old), targets(new));
@@ -219,32 +384,29 @@ fn changes(old: &BTreeMap<Arc<str>, Filled>, new: &BTreeMap<Arc<str>, BySource>)
         change.added.count += after.len() as u64 - kept_count;
         change.removed.count += before.len() as u64 - kept_count;
     };
-    for (set, groups) in new {
-        count(old.get(set).map(|filled| &filled.by_source), Some(groups));
+    for (set, members) in new {
+        let before = old.get(set).map_or(&[][..], |filled| &filled.shown.groups);
+        count(before, &members.merged().0);
     }
     for (_, filled) in old.iter().filter(|(set, _)| !new.contains_key(*set)) {
-        count(Some(&filled.by_source), None);
+        count(&filled.shown.groups, &[]);
     }
     change
 }
 
 /// All targets of a set, each with the labels of its group.
-fn targets(groups: Option<&BySource>) -> HashSet<(&Labels, &Labels)> {
-    let groups = groups.into_iter().flat_map(BTreeMap::values);
+fn targets(groups: &[Arc<TargetGroup>]) -> HashSet<(&Labels, &Labels)> {
+    let groups = groups.iter();
     groups.flat_map(|group| group.targets.iter().map(|target| (target, &group.labels))).collect()
 }
 
-fn check_count(
-    set: &str,
-    by_source: &BTreeMap<Arc<str>, Arc<TargetGroup>>,
-) -> Result<(), DiscoveryError> {
-    let count = target_count(by_source);
+fn check_count(set: &str, groups: &[Arc<TargetGroup>]) -> Result<(), DiscoveryError> {
+    let count = target_count(groups);
     if count > TARGET_COUNT_MAX {
         return Err(DiscoveryError::TooManyTargets { set: set.to_owned(), count });
     }
     Ok(())
 }
 
-fn target_count(by_source: &BTreeMap<Arc<str>, Arc<TargetGroup>>) -> usize {
-    by_source.values().map(|group| group.targets.len()).sum()
-}
+#[cfg(test)]
+mod tests;

@@ -6,12 +6,12 @@ use prom_config::StaticConfig;
 use prom_model::Labels;
 
 /// The label that holds a target's address.
-const ADDRESS: &str = "__address__";
+pub(crate) const ADDRESS: &str = "__address__";
 
 /// What a mechanism found in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetGroup {
-    /// Unique within a set; a new group of the same source replaces the old one.
+    /// Unique within a provider.
     pub source: Arc<str>,
     /// Labels of each target, `__address__` among them.
     pub targets: Vec<Labels>,
@@ -20,11 +20,34 @@ pub struct TargetGroup {
 }
 
 impl TargetGroup {
-    /// The group of one `static_configs` entry.
-    pub(crate) fn from_static(source: Arc<str>, cfg: &StaticConfig) -> Self {
+    /// The group of one entry of addresses and labels; `label` tells where it was found.
+    pub(crate) fn of_addresses(
+        source: impl Into<Arc<str>>,
+        cfg: &StaticConfig,
+        label: Option<(&str, &str)>,
+    ) -> Self {
         let address = |target: &String| Labels::from_pairs([(ADDRESS, target.as_str())]);
         let targets = cfg.targets.iter().map(address).collect();
-        let labels = Labels::from_pairs(cfg.labels.iter().map(|(name, value)| (name, value)));
-        Self { source, targets, labels }
+        let labels = cfg.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Self { source: source.into(), targets, labels: Labels::from_pairs(labels.chain(label)) }
     }
+}
+
+/// How many targets some groups hold.
+pub(crate) fn target_count(groups: &[Arc<TargetGroup>]) -> usize {
+    groups.iter().map(|group| group.targets.len()).sum()
+}
+
+/// The new groups, each that equals an old one of its source as the same object.
+pub(crate) fn sharing(
+    groups: impl IntoIterator<Item = TargetGroup>,
+    old: &[Arc<TargetGroup>],
+) -> Vec<Arc<TargetGroup>> {
+    let by_source: std::collections::HashMap<&str, &Arc<TargetGroup>> =
+        old.iter().map(|group| (&*group.source, group)).collect();
+    let share = |group: TargetGroup| match by_source.get(&*group.source) {
+        Some(old) if ***old == group => Arc::clone(old),
+        _ => Arc::new(group),
+    };
+    groups.into_iter().map(share).collect()
 }

@@ -1,6 +1,6 @@
 //! The metrics of a discovery, under Prometheus's names.
 
-use prom_telemetry::{Counter, Gauge, GaugeVec, Registry, clock};
+use prom_telemetry::{Counter, Gauge, GaugeVec, Registry, Summary, clock};
 
 /// Compat: Prometheus `discovery/metrics.go`.
 #[derive(Debug)]
@@ -8,20 +8,25 @@ pub(crate) struct Metrics {
     name: &'static str,
     pub(crate) failed_configs: Gauge,
     pub(crate) received_updates: Counter,
+    pub(crate) delayed_updates: Counter,
     pub(crate) sent_updates: Counter,
+    pub(crate) files: FileMetrics,
     discovered_targets: GaugeVec,
     last_update: GaugeVec,
+}
+
+/// Of `file_sd_configs`. Compat: Prometheus `discovery/file/metrics.go`.
+#[derive(Clone, Debug)]
+pub(crate) struct FileMetrics {
+    pub(crate) read_errors: Counter,
+    pub(crate) scan_duration: Summary,
+    pub(crate) mtime: GaugeVec,
 }
 
 impl Metrics {
     /// `name` is that of the consumer: `scrape` or `notify`.
     pub(crate) fn new(name: &'static str, registry: &Registry) -> Self {
         let counter = |metric, help| registry.counter_vec(metric, help, &["name"]).with(&[name]);
-        // Registered for the dashboards: nobody has to wait for a consumer here.
-        counter(
-            "prometheus_sd_updates_delayed_total",
-            "Total number of update events that couldn't be sent immediately.",
-        );
         Self {
             name,
             failed_configs: registry
@@ -35,10 +40,15 @@ impl Metrics {
                 "prometheus_sd_received_updates_total",
                 "Total number of update events received from the SD providers.",
             ),
+            delayed_updates: counter(
+                "prometheus_sd_updates_delayed_total",
+                "Total number of update events that couldn't be sent immediately.",
+            ),
             sent_updates: counter(
                 "prometheus_sd_updates_total",
                 "Total number of update events sent to the SD consumers.",
             ),
+            files: FileMetrics::new(registry),
             discovered_targets: registry.gauge_vec(
                 "prometheus_sd_discovered_targets",
                 "Current number of discovered targets.",
@@ -61,5 +71,31 @@ impl Metrics {
     pub(crate) fn forget(&self, set: &str) {
         self.discovered_targets.remove(&[self.name, set]);
         self.last_update.remove(&[self.name, set]);
+    }
+}
+
+impl FileMetrics {
+    fn new(registry: &Registry) -> Self {
+        // Counts what the original's watcher cannot do. Ours polls where it cannot watch.
+        registry.counter(
+            "prometheus_sd_file_watcher_errors_total",
+            "The number of File-SD errors caused by filesystem watch failures.",
+        );
+        Self {
+            read_errors: registry.counter(
+                "prometheus_sd_file_read_errors_total",
+                "The number of File-SD read errors.",
+            ),
+            scan_duration: registry.summary(
+                "prometheus_sd_file_scan_duration_seconds",
+                "The duration of the File-SD scan in seconds.",
+                &[0.5, 0.9, 0.99],
+            ),
+            mtime: registry.gauge_vec(
+                "prometheus_sd_file_mtime_seconds",
+                "Timestamp (mtime) of files read by FileSD. Timestamp is set at read time.",
+                &["filename"],
+            ),
+        }
     }
 }

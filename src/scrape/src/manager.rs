@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use prom_config::{Config, RoomChange, ScrapeConfig};
-use prom_discovery::{Discovery, SetConfig};
+use prom_discovery::{Discovery, DiscoveryOptions, SetConfig};
 use prom_http_client::{BufferPool, Client};
 use prom_lifecycle::{Handle, PoolLimits};
 use prom_model::Labels;
@@ -125,7 +125,7 @@ impl ScrapeManager {
         };
         let shared = Arc::new(Shared {
             options,
-            discovery: Discovery::new("scrape", registry),
+            discovery: Discovery::new(&DiscoveryOptions::new("scrape"), registry, &handle),
             ctx: Arc::new(ctx),
             handle: handle.clone(),
             state: Mutex::new(State { pools: BTreeMap::new(), offset_seed: 0 }),
@@ -151,6 +151,7 @@ impl ScrapeManager {
         let sets = cfg.scrape_configs.iter().map(|scrape| SetConfig {
             set: &scrape.job_name,
             static_configs: &scrape.static_configs,
+            discovery_configs: &scrape.discovery_configs,
         });
         let discovery = self.shared.discovery.prepare(sets)?;
         let state = self.shared.lock();
@@ -340,10 +341,6 @@ impl PoolSnapshot {
 
 #[cfg(test)]
 impl ScrapeManager {
-    pub(crate) fn discovery(&self) -> &Discovery {
-        &self.shared.discovery
-    }
-
     pub(crate) fn overdue_target(&self) -> Option<String> {
         self.shared.overdue_target().map(|target| target.url.clone())
     }

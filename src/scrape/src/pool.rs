@@ -171,7 +171,7 @@ impl Pool {
         let mut specs = BTreeMap::new();
         self.dropped = Vec::new();
         self.dropped_count = 0;
-        for group in &set.groups {
+        for group in &*set.groups {
             for (index, target) in group.targets.iter().enumerate() {
                 match relabel_target(cfg, target, &group.labels) {
                     Ok(Relabelled::Kept(spec)) => {

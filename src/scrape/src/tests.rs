@@ -4,7 +4,6 @@
 use std::{ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 
 use prom_config::load_text;
-use prom_discovery::TargetGroup;
 use prom_lifecycle::{Handle, State};
 use prom_model::{Labels, is_stale};
 use prom_storage::Appendable;
@@ -270,26 +269,35 @@ async fn discovery_changes_targets_without_a_reload() {
     let house = House::new();
     let target = FakeTarget::start().await;
     target.answer("/metrics", Answer::text("a 1\n"));
-    let keys = "relabel_configs: [{source_labels: [keep], regex: 'no', action: drop}]\nkeep_dropped_targets: 1\nstatic_configs: []";
-    house.reload(&[("j", keys)]);
-    let found = |keep: &str, addresses: &[&str]| TargetGroup {
-        source: keep.into(),
-        targets: addresses
-            .iter()
-            .map(|address| Labels::from_pairs([("__address__", *address)]))
-            .collect(),
-        labels: Labels::from_pairs([("keep", keep)]),
-    };
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| std::fs::write(folder.path().join("t.json"), text).unwrap();
+    let keys = format!(
+        "relabel_configs: [{{source_labels: [keep], regex: 'no', action: drop}}]\nkeep_dropped_targets: 1\nfile_sd_configs: [{{files: ['{}/*.json']}}]",
+        folder.path().display()
+    );
+    house.reload(&[("j", &keys)]);
     let address = target.address();
-    let groups = [found("yes", &[&address, &address]), found("no", &["x:1", "x:2"])];
-    house.manager.discovery().update("j", groups).unwrap();
+    let yes = format!(r#"{{"targets": ["{address}", "{address}"], "labels": {{"keep": "yes"}}}}"#);
+    let no = r#"{"targets": ["x:1", "x:2"], "labels": {"keep": "no"}}"#;
+    write(&format!("[{yes},{no}]"));
+    eventually("found", || house.job("j")).await;
     let view = house.wait_for_health("j", TargetHealth::Up).await;
     assert_eq!(view.labels.get("keep"), Some("yes"));
+    let file = folder.path().join("t.json").display().to_string();
+    assert_eq!(view.discovered_labels.get("__meta_filepath"), Some(file.as_str()));
     let pools = house.manager.pools();
     // Of two equal targets there is one; of dropped ones as many are remembered as the job says.
     assert_eq!((pools[0].active_count, pools[0].dropped_count), (1, 2));
     assert_eq!(house.manager.dropped_targets().len(), 1);
-    house.manager.discovery().update("j", [found("yes", &[])]).unwrap();
+
+    // What stays is not touched: its loop goes on, with nothing missed.
+    let scrapes = target.requests().len();
+    write(&format!(r#"[{yes},{{"targets": ["y:1"]}}]"#));
+    eventually("two", || (house.manager.targets().len() == 2).then_some(())).await;
+    target.wait_for_requests(scrapes + 3).await;
+    let labels = [("__name__", "a"), ("instance", address.as_str()), ("job", "j"), ("keep", "yes")];
+    assert!(house.values(&labels).iter().all(|value| *value == Some(1.0)));
+    write(&format!("[{no}]"));
     eventually("gone", || house.manager.targets().is_empty().then_some(())).await;
 }
 

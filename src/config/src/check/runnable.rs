@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Mechanisms that `discovery` runs, beside `static_configs`.
-const RUNNABLE_DISCOVERY: [&str; 0] = [];
+const RUNNABLE_DISCOVERY: [&str; 1] = ["file"];
 
 impl Checker<'_> {
     /// Notes the sections whose rooms do not exist yet.
@@ -122,10 +122,12 @@ impl Config {
                 notices.push(notice.to_owned());
             }
         };
-        let alertmanagers = self.alerting.alertmanagers.iter();
-        let mut groups = alertmanagers.flat_map(|alertmanager| &alertmanager.static_configs);
+        let mut alertmanagers = self.alerting.alertmanagers.iter();
         note(
-            groups.any(|group| !group.targets.is_empty()),
+            alertmanagers.any(|it| {
+                let has_targets = it.static_configs.iter().any(|group| !group.targets.is_empty());
+                has_targets || !it.discovery_configs.is_empty()
+            }),
             "Alertmanagers are configured, but this build evaluates no rules and sends no alerts",
         );
         note(

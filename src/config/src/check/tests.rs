@@ -377,6 +377,7 @@ fn what_is_not_supported_yet_is_said_so() {
         "remote_write: []",
         "scrape_configs: [{job_name: a, tls_config: {insecure_skip_verify: false}}]",
         "scrape_configs: [{job_name: a, dns_sd_configs: []}]",
+        "scrape_configs: [{job_name: a, file_sd_configs: [{files: ['*.json']}]}]",
         "scrape_configs: [{job_name: a, proxy_from_environment: no}]",
     ] {
         good(text);

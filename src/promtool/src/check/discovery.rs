@@ -3,9 +3,9 @@
 //! part of this build runs are refused by name.
 
 use prom_config::{
-    Config, DiscoveryConfig, IncludedFiles, LoadOptions, ScrapeConfig, Sources, StaticConfig,
-    load_with,
+    Config, DiscoveryConfig, IncludedFiles, LoadOptions, ScrapeConfig, Sources, load_with,
 };
+use prom_discovery::read_target_file;
 use prom_lifecycle::CommandEnd;
 use prom_model::Labels;
 use prom_scrape::{ExplainedTarget, explain_target};
@@ -58,31 +58,22 @@ pub(crate) fn discover(job: &ScrapeConfig) -> Result<Vec<ExplainedTarget>, Strin
     for pattern in targets::file_patterns(&job.discovery_configs) {
         let files = Sources::of_disk().glob(pattern).map_err(|error| error.to_string())?;
         for file in files {
-            let path = file.display().to_string();
-            let groups = targets::read_file(&file)?;
-            add(job, &groups, Some(&path), &mut found);
+            for group in read_target_file(&file)? {
+                add(job, &group.targets, &group.labels, &mut found);
+            }
         }
     }
-    add(job, &job.static_configs, None, &mut found);
+    for group in &job.static_configs {
+        let (targets, labels) = targets::static_targets(group);
+        add(job, &targets, &labels, &mut found);
+    }
     let mut seen = std::collections::HashSet::new();
     found.retain(|target| seen.insert((target.discovered.clone(), target.labels.clone())));
     Ok(found)
 }
 
-fn add(
-    job: &ScrapeConfig,
-    groups: &[StaticConfig],
-    file: Option<&str>,
-    found: &mut Vec<ExplainedTarget>,
-) {
-    for group in groups {
-        let labels = group.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let labels = Labels::from_pairs(labels.chain(file.map(|file| ("__meta_filepath", file))));
-        for target in &group.targets {
-            let target = Labels::from_pairs([("__address__", target)]);
-            found.push(explain_target(job, &target, &labels));
-        }
-    }
+fn add(job: &ScrapeConfig, targets: &[Labels], labels: &Labels, found: &mut Vec<ExplainedTarget>) {
+    found.extend(targets.iter().map(|target| explain_target(job, target, labels)));
 }
 
 fn to_json(target: &ExplainedTarget) -> Value {

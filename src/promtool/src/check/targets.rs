@@ -1,18 +1,12 @@
 //! Targets that a configuration names itself or in files: whether they could be scraped.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use prom_config::{
-    Config, DiscoveryConfig, HttpClientConfig, ScrapeConfig, Sources, StaticConfig,
-    parse_target_file,
-};
+use prom_config::{Config, DiscoveryConfig, HttpClientConfig, ScrapeConfig, Sources, StaticConfig};
+use prom_discovery::{TargetGroup, read_target_file};
 use prom_model::{Labels, quote_go};
 use prom_scrape::explain_target;
 
-use super::go_words;
 use crate::output::out;
 
 /// Clients of mechanisms whose certificates are looked at.
@@ -27,9 +21,22 @@ pub(crate) fn discovery_clients(job: &ScrapeConfig) -> impl Iterator<Item = &Htt
 pub(crate) fn check_job(job: &ScrapeConfig) -> Result<(), String> {
     for pattern in file_patterns(&job.discovery_configs) {
         let groups = read_pattern(pattern, &format!("scrape job {}", quote_go(&job.job_name)))?;
-        check_groups(job, &groups)?;
+        for group in groups {
+            check_group(job, &group.targets, &group.labels)?;
+        }
     }
-    check_groups(job, &job.static_configs)
+    for group in &job.static_configs {
+        let (targets, labels) = static_targets(group);
+        check_group(job, &targets, &labels)?;
+    }
+    Ok(())
+}
+
+/// Targets of a group that is written in the configuration, and the labels of all of them.
+pub(crate) fn static_targets(group: &StaticConfig) -> (Vec<Labels>, Labels) {
+    let target = |target: &String| Labels::from_pairs([("__address__", target)]);
+    let labels = Labels::from_pairs(group.labels.iter().map(|(name, value)| (name, value)));
+    (group.targets.iter().map(target).collect(), labels)
 }
 
 /// Checks the files of targets that the Alertmanagers' sections name.
@@ -42,14 +49,10 @@ pub(crate) fn check_alertmanager_files(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
-fn check_groups(job: &ScrapeConfig, groups: &[StaticConfig]) -> Result<(), String> {
-    for group in groups {
-        let labels = Labels::from_pairs(group.labels.iter().map(|(name, value)| (name, value)));
-        for (i, target) in group.targets.iter().enumerate() {
-            let target = Labels::from_pairs([("__address__", target)]);
-            if let Some(reason) = explain_target(job, &target, &labels).refusal {
-                return Err(format!("instance {i} in group : {reason}"));
-            }
+fn check_group(job: &ScrapeConfig, targets: &[Labels], labels: &Labels) -> Result<(), String> {
+    for (i, target) in targets.iter().enumerate() {
+        if let Some(reason) = explain_target(job, target, labels).refusal {
+            return Err(format!("instance {i} in group : {reason}"));
         }
     }
     Ok(())
@@ -66,7 +69,7 @@ pub(crate) fn file_patterns(configs: &[DiscoveryConfig]) -> impl Iterator<Item =
         .flatten()
 }
 
-fn read_pattern(pattern: &Path, whose: &str) -> Result<Vec<StaticConfig>, String> {
+fn read_pattern(pattern: &Path, whose: &str) -> Result<Vec<TargetGroup>, String> {
     let files = Sources::of_disk().glob(pattern).map_err(|error| error.to_string())?;
     let shown = quote_go(&pattern.display().to_string());
     if files.is_empty() {
@@ -74,24 +77,9 @@ fn read_pattern(pattern: &Path, whose: &str) -> Result<Vec<StaticConfig>, String
     }
     let mut groups = Vec::new();
     for file in files {
-        let read = read_file(&file).map_err(|reason| format!("checking SD file {shown}: {reason}"));
+        let read =
+            read_target_file(&file).map_err(|reason| format!("checking SD file {shown}: {reason}"));
         groups.extend(read?);
     }
     Ok(groups)
-}
-
-/// The groups of one file.
-pub(crate) fn read_file(file: &Path) -> Result<Vec<StaticConfig>, String> {
-    let bytes =
-        fs::read(file).map_err(|error| format!("open {}: {}", file.display(), go_words(&error)))?;
-    let extension = file.extension().unwrap_or_default().to_string_lossy().into_owned();
-    match extension.to_ascii_lowercase().as_str() {
-        "json" | "yml" | "yaml" => {
-            parse_target_file(file, &bytes).map_err(|errors| errors.first_line())
-        }
-        _ => {
-            let extension = if extension.is_empty() { extension } else { format!(".{extension}") };
-            Err(format!("invalid file extension: {}", quote_go(&extension)))
-        }
-    }
 }

@@ -1,0 +1,242 @@
+//! Sets over configurations and over time. Files are real, waits are for events with one patience.
+
+use std::{fs, path::Path};
+
+use prom_config::{Config, LoadOptions, load_with};
+use prom_lifecycle::State as LifecycleState;
+use prom_telemetry::{MetricValue, Registry};
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct House {
+    discovery: Discovery,
+    registry: Registry,
+    folder: tempfile::TempDir,
+}
+
+impl House {
+    fn new() -> Self {
+        let (registry, handle) =
+            (Registry::default(), Handle::detached("test", LifecycleState::Ready));
+        let discovery = Discovery::new(&DiscoveryOptions::new("scrape"), &registry, &handle);
+        Self { discovery, registry, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn remove(&self, name: &str) {
+        fs::remove_file(self.folder.path().join(name)).unwrap();
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "an operator's rename need not be durable")]
+    fn rename(&self, from: &str, to: &str) {
+        let at = |name: &str| self.folder.path().join(name);
+        fs::rename(at(from), at(to)).unwrap();
+    }
+
+    fn prepare(&self, jobs: &str) -> Prepared {
+        let cfg = config(self.folder.path(), jobs);
+        self.discovery.prepare(sets(&cfg)).unwrap()
+    }
+
+    fn reload(&self, jobs: &str) {
+        self.discovery.commit(self.prepare(jobs));
+    }
+
+    /// Addresses with the file they came from, if one did, in order.
+    fn targets(&self, set: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for group in &*self.discovery.target_set(set).groups {
+            let file = group.labels.get("__meta_filepath").map(Path::new);
+            let file = file.map(|file| file.file_name().unwrap().to_string_lossy().into_owned());
+            for target in &group.targets {
+                let address = target.get("__address__").unwrap();
+                found.push(
+                    file.iter().fold(address.to_owned(), |all, file| format!("{all}@{file}")),
+                );
+            }
+        }
+        found
+    }
+
+    async fn wait_for(&self, set: &str, expected: &[&str]) {
+        let mut changes = self.discovery.changes();
+        let wait = async {
+            while self.targets(set) != expected {
+                changes.next().await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, wait).await;
+        assert!(waited.is_ok(), "{set}: {:?} never became {expected:?}", self.targets(set));
+    }
+
+    async fn wait_for_metric(&self, name: &str, expected: f64) {
+        let wait = async {
+            while self.metric(name) != expected {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, wait).await;
+        assert!(waited.is_ok(), "{name} is {}", self.metric(name));
+    }
+
+    /// The sum over all labels.
+    fn metric(&self, name: &str) -> f64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name == name);
+        let metrics = family.iter().flat_map(|family| &family.metrics);
+        let value = |value: &MetricValue| match value {
+            MetricValue::Number(value) => *value,
+            MetricValue::Summary(value) => value.count as f64,
+            other => panic!("{other:?}"),
+        };
+        metrics.map(|metric| value(&metric.value)).sum()
+    }
+}
+
+fn config(folder: &Path, jobs: &str) -> Config {
+    let path = folder.join("prometheus.yml");
+    let text = format!("scrape_configs:\n{jobs}\n");
+    let mut sources = Sources::with_text(&path, text.as_bytes());
+    load_with(&path, &mut sources, &LoadOptions::CHECK).unwrap()
+}
+
+fn sets(cfg: &Config) -> impl Iterator<Item = SetConfig<'_>> {
+    cfg.scrape_configs.iter().map(|job| SetConfig {
+        set: &job.job_name,
+        static_configs: &job.static_configs,
+        discovery_configs: &job.discovery_configs,
+    })
+}
+
+const FILES: &str = "- {job_name: a, file_sd_configs: [{files: ['t/*.json', 't/*.yml']}], static_configs: [{targets: ['fixed:1']}]}";
+
+#[tokio::test]
+async fn files_are_read_with_the_configuration_and_followed() {
+    let house = House::new();
+    house.write("t/1.json", r#"[{"targets": ["a:1", "a:2"], "labels": {"x": "y"}}]"#);
+    house.write("t/2.yml", "- targets: ['b:1']\n  labels: {__meta_filepath: 'forged'}\n");
+    let prepared = house.prepare(FILES);
+    assert_eq!(house.targets("a"), [""; 0], "prepare has no effect");
+    assert_eq!(prepared.changes().added.count, 4);
+    house.discovery.commit(prepared);
+    assert_eq!(house.targets("a"), ["fixed:1", "a:1@1.json", "a:2@1.json", "b:1@2.yml"]);
+    let groups = house.discovery.target_set("a").groups;
+    assert_eq!(groups[1].labels.get("x"), Some("y"));
+
+    // Edited in place, by rename, added, removed.
+    house.write("t/1.json", r#"[{"targets": ["a:3"]}]"#);
+    house.wait_for("a", &["fixed:1", "a:3@1.json", "b:1@2.yml"]).await;
+    house.write("t/2.tmp", "- targets: ['b:2']\n");
+    house.rename("t/2.tmp", "t/2.yml");
+    house.wait_for("a", &["fixed:1", "a:3@1.json", "b:2@2.yml"]).await;
+    house.write("t/0.json", r#"[{"targets": ["c:1"]}]"#);
+    house.wait_for("a", &["fixed:1", "c:1@0.json", "a:3@1.json", "b:2@2.yml"]).await;
+    assert_eq!(house.metric("prometheus_sd_discovered_targets"), 4.0);
+    house.remove("t/1.json");
+    house.wait_for("a", &["fixed:1", "c:1@0.json", "b:2@2.yml"]).await;
+    let mtimes = house.registry.gather();
+    let mtimes = mtimes.iter().find(|it| it.name == "prometheus_sd_file_mtime_seconds").unwrap();
+    assert_eq!(mtimes.metrics.len(), 2);
+}
+
+#[tokio::test]
+async fn a_bad_file_keeps_its_last_good_groups() {
+    let house = House::new();
+    house.write("t/1.json", r#"[{"targets": ["a:1"]}]"#);
+    house.write("t/bad.yml", "- targetss: []\n");
+    house.reload(FILES);
+    assert_eq!(house.targets("a"), ["fixed:1", "a:1@1.json"]);
+    assert_eq!(house.metric("prometheus_sd_file_read_errors_total"), 1.0);
+    let before = house.discovery.target_set("a");
+    for (index, text) in ["[{", "[null]", "{}", "[{\"targets\": [1]}]"].iter().enumerate() {
+        house.write("t/1.json", text);
+        house.wait_for_metric("prometheus_sd_file_read_errors_total", 2.0 + index as f64).await;
+        assert_eq!(house.discovery.target_set("a"), before, "{text}");
+    }
+    house.write("t/bad.yml", "- targets: ['b:1']\n");
+    house.wait_for("a", &["fixed:1", "a:1@1.json", "b:1@bad.yml"]).await;
+    house.write("t/1.json", "[]");
+    house.wait_for("a", &["fixed:1", "b:1@bad.yml"]).await;
+}
+
+#[tokio::test]
+async fn a_swapped_link_is_followed() {
+    let house = House::new();
+    let at = |name: &str| house.folder.path().join(name);
+    house.write("v1/t.json", r#"[{"targets": ["a:1"]}]"#);
+    house.write("v2/t.json", r#"[{"targets": ["a:2"]}]"#);
+    fs::create_dir(at("t")).unwrap();
+    std::os::unix::fs::symlink(at("v1"), at("t/..data")).unwrap();
+    std::os::unix::fs::symlink("..data/t.json", at("t/t.json")).unwrap();
+    house.reload(FILES);
+    assert_eq!(house.targets("a"), ["fixed:1", "a:1@t.json"]);
+    std::os::unix::fs::symlink(at("v2"), at("t/..new")).unwrap();
+    house.rename("t/..new", "t/..data");
+    house.wait_for("a", &["fixed:1", "a:2@t.json"]).await;
+}
+
+#[tokio::test]
+async fn what_a_reload_does_not_change_is_left_alone() {
+    let house = House::new();
+    house.write("t/1.json", r#"[{"targets": ["a:1"]}]"#);
+    house.reload(FILES);
+    let before = house.discovery.target_set("a");
+    let scans = house.metric("prometheus_sd_file_scan_duration_seconds");
+    let shared = FILES.replace("job_name: a", "job_name: b").replace("fixed:1", "fixed:2");
+    house.reload(&format!("{FILES}\n{shared}"));
+    assert_eq!(house.discovery.target_set("a"), before);
+    assert_eq!(house.targets("b"), ["fixed:2", "a:1@1.json"]);
+    // The second job shares what the first one has.
+    assert_eq!(house.metric("prometheus_sd_file_scan_duration_seconds"), scans);
+    house.write("t/1.json", r#"[{"targets": ["a:2"]}]"#);
+    house.wait_for("a", &["fixed:1", "a:2@1.json"]).await;
+    assert_eq!(house.targets("b"), ["fixed:2", "a:2@1.json"]);
+
+    house.reload(&shared);
+    assert_eq!(house.targets("a"), [""; 0]);
+    house.write("t/1.json", r#"[{"targets": ["a:3"]}]"#);
+    house.wait_for("b", &["fixed:2", "a:3@1.json"]).await;
+    let prepared = house.prepare("");
+    assert_eq!(prepared.changes().removed.count, 2);
+    house.discovery.commit(prepared);
+    assert_eq!(house.metric("prometheus_sd_discovered_targets"), 0.0);
+}
+
+#[tokio::test]
+async fn a_mechanism_that_nobody_runs_is_refused_by_name() {
+    let house = House::new();
+    let cfg = config(house.folder.path(), "- {job_name: a, hetzner_sd_configs: [{role: hcloud}]}");
+    let refused = house.discovery.prepare(sets(&cfg)).unwrap_err();
+    let key = "hetzner_sd_configs";
+    assert_eq!(refused, DiscoveryError::Unsupported { set: "a".to_owned(), key });
+}
+
+#[tokio::test]
+async fn many_targets_are_taken_over_and_too_many_are_not() {
+    let house = House::new();
+    let list = |count: usize| {
+        let targets: Vec<String> = (0..count).map(|n| format!("\"h{n}:1\"")).collect();
+        format!("[{{\"targets\": [{}]}}]", targets.join(","))
+    };
+    house.write("t/1.json", &list(100_000));
+    house.reload(FILES);
+    assert_eq!(house.targets("a").len(), 100_001);
+    house.write("t/2.json", &list(TARGET_COUNT_MAX));
+    house.write("t/1.json", &list(3));
+    house.wait_for_metric("prometheus_sd_received_updates_total", 2.0).await;
+    assert_eq!(house.targets("a").len(), 100_001);
+    house.remove("t/2.json");
+    let is_few = async {
+        while house.targets("a").len() != 4 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_few).await.unwrap();
+}

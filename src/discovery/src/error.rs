@@ -1,0 +1,14 @@
+//! Why a set cannot be filled. What a mechanism meets while it runs is logged and counted instead.
+
+use crate::TARGET_COUNT_MAX;
+
+/// A configuration that cannot be discovered by.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiscoveryError {
+    #[error("set {set:?} has {count} targets (limit: {TARGET_COUNT_MAX})")]
+    TooManyTargets { set: String, count: usize },
+    /// No part of this build runs the mechanism.
+    #[error("set {set:?} asks for {key}, which this build cannot run")]
+    Unsupported { set: String, key: &'static str },
+}
