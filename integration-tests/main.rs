@@ -10,6 +10,7 @@
 
 mod harness;
 
+mod bad_input;
 mod browser;
 mod chaos;
 mod compatibility;

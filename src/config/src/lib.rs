@@ -4,7 +4,9 @@
 //! The format is that of 3.14, whole: what is valid loads, included files are read and merged. What is valid
 //! and needs a component that this build has not stands in one list (`check::runnable`): a server loads with
 //! [`LoadOptions::SERVER`], which refuses it by name, a tool with [`LoadOptions::CHECK`], which takes it and
-//! may ask [`Config::check_runnable`]. What has no effect without being wrong is a [`Config::notices`].
+//! may ask [`Config::check_runnable`]. Rules among it are taken, checked and left alone where
+//! [`LoadOptions::leaves_rules_unevaluated`] says so. What has no effect without being wrong is a
+//! [`Config::notices`].
 //!
 //! Bytes become a document by go-yaml's rules (`yaml`), the document a raw value that mirrors the text
 //! (`raw`), the raw value a checked one (`checked`). Sections that are no more than keys with defaults are

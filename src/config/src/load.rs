@@ -8,6 +8,7 @@ use std::{
 };
 
 use prom_model::quote_go;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     Config, ConfigErrors, RuleFile, RuleOptions, ScrapeConfig, Sources,
@@ -48,7 +49,8 @@ pub struct LoadOptions<'o> {
     /// Takes rules though this build evaluates none: they are checked, shown and watched like the rest.
     pub leaves_rules_unevaluated: bool,
     pub included: IncludedFiles,
-    /// The configuration in force: its equal parts are shared instead of being held twice.
+    /// The configuration in force, loaded with the same check of expressions: its equal parts are shared
+    /// instead of being held twice, and its rule files are not checked again.
     pub previous: Option<&'o Config>,
 }
 
@@ -283,8 +285,23 @@ impl Included<'_> {
         let mut seen = HashSet::new();
         let mut paths = self.glob(&sections.rule_file_patterns, "rule", Origin::RuleFile);
         paths.retain(|path| seen.insert(path.clone()));
+        // What was checked once by the same rules is not checked again.
+        let checked = self.options.previous.filter(|previous| {
+            previous.global.name_validation() == sections.global.name_validation()
+        });
+        let checked: HashMap<&Path, &Arc<RuleFile>> = checked
+            .map(|previous| previous.rule_files.iter().map(|file| (file.path.as_path(), file)))
+            .into_iter()
+            .flatten()
+            .collect();
         for path in paths {
             let Some(bytes) = self.read(&path, Origin::RuleFile) else { continue };
+            if let Some(file) = checked.get(path.as_path())
+                && file.content_hash == xxh3_64(&bytes)
+            {
+                files.push(Arc::clone(file));
+                continue;
+            }
             match parse_rules(&path, &bytes, &options) {
                 Ok(file) => files.push(Arc::new(file)),
                 Err(errors) => self.add_errors(errors),
@@ -342,6 +359,30 @@ impl Included<'_> {
 }
 
 impl Config {
+    /// Whether `sources` hold, with `main` as the main file, the very texts that this configuration was loaded
+    /// from, told without parsing any. What is read here is what a load from the same `sources` goes on with.
+    pub fn is_unchanged_in(&self, main: &Path, sources: &mut Sources) -> bool {
+        // Patterns start from its folder.
+        if main != self.file {
+            return false;
+        }
+        let mut read_all = || {
+            sources.read(main).ok()?;
+            // In the order of the loader, which the hash depends on.
+            for patterns in [&self.scrape_file_patterns, &self.rule_file_patterns] {
+                let mut paths = Vec::new();
+                for pattern in patterns {
+                    paths.extend(sources.glob(Path::new(pattern)).ok()?);
+                }
+                for path in paths {
+                    sources.read(&path).ok()?;
+                }
+            }
+            Some(sources.content_hash())
+        };
+        read_all() == Some(self.content_hash)
+    }
+
     /// Replaces parts by equal ones of another configuration, so that both hold them once.
     fn share_with(&mut self, previous: &Self) {
         let old: HashMap<&str, &Arc<ScrapeConfig>> =

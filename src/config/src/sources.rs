@@ -150,7 +150,9 @@ impl Sources {
     /// # Errors
     /// It is no pattern.
     pub fn glob(&mut self, pattern: &Path) -> Result<Vec<PathBuf>, PatternError> {
-        self.patterns.push(pattern.to_owned());
+        if !self.patterns.iter().any(|known| known == pattern) {
+            self.patterns.push(pattern.to_owned());
+        }
         let mut found = match self.is_disk_left_alone {
             true => Vec::new(),
             false => glob(pattern)?,

@@ -311,6 +311,52 @@ fn verdicts_are_those_of_the_original() {
     }
 }
 
+/// Every good file of the original passes, every bad one does not.
+#[test]
+fn files_of_the_original_get_their_verdicts() {
+    let (Some(config), Some(examples)) =
+        (prom_testkit::conformance("config"), prom_testkit::conformance("config_examples"))
+    else {
+        return;
+    };
+    let of_folder = |folder: &std::path::Path, is_taken: &dyn Fn(&str) -> bool| {
+        let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut paths: Vec<_> =
+            paths.filter(|path| is_taken(path.file_name().unwrap().to_str().unwrap())).collect();
+        paths.sort();
+        paths
+    };
+    let run = |flags: &[&str], files: &[std::path::PathBuf]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_promtool"));
+        command.args(["check", "config"]).args(flags).args(files).current_dir(&config);
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), text)
+    };
+    let mut good = of_folder(&config, &|name| name.ends_with(".good.yml"));
+    good.extend(of_folder(&examples, &|name| {
+        name.starts_with("prometheus") && name.ends_with(".yml") && !name.contains("agent")
+    }));
+    const SYNTAX: &str = "--syntax-only";
+    let (status, text) = run(&[SYNTAX], &good);
+    assert_eq!(status, Some(0), "{text}");
+    assert_eq!(text.matches("SUCCESS: ").count(), good.len(), "{text}");
+    assert!(good.len() > 60, "{good:?}");
+    let of_agents = of_folder(&examples, &|name| name.contains("agent"));
+    let (status, text) = run(&[SYNTAX, "--agent"], &of_agents);
+    assert_eq!(status, Some(0), "{text}");
+    let bad = of_folder(&config, &|name| name.ends_with(".bad.yml"));
+    assert!(bad.len() > 100, "{bad:?}");
+    // What is wrong with included files is only seen by a look at them.
+    let (in_others, in_itself): (Vec<_>, Vec<_>) =
+        bad.into_iter().partition(|path| path.to_string_lossy().contains("scrape_config_files_"));
+    for (flags, files) in [(&[SYNTAX][..], in_itself), (&[], in_others)] {
+        let (status, text) = run(flags, &files);
+        assert_eq!(status, Some(1), "{text}");
+        assert_eq!(text.matches("FAILED: ").count(), files.len(), "{text}");
+    }
+}
+
 #[test]
 fn wrong_command_lines_end_with_one() {
     let files = Files::new();

@@ -1,7 +1,7 @@
 //! The pools of all jobs: how a new configuration and discovery change them, and what everybody sees.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fmt,
     ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -172,9 +172,9 @@ impl ScrapeManager {
         self.shared.discovery.commit(prepared.discovery);
         state.offset_seed = prepared.offset_seed;
         let pools = &mut state.pools;
+        let kept: HashSet<&str> = prepared.jobs.iter().map(|job| &*job.cfg.job_name).collect();
         for (name, pool) in pools.iter_mut() {
-            let is_kept = prepared.jobs.iter().any(|job| job.cfg.job_name == **name);
-            if !is_kept && pool.is_configured() {
+            if !kept.contains(&**name) && pool.is_configured() {
                 pool.retire();
                 self.shared.ctx.metrics.pools.forget(name);
             }
@@ -235,7 +235,7 @@ impl ScrapeManager {
         let old = state.pools.get(cfg.job_name.as_str()).map(Pool::job);
         match old {
             // Equal configurations stay the same object, so that nothing seems to have changed.
-            Some(old) if *old.cfg == **cfg => old.clone(),
+            Some(old) if Arc::ptr_eq(&old.cfg, cfg) || *old.cfg == **cfg => old.clone(),
             Some(old) if old.cfg.http_client == cfg.http_client => {
                 Job { cfg: Arc::clone(cfg), client: old.client.clone() }
             }

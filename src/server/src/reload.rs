@@ -142,9 +142,12 @@ impl Prometheus {
         sources: &mut Sources,
     ) -> Result<Option<Prepared>, Failure> {
         let previous = running.config.load_full();
-        let config = self.load(sources, Some(&previous))?;
+        let config = match previous.is_unchanged_in(&self.options.config_file, sources) {
+            true => Config::clone(&previous),
+            false => self.load(sources, Some(&previous))?,
+        };
         step.mark_read();
-        if config.content_hash() == running.config.load().content_hash() {
+        if config.content_hash() == previous.content_hash() {
             running.generations.note_unchanged();
             self.trials.forget_revert();
             self.watch.follow(sources, &config);

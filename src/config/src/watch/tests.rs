@@ -310,6 +310,22 @@ async fn an_edit_between_reading_and_watching_is_told() {
 }
 
 #[tokio::test]
+async fn a_rule_file_that_vanishes_between_reading_and_watching_is_told() {
+    let (directory, file) = directory_with("a.yml", "1");
+    let mut watcher = Watcher::new(&WatchSet::of_file(&file), EVENTS);
+    let rules = directory.path().join("r.rules");
+    fs::write(&rules, "groups: []").unwrap();
+    let mut sources = Sources::of_disk();
+    sources.read(&file).unwrap();
+    assert_eq!(sources.glob(&directory.path().join("*.rules")).unwrap(), [rules.as_path()]);
+    sources.read(&rules).unwrap();
+    // Checked, and gone when the configuration comes into force.
+    fs::remove_file(&rules).unwrap();
+    watcher.set(&WatchSet::of_sources(&sources));
+    expect(&mut watcher, &rules).await;
+}
+
+#[tokio::test]
 async fn an_editor_that_truncates_or_removes_before_it_writes_is_not_taken_at_its_word() {
     let (_directory, file) = directory_with("a.yml", "1");
     let mut watcher = Watcher::new(&WatchSet::of_file(&file), EVENTS);
