@@ -1,4 +1,4 @@
-//! Outside tests of the room: scripts in the reference's test language over a store in memory, and
+//! Outside tests of the room: scripts in the reference's test language over memory and over databases, and
 //! comparison with the installed original.
 
 #![expect(clippy::unwrap_used, reason = "tests end by panics")]

@@ -3,22 +3,22 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use prom_model::{
-    CUSTOM_BUCKETS_SCHEMA, FloatHistogram, HistogramValue, Labels, LabelsBuilder, METRIC_NAME,
-    Span, is_stale, parse_float,
+    CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Labels, LabelsBuilder, METRIC_NAME, Span, is_stale,
+    parse_float,
 };
 use prom_promql::{SeriesDescription, parse_series_description};
-use prom_testkit::MemoryStore;
 
 use super::{
     compare::{Point, described_points},
     language::duration_ms,
+    store::{ScriptStore, Value},
 };
 
 /// What a line of starts ends its series with.
 const START_MARK: &str = "@st";
 
 /// Stores the series of a block; of those that come twice the last counts.
-pub(super) fn load(store: &MemoryStore, step_ms: i64, lines: &[String], converts: bool) {
+pub(super) fn load(store: &mut dyn ScriptStore, step_ms: i64, lines: &[String], converts: bool) {
     let mut described: Vec<(SeriesDescription, Vec<i64>)> = Vec::new();
     let mut starts: Option<Vec<i64>> = None;
     for line in lines {
@@ -42,21 +42,21 @@ pub(super) fn load(store: &MemoryStore, step_ms: i64, lines: &[String], converts
             match point {
                 None => {}
                 Some(Point::Float(value)) => {
-                    store.push_started(&series.labels, time_ms, *value, start_ms);
+                    store.push(&series.labels, time_ms, Value::Float(*value), start_ms);
                     if converts {
                         collect(&mut classic, &series.labels, time_ms, *value);
                     }
                 }
                 Some(Point::Histogram { histogram, .. }) => {
-                    let histogram = HistogramValue::Float(Arc::new((**histogram).clone()));
-                    store.push_histogram_started(&series.labels, time_ms, histogram, start_ms);
+                    let value = Value::Histogram((**histogram).clone());
+                    store.push(&series.labels, time_ms, value, start_ms);
                 }
             }
         }
     }
     for ((labels, time_ms), parts) in classic {
         if let Some(histogram) = parts.convert() {
-            store.push_histogram(&labels, time_ms, HistogramValue::Float(Arc::new(histogram)));
+            store.push(&labels, time_ms, Value::Histogram(histogram), 0);
         }
     }
 }

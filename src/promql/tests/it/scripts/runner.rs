@@ -1,16 +1,17 @@
-//! Runs the commands of a script over a store in memory.
+//! Runs the commands of a script over a store.
 
 use prom_promql::{
     Engine, EngineOptions, InstantParams, ParseOptions, QueryAnswer, QueryError, RangeParams, Value,
 };
+use prom_storage::Queryable;
 use prom_telemetry::Registry;
-use prom_testkit::MemoryStore;
 
 use super::{
     compare::{Point, almost_equal, check_matrix, check_vector, points_of, vector_of},
     language::{Command, CommandKind, Eval, parse_script},
     load::load,
     pinned::{other_times, pinned},
+    store::ScriptStore,
 };
 
 /// How a script went.
@@ -22,22 +23,22 @@ pub(super) struct Tally {
 }
 
 /// Runs a script; each expectation counts once, its extra runs included.
-pub(super) fn run_script(text: &str) -> Tally {
+pub(super) fn run_script(text: &str, store: &mut dyn ScriptStore) -> Tally {
     let mut options = EngineOptions::default();
     options.samples_count_max = 10_000;
     options.parse = ParseOptions::ALL;
     options.is_name_removal_delayed = true;
     options.uses_start_timestamps = true;
     let engine = Engine::new(options, &Registry::default());
-    let store = MemoryStore::default();
+    store.clear();
     let mut tally = Tally::default();
     for Command { line, kind } in parse_script(text) {
         match kind {
             CommandKind::Clear => store.clear(),
             CommandKind::Load { step_ms, series, converts } => {
-                load(&store, step_ms, &series, converts);
+                load(store, step_ms, &series, converts);
             }
-            CommandKind::Eval(eval) => match check(&engine, &store, &eval) {
+            CommandKind::Eval(eval) => match check(&engine, store.queryable(), &eval) {
                 Ok(()) => tally.passed += 1,
                 Err(reason) => tally.failures.push(format!("{line}: {}: {reason}", eval.query)),
             },
@@ -47,7 +48,7 @@ pub(super) fn run_script(text: &str) -> Tally {
     tally
 }
 
-fn check(engine: &Engine, store: &MemoryStore, eval: &Eval) -> Result<(), String> {
+fn check(engine: &Engine, store: &dyn Queryable, eval: &Eval) -> Result<(), String> {
     let answer = match eval.step_ms {
         None => instant(engine, store, &eval.query, eval.start_ms),
         Some(step_ms) => range(engine, store, &eval.query, (eval.start_ms, eval.end_ms, step_ms)),
@@ -131,7 +132,7 @@ fn check_value(value: &Value, eval: &Eval) -> Result<(), String> {
 /// The instant as the middle step of a range query.
 fn check_as_range(
     engine: &Engine,
-    store: &MemoryStore,
+    store: &dyn Queryable,
     eval: &Eval,
     query: &str,
     time_ms: i64,
@@ -164,7 +165,7 @@ fn check_as_range(
 
 fn instant(
     engine: &Engine,
-    store: &MemoryStore,
+    store: &dyn Queryable,
     query: &str,
     time_ms: i64,
 ) -> Result<QueryAnswer, QueryError> {
@@ -173,7 +174,7 @@ fn instant(
 
 fn range(
     engine: &Engine,
-    store: &MemoryStore,
+    store: &dyn Queryable,
     query: &str,
     (start_ms, end_ms, step_ms): (i64, i64, i64),
 ) -> Result<QueryAnswer, QueryError> {
