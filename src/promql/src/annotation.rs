@@ -2,10 +2,11 @@
 //! Compat: Prometheus `util/annotations/annotations.go`.
 
 mod histogram;
+mod place;
 
 pub(crate) use histogram::HistogramWork;
 
-use std::fmt::Write;
+use std::{collections::HashMap, fmt::Write};
 
 use prom_model::{format_float_g, quote_go};
 
@@ -17,6 +18,10 @@ use crate::{
 
 /// Distinct annotations kept for one query; later ones are dropped.
 const ANNOTATION_COUNT_MAX: usize = 4096;
+/// Places kept of one text.
+const PLACE_COUNT_MAX: usize = 64;
+/// Steps of operations of which the last remark is looked for; behind them all remarks stay.
+const CONTEST_COUNT_MAX: usize = 1 << 16;
 
 const QUANTILE_DOCS: &str =
     "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile";
@@ -25,6 +30,8 @@ const QUANTILE_DOCS: &str =
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Annotations {
     list: Vec<Annotation>,
+    /// By operation and step: the number of the series that made the last remark, and its index in the list.
+    contests: HashMap<(usize, usize), (u32, usize)>,
 }
 
 /// One remark about a place in the query.
@@ -33,6 +40,10 @@ pub(crate) struct Annotation {
     severity: Severity,
     text: String,
     span: Span,
+    /// Other places of the same text.
+    other_spans: Vec<Span>,
+    /// Whether it stays, whatever is said at the same step later.
+    is_certain: bool,
     monotonicity: Option<Monotonicity>,
     /// How often it was seen, where that is told.
     occurrences: u64,
@@ -78,15 +89,53 @@ pub(crate) fn position(query: &str, span: Span) -> String {
 
 impl Annotations {
     pub(crate) fn add(&mut self, annotation: Annotation) {
-        match self.list.iter().position(|known| known.text == annotation.text) {
-            Some(known) => self.list[known].merge(&annotation),
-            None if self.list.len() < ANNOTATION_COUNT_MAX => self.list.push(annotation),
-            None => {}
+        if let Some(index) = self.keep(annotation) {
+            self.list[index].is_certain = true;
         }
+    }
+
+    /// Adds what an operation says about a series at a step. Of all series only the last one is heard.
+    /// Compat: Prometheus `promql/engine.go`, `VectorBinop` and its `lastErr`.
+    pub(crate) fn add_at_step(
+        &mut self,
+        operation: usize,
+        step: usize,
+        series: u32,
+        annotation: Annotation,
+    ) {
+        let Some(index) = self.keep(annotation) else { return };
+        if self.contests.len() >= CONTEST_COUNT_MAX {
+            self.list[index].is_certain = true;
+            return;
+        }
+        let last = self.contests.entry((operation, step)).or_insert((series, index));
+        if last.0 <= series {
+            *last = (series, index);
+        }
+    }
+
+    /// The index of an annotation of this text, unless there are too many.
+    fn keep(&mut self, annotation: Annotation) -> Option<usize> {
+        if let Some(known) = self.list.iter().position(|known| known.text == annotation.text) {
+            self.list[known].merge(&annotation);
+            return Some(known);
+        }
+        (self.list.len() < ANNOTATION_COUNT_MAX).then(|| {
+            self.list.push(annotation);
+            self.list.len() - 1
+        })
     }
 
     /// Texts of warnings and of infos, each by position.
     pub(crate) fn print(mut self, query: &str) -> (Vec<String>, Vec<String>) {
+        for (_, index) in self.contests.values() {
+            self.list[*index].is_certain = true;
+        }
+        self.list.retain(|annotation| annotation.is_certain);
+        for annotation in self.list.iter_mut().filter(|one| !one.other_spans.is_empty()) {
+            annotation.other_spans.push(annotation.span);
+            annotation.span = place::latest(query, &annotation.other_spans);
+        }
         // Workers add in no fixed order; an answer has one.
         self.list.sort_by(|a, b| (a.span.start, &a.text).cmp(&(b.span.start, &b.text)));
         let print = |severity| {
@@ -153,18 +202,30 @@ impl Annotation {
 
     fn warning(text: String, span: Span) -> Self {
         let text = format!("PromQL warning: {text}");
-        Self { severity: Severity::Warning, text, span, monotonicity: None, occurrences: 0 }
+        Self::new(Severity::Warning, text, span)
     }
 
     fn info(text: String, span: Span) -> Self {
         let text = format!("PromQL info: {text}");
-        Self { severity: Severity::Info, text, span, monotonicity: None, occurrences: 0 }
+        Self::new(Severity::Info, text, span)
     }
 
-    /// The place that the reference evaluates last names the position.
+    fn new(severity: Severity, text: String, span: Span) -> Self {
+        Self {
+            severity,
+            text,
+            span,
+            other_spans: Vec::new(),
+            is_certain: false,
+            monotonicity: None,
+            occurrences: 0,
+        }
+    }
+
     fn merge(&mut self, other: &Self) {
-        if other.span.start > self.span.start {
-            self.span = other.span;
+        let is_new = other.span != self.span && !self.other_spans.contains(&other.span);
+        if is_new && self.other_spans.len() < PLACE_COUNT_MAX {
+            self.other_spans.push(other.span);
         }
         self.occurrences += other.occurrences;
         if let (Some(known), Some(other)) = (&mut self.monotonicity, &other.monotonicity) {
@@ -229,6 +290,23 @@ mod tests {
         check("rate(x[1m])", 5, "1:6");
         check("sum(\n  rate(x[1m]))", 12, "2:8");
         check("", 9, "unknown position");
+    }
+
+    #[test]
+    fn of_the_remarks_of_a_step_the_last_stays() {
+        let mut annotations = Annotations::default();
+        let mut add = |operation, step, series, ratio| {
+            let annotation = Annotation::invalid_ratio(ratio, 1.0, span(3));
+            annotations.add_at_step(operation, step, series, annotation);
+        };
+        add(0, 0, 7, 7.0);
+        add(0, 0, 2, 2.0);
+        add(0, 1, 4, 4.0);
+        add(1, 0, 1, 5.0);
+        add(1, 0, 1, 6.0);
+        let (warnings, _) = annotations.print("a + b + c");
+        let told = |got: &str| warnings.iter().any(|text| text.contains(&format!("got {got},")));
+        assert_eq!(["2", "4", "5", "6", "7"].map(told), [false, true, false, true, true]);
     }
 
     #[test]

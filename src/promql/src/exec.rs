@@ -155,6 +155,11 @@ impl Ctx<'_> {
         self.lock_annotations().add(annotation);
     }
 
+    /// As [`Self::annotate`], for one step of an operation that is heard once a step.
+    fn annotate_step(&self, account: AccountId, step: usize, series: u32, annotation: Annotation) {
+        self.lock_annotations().add_at_step(account, step, series, annotation);
+    }
+
     fn lock_value_held(&self) -> MutexGuard<'_, Held> {
         self.value_held.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -98,7 +98,13 @@ impl Operator for BinaryOperation {
     fn open(self: Box<Self>, ctx: &Ctx<'_>) -> Result<Box<dyn Rows>, QueryError> {
         let Self { many, one, table, work, matching } = *self;
         let count = many.grid.count;
-        let (many, one) = open_both(ctx, many, one)?;
+        // What is wrong with the left side is told before what is wrong with the right one.
+        let (many, one) = if work.is_swapped {
+            let (one, many) = open_both(ctx, one, many)?;
+            (many, one)
+        } else {
+            open_both(ctx, many, one)?
+        };
         let (many_len, one_len) = (many.series.len(), one.series.len());
         // What meets nothing is still read: it counts, and it may be worth a remark.
         touch(ctx, &*many.rows, &table.unmatched(matching::Side::Many, many_len), count)?;
@@ -132,7 +138,7 @@ impl Rows for PairRows {
         let mut other = scratch.take_row();
         self.many.read(*many as usize, row, scratch)?;
         self.one.read(*one as usize, &mut other, scratch)?;
-        self.work.combine(row, &other, scratch);
+        self.work.combine(row, &other, *many, scratch);
         scratch.put_row(other);
         scratch.tally(self.work.account).points += row.counted_samples();
         scratch.tick(row.count())
@@ -159,7 +165,7 @@ impl Rows for ContestedRows {
                 _ => self.sides.one.load(one as usize, &mut right),
             }
             left.keep_steps(&self.sides.steps_of_pair(&self.table, *pair));
-            self.work.combine(&mut left, &right, scratch);
+            self.work.combine(&mut left, &right, many, scratch);
             if row.first_common(&left).is_some() {
                 return Err(QueryError::same_labelset());
             }
@@ -173,18 +179,18 @@ impl Rows for ContestedRows {
 }
 
 impl Work {
-    /// Makes `many` the result of the operation with `one`.
-    fn combine(&self, many: &mut Row, one: &Row, scratch: &Scratch<'_>) {
+    /// Makes `many`, the row of that index, the result of the operation with `one`.
+    fn combine(&self, many: &mut Row, one: &Row, index: u32, scratch: &Scratch<'_>) {
         if many.has_histograms() || one.has_histograms() {
-            return self.combine_mixed(many, one, scratch);
+            return self.combine_mixed(many, one, index, scratch);
         }
         many.present_mut().intersect(one.present());
         let op = self.op;
         if matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
-            if many.present().any() {
+            many.present().for_each(|step| {
                 let remark = Annotation::incompatible_types("float", op, "float", self.span);
-                scratch.ctx.annotate(remark);
-            }
+                scratch.ctx.annotate_step(self.account, step, index, remark);
+            });
             many.reset(one.count());
         } else if is_comparison(op) && !self.returns_bool {
             self.filter(many, one);
@@ -194,7 +200,8 @@ impl Work {
     }
 
     /// The same where either has histograms.
-    fn combine_mixed(&self, many: &mut Row, one: &Row, scratch: &Scratch<'_>) {
+    fn combine_mixed(&self, many: &mut Row, one: &Row, index: u32, scratch: &Scratch<'_>) {
+        let tell = |remark, step| scratch.ctx.annotate_step(self.account, step, index, remark);
         let histograms = many.take_histograms();
         let mut results: Vec<(usize, SharedHistogram)> = Vec::new();
         let mut compared = Vec::new();
@@ -203,7 +210,7 @@ impl Work {
             if self.is_swapped { (Side::Right, Side::Left) } else { (Side::Left, Side::Right) };
         let mut note = |outcome: Result<SharedHistogram, Annotation>, step| match outcome {
             Ok(histogram) => results.push((step, histogram)),
-            Err(remark) => scratch.ctx.annotate(remark),
+            Err(remark) => tell(remark, step),
         };
         for (step, histogram) in histograms {
             if let Some(value) = one.get(step) {
@@ -219,7 +226,7 @@ impl Work {
                     PairOutcome::Compared { is_kept: true } => note(Ok(Arc::clone(lhs)), step),
                     PairOutcome::Compared { is_kept: false } => {}
                     PairOutcome::Combined(result, remark) => {
-                        remark.into_iter().for_each(|remark| scratch.ctx.annotate(remark));
+                        remark.into_iter().for_each(|remark| tell(remark, step));
                         note(Ok(result), step);
                     }
                     PairOutcome::Refused(remark) => note(Err(remark), step),
@@ -234,7 +241,7 @@ impl Work {
         });
         let mut one_floats = one.clone();
         one_floats.drop_histograms();
-        self.combine(many, &one_floats, scratch);
+        self.combine(many, &one_floats, index, scratch);
         compared.into_iter().for_each(|(step, value)| many.set(step, value));
         results.into_iter().for_each(|(step, histogram)| many.set_histogram(step, histogram));
     }

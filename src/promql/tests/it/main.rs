@@ -1,7 +1,11 @@
 //! Outside tests of the room: scripts in the reference's test language over memory and over databases, and
 //! comparison with the installed original.
 
-#![expect(clippy::unwrap_used, reason = "tests end by panics")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests end by panics, and say what they compared"
+)]
 
 mod limits;
 mod original;

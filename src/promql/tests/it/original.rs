@@ -1,30 +1,30 @@
 //! The same series in the original and here, the same queries, the same answers.
 
+mod answer;
 mod data;
+mod excuse;
+mod native;
 mod random;
 mod server;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
-use prom_model::{Labels, Sample, format_float};
 use prom_promql::{
-    Engine, EngineOptions, InstantParams, QueryAnswer, QueryError, QueryErrorKind, RangeParams,
-    Value,
+    Engine, EngineOptions, InstantParams, QueryAnswer, QueryError, QueryParams, RangeParams,
+    parse_query_json,
 };
+use prom_storage::Queryable;
 use prom_telemetry::Registry;
 use serde_json::Value as Json;
 
 use self::{
+    answer::{answer_of, answer_of_json, differences, order_difference},
     data::{END_MS, START_MS, openmetrics, store},
+    excuse::{excuse, without_pair},
+    native::{BLOCK_RANGE_MS, database, write_requests},
+    random::Over,
     server::Original,
 };
-
-/// Values may differ by so much of their size: library functions round differently in the last place.
-const TOLERANCE: f64 = 1e-12;
 
 /// The peak is computed from counts of whole operators, not step by step.
 const PEAK_SLACK_SAMPLES: u64 = 16;
@@ -44,24 +44,6 @@ const VERSION_DIFFERENCES: [(&str, &str); 5] = [
         "3.8.0: lower bound in the first bucket (#17424)",
     ),
 ];
-
-/// An answer in a form that both sides can be brought to.
-#[derive(Clone, Debug, PartialEq)]
-struct Answer {
-    kind: String,
-    /// Labels as text, then points; scalars and strings have one entry.
-    series: Vec<(String, Vec<(i64, Point)>)>,
-    /// Error kind and text.
-    error: Option<(String, String)>,
-    infos: Vec<String>,
-    warnings: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Point {
-    Number(f64),
-    Text(String),
-}
 
 #[test]
 fn slow_answers_are_those_of_the_original() {
@@ -107,6 +89,8 @@ fn slow_answers_are_those_of_the_original() {
 /// Random queries that are asked; this variable changes how many.
 const RANDOM_COUNT: u64 = 1_500;
 const RANDOM_COUNT_VARIABLE: &str = "PROMQL_RANDOM_QUERIES";
+/// The number of the first one.
+const RANDOM_FIRST_VARIABLE: &str = "PROMQL_RANDOM_FIRST";
 /// Differences that are shown.
 const SHOWN_COUNT_MAX: usize = 40;
 
@@ -117,87 +101,138 @@ fn slow_random_answers_are_those_of_the_original() {
     else {
         return;
     };
-    let count = std::env::var(RANDOM_COUNT_VARIABLE).ok().and_then(|text| text.parse().ok());
     let original = Original::start(&prometheus, &promtool, &openmetrics());
-    let store = store();
     let engine = Engine::new(EngineOptions::default(), &Registry::default());
-    let (mut failed, mut inexact, mut excused, mut wrong) = (0, 0, BTreeMap::new(), Vec::new());
-    for number in 0..count.unwrap_or(RANDOM_COUNT) {
-        let query = random::query(number);
+    Comparison { original, engine, store: &store(), over: Over::Floats }.run();
+}
+
+#[test]
+fn slow_random_answers_over_histograms_are_those_of_the_original() {
+    let Some(prometheus) = prom_testkit::peer("prometheus") else { return };
+    let original = Original::start_empty(&prometheus, BLOCK_RANGE_MS);
+    write_requests().iter().for_each(|body| original.write(body));
+    let (db, _folder) = database();
+    let mut options = EngineOptions::default();
+    options.parse.experimental_functions = true;
+    let engine = Engine::new(options, &Registry::default());
+    Comparison { original, engine, store: &*db, over: Over::Native }.run();
+}
+
+/// Random queries to both sides.
+struct Comparison<'a> {
+    original: Original,
+    engine: Engine,
+    store: &'a dyn Queryable,
+    over: Over,
+}
+
+/// What came of a comparison.
+#[derive(Debug, Default)]
+struct Findings {
+    errors_count: u64,
+    inexact_count: usize,
+    excused: BTreeMap<&'static str, u64>,
+    unordered_count: u64,
+    wrong: Vec<String>,
+}
+
+impl Comparison<'_> {
+    fn run(&self) {
+        let variable = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+        let count = variable(RANDOM_COUNT_VARIABLE).unwrap_or(RANDOM_COUNT);
+        let first = variable(RANDOM_FIRST_VARIABLE).unwrap_or_default();
+        let mut findings = Findings::default();
+        for number in first..first + count {
+            self.ask(number, &mut findings);
+        }
+        let Findings { errors_count, inexact_count, excused, unordered_count, wrong } = findings;
+        println!("{count} queries: {errors_count} errors, {inexact_count} values inexact");
+        println!("{unordered_count} in another order by chance, {} wrong", wrong.len());
+        excused.iter().for_each(|(entry, count)| println!("{count} excused: {entry}"));
+        let shown: Vec<String> = wrong.iter().take(SHOWN_COUNT_MAX).cloned().collect();
+        assert!(wrong.is_empty(), "{}", shown.join("\n"));
+    }
+
+    fn ask(&self, number: u64, findings: &mut Findings) {
+        let query = random::query(self.over, number);
         let ask = asks()[[0, 1, 3, 4][number as usize % 4]];
-        let theirs = without_pair(answer_of_json(&original.query(&query, &ask)));
-        let ours = without_pair(answer_of(ask.run(&engine, &store, &query)));
-        failed += u64::from(theirs.error.is_some());
-        match differences(&ours, &theirs) {
-            Ok(values) => inexact += values,
+        let is_range = matches!(ask, Ask::Range { .. });
+        let theirs = without_pair(answer_of_json(&self.original.query(&query, &ask)), is_range);
+        let ours = without_pair(answer_of(ask.run(&self.engine, self.store, &query)), is_range);
+        findings.errors_count += u64::from(theirs.error.is_some());
+        let mut compared = differences(&ours, &theirs);
+        if let (Ok(_), Some(order)) = (&compared, order_difference(&ours, &theirs)) {
+            match has_order(&query) {
+                true => compared = Err(order),
+                false => findings.unordered_count += 1,
+            }
+        }
+        let reason = match compared {
+            Ok(values) => {
+                findings.inexact_count += values;
+                self.text_difference(&query)
+            }
             Err(reason) => match excuse(&query, &ours, &theirs) {
-                Some(entry) => *excused.entry(entry).or_insert(0) += 1,
-                None => wrong.push(format!("{number}: {query}\n  {ask:?}\n  {reason:.1000}")),
+                Some(entry) => {
+                    *findings.excused.entry(entry).or_insert(0) += 1;
+                    None
+                }
+                None => Some(reason),
             },
+        };
+        if let Some(reason) = reason {
+            findings.wrong.push(format!("{number}: {query}\n  {ask:?}\n  {reason:.1500}"));
         }
     }
-    println!("{failed} errors, {inexact} values inexact, {} wrong", wrong.len());
-    excused.iter().for_each(|(entry, count)| println!("{count} excused: {entry}"));
-    let shown: Vec<String> = wrong.iter().take(SHOWN_COUNT_MAX).cloned().collect();
-    assert!(wrong.is_empty(), "{}", shown.join("\n"));
-}
 
-/// Which two of several duplicates are named is by chance in the original: its operations collect their
-/// results in a map.
-fn without_pair(mut answer: Answer) -> Answer {
-    if let Some((_, text)) = &mut answer.error
-        && let Some((before, after)) = text.split_once(": [{")
-        && let Some((_, after)) = after.split_once("}];")
-    {
-        *text = format!("{before}: [];{after}");
-    }
-    answer
-}
-
-/// Why an answer of the installed release may differ from what is followed here: an entry of the
-/// original's changelog.
-fn excuse(query: &str, ours: &Answer, theirs: &Answer) -> Option<&'static str> {
-    let error = |answer: &Answer| answer.error.clone().unwrap_or_default().1;
-    let (our_error, their_error) = (error(ours), error(theirs));
-    let without_name = |text: &str| match text.split_once(" for metric name ") {
-        Some((before, after)) => {
-            format!("{before} {}", after.split_once("\" ").map_or("", |(_, place)| place))
+    /// Whether the query is taken apart and printed as there.
+    fn text_difference(&self, query: &str) -> Option<String> {
+        let params = QueryParams::default();
+        let tree = self.engine.parse(query, &params).ok()?;
+        let mut tree: Json = serde_json::from_str(&parse_query_json(&tree)).unwrap();
+        drop_later_fields(&mut tree);
+        let theirs = self.original.about("parse_query", query);
+        if theirs["data"] != tree {
+            return Some(format!("tree: ours {tree}\n  theirs {theirs}"));
         }
-        None => text.to_owned(),
-    };
-    let without_place =
-        |text: &str| text.rsplit_once(" (").map_or(text, |(before, _)| before).to_owned();
-    let texts = |answer: &Answer, of: &dyn Fn(&str) -> String| -> BTreeSet<String> {
-        answer.warnings.iter().chain(&answer.infos).map(|text| of(text)).collect()
-    };
-    let is_equal = |a: &Answer, b: &Answer| {
-        let bare =
-            |answer: &Answer| Answer { infos: Vec::new(), warnings: Vec::new(), ..answer.clone() };
-        differences(&bare(a), &bare(b)).is_ok()
-    };
-    if is_equal(ours, theirs) && texts(ours, &without_name) == texts(theirs, &without_name) {
-        return Some("3.7.0: no metric name in the warning of a missing bucket label (#16794)");
+        let text = self.engine.format(query, &params).unwrap();
+        // 3.9.0: an empty `ignoring` before a grouping is printed (#17643); 3.10.0: names that are none of
+        // old are quoted (#17687).
+        if text.contains("ignoring () group_") || text.contains("by (\"") || text.contains(", \"") {
+            return None;
+        }
+        let theirs = self.original.about("format_query", query);
+        (theirs["data"] != text).then(|| format!("printed: ours {text}\n  theirs {theirs}"))
     }
-    let bare = |text: &str| without_place(&without_name(text));
-    if is_equal(ours, theirs) && texts(ours, &bare) == texts(theirs, &bare) && query.contains(':') {
-        return Some("later than 3.5: remarks about a subquery tell its place");
+}
+
+/// Whether the original gives the series of an instant vector in one order. It collects in a map, and so by
+/// chance: counted values, quantiles and fractions of classic histograms, and operations in a subquery.
+fn has_order(query: &str) -> bool {
+    let unordered = ["count_values", "histogram_quantile", "histogram_fraction", ":"];
+    !unordered.iter().any(|part| query.contains(part))
+}
+
+/// Fields of a tree that came after the installed release, with what they have where they are not used:
+/// 3.6.0 (#16249), 3.7.0 (#16457), 3.10.0 (#17644).
+fn drop_later_fields(tree: &mut Json) {
+    const LATER: [&str; 6] =
+        ["offsetExpr", "rangeExpr", "stepExpr", "anchored", "smoothed", "fillValues"];
+    match tree {
+        Json::Object(fields) => {
+            for name in LATER {
+                let is_unused = fields.get(name).is_none_or(|value| match value {
+                    Json::Object(sides) => sides.values().all(Json::is_null),
+                    value => value.is_null() || *value == false,
+                });
+                assert!(is_unused, "{name} is used: {fields:?}");
+                fields.remove(name);
+            }
+            fields.values_mut().for_each(drop_later_fields);
+        }
+        Json::Array(items) => items.iter_mut().for_each(drop_later_fields),
+        _ => {}
     }
-    if our_error.contains("expected number, duration, step(), or range()") {
-        return Some("3.6.0: durations may be expressions (#16249)");
-    }
-    if their_error.contains("<Item ") {
-        return Some("later than 3.5: all tokens have names in errors");
-    }
-    if our_error.starts_with("multiple matches for labels") && their_error.is_empty() {
-        return Some("later than 3.5: a pair that a comparison drops is still a match");
-    }
-    let is_relabeled = query.contains("label_replace") || query.contains("label_join");
-    if is_relabeled && their_error == "vector cannot contain metrics with the same labelset" {
-        return Some(
-            "later than 3.5: series that labels make equal are one unless they meet at a step",
-        );
-    }
-    None
 }
 
 /// Samples counted differently than by the original: looked at exactly, held at once nearly.
@@ -233,7 +268,7 @@ impl Ask {
     fn run(
         &self,
         engine: &Engine,
-        store: &prom_testkit::MemoryStore,
+        store: &dyn Queryable,
         query: &str,
     ) -> Result<QueryAnswer, QueryError> {
         match *self {
@@ -246,162 +281,4 @@ impl Ask {
             }
         }
     }
-}
-
-/// How many values are not equal bit by bit, or what is wrong.
-fn differences(ours: &Answer, theirs: &Answer) -> Result<usize, String> {
-    let shape = |answer: &Answer| {
-        let series = answer.series.iter();
-        let shape = series.map(|(labels, points)| {
-            (labels.clone(), points.iter().map(|(time_ms, _)| *time_ms).collect::<Vec<_>>())
-        });
-        shape.collect::<BTreeMap<_, _>>()
-    };
-    let head = |answer: &Answer| {
-        (answer.kind.clone(), answer.error.clone(), answer.infos.clone(), answer.warnings.clone())
-    };
-    if head(ours) != head(theirs) {
-        return Err(format!("ours {:?}\n  theirs {:?}", head(ours), head(theirs)));
-    }
-    if shape(ours) != shape(theirs) {
-        return Err(format!("ours {:?}\n  theirs {:?}", ours.series, theirs.series));
-    }
-    let theirs: BTreeMap<_, _> = theirs.series.iter().cloned().collect();
-    let mut inexact = 0;
-    for (labels, points) in &ours.series {
-        for ((time_ms, a), (_, b)) in points.iter().zip(&theirs[labels]) {
-            match (a, b) {
-                (Point::Number(a), Point::Number(b)) if a.is_nan() && b.is_nan() || a == b => {}
-                (Point::Number(a), Point::Number(b))
-                    if (a - b).abs() <= TOLERANCE * a.abs().max(b.abs()) =>
-                {
-                    inexact += 1;
-                }
-                (a, b) if a == b => {}
-                _ => return Err(format!("{labels} at {time_ms}: ours {a:?}, theirs {b:?}")),
-            }
-        }
-    }
-    Ok(inexact)
-}
-
-fn answer_of(result: Result<QueryAnswer, QueryError>) -> Answer {
-    let failed = |kind: &str, text: String| Answer {
-        kind: String::new(),
-        series: Vec::new(),
-        error: Some((kind.to_owned(), text)),
-        infos: Vec::new(),
-        warnings: Vec::new(),
-    };
-    let answer = match result {
-        Ok(answer) => answer,
-        Err(err) => {
-            return match err.kind() {
-                QueryErrorKind::BadData => {
-                    failed("bad_data", format!("invalid parameter \"query\": {err}"))
-                }
-                QueryErrorKind::Execution => failed("execution", err.to_string()),
-                other => failed(&format!("{other:?}"), err.to_string()),
-            };
-        }
-    };
-    let points = |samples: &[Sample]| {
-        let point = |sample: &Sample| (sample.timestamp_ms, number(&format_float(sample.value)));
-        samples.iter().map(point).collect::<Vec<_>>()
-    };
-    let (kind, series) = match &answer.value {
-        Value::Scalar(sample) => ("scalar", vec![(String::new(), points(&[*sample]))]),
-        Value::String(text) => {
-            let point = (text.timestamp_ms, Point::Text(text.value.clone()));
-            ("string", vec![(String::new(), vec![point])])
-        }
-        Value::Vector(samples) => {
-            let series = samples.iter().map(|sample| {
-                let point = (sample.timestamp_ms, number(&format_float(sample.value)));
-                (label_text(&sample.labels), vec![point])
-            });
-            ("vector", series.collect())
-        }
-        Value::Matrix(series) => {
-            let series =
-                series.iter().map(|series| (label_text(&series.labels), points(&series.points)));
-            ("matrix", series.collect())
-        }
-        other => panic!("{other:?}"),
-    };
-    let kind = kind.to_owned();
-    let mut answer =
-        Answer { kind, series, error: None, infos: answer.infos, warnings: answer.warnings };
-    answer.infos.sort();
-    answer.warnings.sort();
-    answer
-}
-
-/// The installed release names two duplicates in the order in which it met them; later ones sort them.
-fn with_sorted_pair(text: &str) -> String {
-    let pair = text.split_once(": [{").and_then(|(before, rest)| {
-        let (pair, after) = rest.split_once("}];")?;
-        Some((before, pair.split_once("}, {")?, after))
-    });
-    match pair {
-        Some((before, (first, second), after)) if first > second => {
-            format!("{before}: [{{{second}}}, {{{first}}}];{after}")
-        }
-        _ => text.to_owned(),
-    }
-}
-
-fn label_text(labels: &Labels) -> String {
-    labels.iter().map(|(name, value)| format!("{name}={value:?},")).collect()
-}
-
-fn number(text: &str) -> Point {
-    match prom_model::parse_float(text) {
-        Some(value) => Point::Number(value),
-        None => Point::Text(text.to_owned()),
-    }
-}
-
-fn answer_of_json(json: &Json) -> Answer {
-    let texts = |key: &str| {
-        let list = json[key].as_array().cloned().unwrap_or_default();
-        let mut texts: Vec<String> =
-            list.iter().map(|text| text.as_str().unwrap().to_owned()).collect();
-        texts.sort();
-        texts
-    };
-    let error = (json["status"] == "error").then(|| {
-        let text = json["error"].as_str().unwrap();
-        (json["errorType"].as_str().unwrap().to_owned(), with_sorted_pair(text))
-    });
-    let data = &json["data"];
-    let kind = data["resultType"].as_str().unwrap_or_default().to_owned();
-    let point = |pair: &Json| {
-        let time_ms = (pair[0].as_f64().unwrap() * 1000.0).round() as i64;
-        let text = pair[1].as_str().unwrap();
-        (time_ms, if kind == "string" { Point::Text(text.to_owned()) } else { number(text) })
-    };
-    let series = match kind.as_str() {
-        "" => Vec::new(),
-        "scalar" | "string" => vec![(String::new(), vec![point(&data["result"])])],
-        _ => data["result"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|series| {
-                let labels: BTreeMap<&String, &Json> =
-                    series["metric"].as_object().unwrap().iter().collect();
-                let labels = labels
-                    .iter()
-                    .map(|(name, value)| format!("{name}={:?},", value.as_str().unwrap()))
-                    .collect();
-                let points = match series["values"].as_array() {
-                    Some(values) => values.iter().map(&point).collect(),
-                    None => vec![point(&series["value"])],
-                };
-                (labels, points)
-            })
-            .collect(),
-    };
-    Answer { kind, series, error, infos: texts("infos"), warnings: texts("warnings") }
 }

@@ -37,9 +37,9 @@ impl Lane {
 }
 
 impl Row {
-    /// Whether there may be histograms. All else but this need not be asked of a row of floats.
+    /// Whether there are histograms. All else but this need not be asked of a row of floats.
     pub(crate) fn has_histograms(&self) -> bool {
-        self.lane.is_some()
+        self.lane.as_ref().is_some_and(|lane| lane.steps.any())
     }
 
     pub(crate) fn histogram(&self, step: usize) -> Option<&SharedHistogram> {
@@ -173,6 +173,7 @@ mod tests {
         other.overlay(&row);
         assert!(other.get(1).is_some() && other.histogram(3).is_some() && other.get(69).is_some());
         other.retain_histograms(|_| false);
+        assert!(!other.has_histograms());
         assert_eq!(other.take_histograms(), []);
         assert_eq!(other.counted_samples(), 2);
         row.reset(70);

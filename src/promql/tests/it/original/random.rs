@@ -1,4 +1,4 @@
-//! Random queries over the series of `data`: valid ones by the grammar, and some with a mistake.
+//! Random queries over the series of `data` or `native`: valid ones by the grammar, and some with a mistake.
 //! The seed is the number of the query, so that one query can be asked again alone.
 
 /// How deep expressions nest.
@@ -6,9 +6,16 @@ const DEPTH_MAX: u32 = 4;
 /// One query of so many gets a mistake.
 const MISTAKE_RATE: u64 = 8;
 
+/// Which series are asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Over {
+    Floats,
+    Native,
+}
+
 /// The query with this number.
-pub(super) fn query(number: u64) -> String {
-    let mut random = Random::new(number);
+pub(super) fn query(over: Over, number: u64) -> String {
+    let mut random = Random::new(over, number);
     let text = match random.below(8) {
         0 => random.scalar(DEPTH_MAX),
         _ => random.vector(DEPTH_MAX),
@@ -16,11 +23,14 @@ pub(super) fn query(number: u64) -> String {
     if random.below(MISTAKE_RATE) == 0 { random.spoiled(&text) } else { text }
 }
 
-struct Random(u64);
+struct Random {
+    state: u64,
+    over: Over,
+}
 
 impl Random {
-    fn new(seed: u64) -> Self {
-        let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    fn new(over: Over, seed: u64) -> Self {
+        let mut random = Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, over };
         // The first numbers of neighbouring seeds resemble each other.
         for _ in 0..8 {
             random.below(2);
@@ -29,10 +39,10 @@ impl Random {
     }
 
     fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        (self.state >> 11) % limit
     }
 
     fn pick<T: Copy>(&mut self, list: &[T]) -> T {
@@ -57,6 +67,9 @@ impl Random {
     }
 
     fn selector(&mut self) -> String {
+        if self.over == Over::Native {
+            return self.native_selector();
+        }
         let name = self.pick(&[
             "gauge",
             "requests_total",
@@ -80,6 +93,38 @@ impl Random {
             "{nothing=\"\"}",
         ]);
         format!("{name}{matcher}")
+    }
+
+    fn native_selector(&mut self) -> String {
+        let name = self.pick(&[
+            "latency",
+            "latency",
+            "latency_float",
+            "custom",
+            "custom",
+            "queue",
+            "mixed",
+            "changing",
+            "gauge",
+            "requests_total",
+            "classic_bucket",
+            "{__name__=~\"latency|mixed\"}",
+            "{__name__=~\"cus.*|gauge\"}",
+        ]);
+        let matcher = self.pick(&[
+            "",
+            "",
+            "",
+            "{job=\"a\"}",
+            "{job!=\"a\"}",
+            "{instance=~\"host[02].*\"}",
+            "{instance=\"host1:9100\"}",
+            "{nothing=\"\"}",
+        ]);
+        match name.strip_suffix('}') {
+            Some(open) if matcher.len() > 2 => format!("{open},{}", &matcher[1..]),
+            _ => format!("{name}{}", if name.ends_with('}') { "" } else { matcher }),
+        }
     }
 
     fn modifiers(&mut self) -> &'static str {
@@ -264,6 +309,9 @@ impl Random {
 
     fn call(&mut self, depth: u32) -> String {
         let inner = self.vector(depth);
+        if self.over == Over::Native && self.below(3) > 0 {
+            return self.of_histogram(&inner);
+        }
         match self.below(9) {
             0 => {
                 let quantile = self.pick(&["0", "0.5", "0.9", "1", "1.1", "-0.1"]);
@@ -313,6 +361,22 @@ impl Random {
                     "+",
                 ]);
                 format!("{function}({inner})")
+            }
+        }
+    }
+
+    fn of_histogram(&mut self, inner: &str) -> String {
+        let bound =
+            |random: &mut Self| random.pick(&["-1", "0", "0.3", "1", "2.5", "+Inf", "-Inf", "NaN"]);
+        match self.below(7) {
+            0 | 1 => {
+                let quantile = self.pick(&["0", "0.1", "0.5", "0.9", "1", "1.1", "-0.1", "NaN"]);
+                format!("histogram_quantile({quantile}, {inner})")
+            }
+            2 => format!("histogram_fraction({}, {}, {inner})", bound(self), bound(self)),
+            _ => {
+                let function = self.pick(&["count", "sum", "avg", "stddev", "stdvar"]);
+                format!("histogram_{function}({inner})")
             }
         }
     }

@@ -37,12 +37,32 @@ impl Original {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Self::run(prometheus, folder, &[])
+    }
+
+    /// Takes what is written to it, and keeps it in its head.
+    pub(super) fn start_empty(prometheus: &Path, head_range_ms: i64) -> Self {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("prometheus.yml"), "{}\n").unwrap();
+        let range = head_range_ms / 1000;
+        let args = [
+            "--web.enable-remote-write-receiver".to_owned(),
+            "--enable-feature=native-histograms,promql-experimental-functions".to_owned(),
+            format!("--storage.tsdb.min-block-duration={range}s"),
+            format!("--storage.tsdb.max-block-duration={range}s"),
+        ];
+        Self::run(prometheus, folder, &args)
+    }
+
+    fn run(prometheus: &Path, folder: TempDir, args: &[String]) -> Self {
+        let path = |name: &str| folder.path().join(name);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = Command::new(prometheus)
             .arg(format!("--config.file={}", path("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", path("data").display()))
             .arg("--storage.tsdb.retention.time=100y")
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(args)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -72,14 +92,39 @@ impl Original {
                 step_ms / 1000
             ),
         };
-        let (_, body) = self.get(&path).expect("the original answers");
+        self.json(&path)
+    }
+
+    /// The answer of an endpoint that takes a query and nothing else.
+    pub(super) fn about(&self, endpoint: &str, query: &str) -> Json {
+        self.json(&format!("/api/v1/{endpoint}?query={}", encode(query)))
+    }
+
+    /// Sends a remote write request.
+    pub(super) fn write(&self, body: &[u8]) {
+        let head = format!(
+            "POST /api/v1/write HTTP/1.0\r\nHost: localhost\r\nContent-Encoding: snappy\r\n\
+             Content-Type: application/x-protobuf\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let request = [head.as_bytes(), body].concat();
+        let (status, text) = self.ask(&request).expect("the original answers");
+        assert_eq!(status, 204, "{text}");
+    }
+
+    fn json(&self, path: &str) -> Json {
+        let (_, body) = self.get(path).expect("the original answers");
         serde_json::from_str(&body).unwrap_or_else(|err| panic!("{err}: {body}"))
     }
 
     /// Status and body; nothing while nobody listens.
     fn get(&self, path: &str) -> Option<(u16, String)> {
+        self.ask(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())
+    }
+
+    fn ask(&self, request: &[u8]) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
+        stream.write_all(request).ok()?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).ok()?;
         let answer = String::from_utf8(answer).ok()?;
