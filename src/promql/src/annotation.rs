@@ -44,7 +44,7 @@ pub(crate) struct Annotation {
     other_spans: Vec<Span>,
     /// Whether it stays, whatever is said at the same step later.
     is_certain: bool,
-    monotonicity: Option<Monotonicity>,
+    monotonicity: Option<Box<Monotonicity>>,
     /// How often it was seen, where that is told.
     occurrences: u64,
 }
@@ -197,7 +197,7 @@ impl Annotation {
             "input to histogram_quantile needed to be fixed for monotonicity (see {QUANTILE_DOCS})"
         );
         let info = Self::info(with_metric_name(text, metric_name), span);
-        Self { monotonicity: Some(monotonicity), ..info }
+        Self { monotonicity: Some(Box::new(monotonicity)), ..info }
     }
 
     fn warning(text: String, span: Span) -> Self {
