@@ -67,6 +67,7 @@ pub(crate) struct Contender {
     /// From exec to the first 200 of its readiness endpoint.
     pub(crate) start_time: Duration,
     config: String,
+    args: Vec<String>,
     child: Child,
     folder: TempDir,
 }
@@ -74,12 +75,17 @@ pub(crate) struct Contender {
 impl Contender {
     /// Starts a server with `config` and waits until it is ready.
     pub(crate) fn start(kind: Kind, config: &str) -> Result<Self> {
+        Self::start_with(kind, config, Vec::new())
+    }
+
+    /// The same, with more flags.
+    pub(crate) fn start_with(kind: Kind, config: &str, args: Vec<String>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let child = spawn(kind, &folder, &address, config)?;
+        let child = spawn(kind, &folder, &address, config, &args)?;
         let config = config.to_owned();
         let mut contender =
-            Self { kind, address, start_time: Duration::ZERO, config, child, folder };
+            Self { kind, address, start_time: Duration::ZERO, config, args, child, folder };
         contender.wait_ready(now())?;
         Ok(contender)
     }
@@ -100,7 +106,7 @@ impl Contender {
     /// Starts again on what is in the folder; `start_time` is measured anew.
     pub(crate) fn restart(&mut self) -> Result<()> {
         let begin = now();
-        self.child = spawn(self.kind, &self.folder, &self.address, &self.config)?;
+        self.child = spawn(self.kind, &self.folder, &self.address, &self.config, &self.args)?;
         self.wait_ready(begin)
     }
 
@@ -168,7 +174,13 @@ impl Contender {
 }
 
 /// What receives old samples by remote write, besides what was asked for.
-fn spawn(kind: Kind, folder: &TempDir, address: &str, config: &str) -> Result<Child> {
+fn spawn(
+    kind: Kind,
+    folder: &TempDir,
+    address: &str,
+    config: &str,
+    args: &[String],
+) -> Result<Child> {
     let config_path = folder.path().join("prometheus.yml");
     fs::write(&config_path, config)?;
     let (config, data) = (config_path.display(), folder.path().join("data"));
@@ -193,7 +205,7 @@ fn spawn(kind: Kind, folder: &TempDir, address: &str, config: &str) -> Result<Ch
             "-search.latencyOffset=0s".to_owned(),
         ]),
     };
-    Ok(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+    Ok(command.args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
 }
 
 impl Drop for Contender {

@@ -1,4 +1,5 @@
-//! T6 and T7: hours of samples of the same series; bytes of the whole folder, and of blocks per sample.
+//! T6 and T7: hours of samples of the same series; bytes of the whole folder and of its parts, and of blocks
+//! per sample. Segments of the log are smaller where there are few series, so that it is shortened as often.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -12,16 +13,30 @@ use crate::{
     write::table,
 };
 
-/// So that two blocks are cut, whatever was asked for.
-const HOURS_MIN: f64 = 5.5;
+/// So that a block is cut, whatever was asked for.
+const HOURS_MIN: f64 = 4.5;
 /// How long compaction is waited for.
-const SETTLING_TIME: Duration = Duration::from_secs(15);
+const SETTLING_TIME: Duration = Duration::from_secs(75);
+/// A segment of the log for so many series; and what both servers take for the size of one.
+const SEGMENT_SIZE_MIB: usize = 128;
+const SEGMENT_SERIES_COUNT: usize = 100_000;
+const SEGMENT_SIZE_MIB_MIN: usize = 10;
+/// Parts of a folder that are shown.
+const PARTS: [&str; 3] = ["wal", "chunks_head", "head_state"];
 
 pub(crate) fn run(sizes: Sizes) -> Result<()> {
     let hours = sizes.hours.max(HOURS_MIN);
+    let segment_size_mib = (SEGMENT_SIZE_MIB * sizes.series_count / SEGMENT_SERIES_COUNT)
+        .clamp(SEGMENT_SIZE_MIB_MIN, SEGMENT_SIZE_MIB);
+    let start = |kind: Kind| {
+        let is_vm = kind == Kind::VictoriaMetrics;
+        let flag = format!("--storage.tsdb.wal-segment-size={segment_size_mib}MB");
+        Contender::start_with(kind, "", if is_vm { Vec::new() } else { vec![flag] })
+    };
     let kinds = [Kind::Ours, Kind::Original, Kind::VictoriaMetrics];
-    let contenders = Contender::start_all(&kinds)?;
-    let load = Load::new(sizes.series_count, hours)?;
+    let contenders: Vec<Contender> =
+        Kind::available(&kinds).into_iter().map(start).collect::<Result<_>>()?;
+    let load = Load::aligned(sizes.series_count, hours)?;
     let steps_count = Load::steps_in(hours);
     load.send(&mut Sender::connect_all(&contenders)?, 0..steps_count, 4)?;
     std::thread::sleep(SETTLING_TIME);
@@ -33,6 +48,12 @@ pub(crate) fn run(sizes: Sizes) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let title = format!("whole folder after {hours} h of {} series", sizes.series_count);
     table(&contenders, &title, "B/sample", &sizes_bytes, |bytes| bytes / samples_count);
+    for contender in contenders.iter().filter(|c| c.kind != Kind::VictoriaMetrics) {
+        for part in PARTS {
+            let bytes = size_bytes(&contender.data_path().join(part)).unwrap_or(0) as f64;
+            report::row(contender.kind.name(), part, &[bytes / samples_count], None);
+        }
+    }
     report::line("blocks");
     let mut original = None;
     for contender in contenders.iter().rev().filter(|c| c.kind != Kind::VictoriaMetrics) {

@@ -15,6 +15,8 @@ use crate::contender::Contender;
 
 /// Time between two samples of a series.
 const STEP_MS: i64 = 15_000;
+/// Time of a block of the head.
+const BLOCK_MS: i64 = 7_200_000;
 /// Series in one request, as senders do.
 const REQUEST_SERIES_COUNT: usize = 500;
 
@@ -41,6 +43,13 @@ impl Load {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
         let begin_ms = now_ms - (hours * 3_600_000.0) as i64 - 60_000;
         Ok(Self { series_count, begin_ms, generation: 0 })
+    }
+
+    /// Samples that begin where a block does, `hours` before now or earlier.
+    pub(crate) fn aligned(series_count: usize, hours: f64) -> Result<Self> {
+        let mut load = Self::new(series_count, hours)?;
+        load.begin_ms -= load.begin_ms.rem_euclid(BLOCK_MS);
+        Ok(load)
     }
 
     /// How many samples a series has in `hours`.

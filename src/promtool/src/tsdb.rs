@@ -1,8 +1,10 @@
-//! `tsdb`: questions to a data directory. Nothing here changes the directory it is given.
+//! `tsdb`: questions to a data directory, which change nothing in it, and blocks that are made of other things.
 //! Compat: `promtool tsdb` of Prometheus 3.14: flags, output, exit codes; `verify` is ours.
 
 mod analyze;
 mod args;
+mod bench;
+mod create;
 mod dump;
 mod list;
 mod verify;
@@ -26,6 +28,8 @@ pub(crate) fn run(tsdb: &Tsdb) -> CommandEnd {
         Tsdb::Dump(options) => dump::run(options),
         Tsdb::Analyze(options) => analyze::run(options),
         Tsdb::Verify(options) => verify::run(options),
+        Tsdb::CreateBlocks(options) => create::run(options),
+        Tsdb::BenchWrite(options) => bench::run(options),
     };
     match done {
         Ok(()) => CommandEnd::Finished,

@@ -3,6 +3,10 @@
 // All of it is tests; clippy sees that only of the functions that are marked.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "it/create.rs"]
+mod create;
+#[path = "it/dumps.rs"]
+mod dumps;
 #[path = "it/tsdb.rs"]
 mod tsdb;
 

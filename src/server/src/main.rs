@@ -3,6 +3,7 @@
 mod build_info;
 mod exemplars;
 mod flags;
+mod float_encoding;
 mod listeners;
 mod prometheus;
 mod queries;

@@ -31,6 +31,7 @@ use prom_web::{WalReplay, WebOptions, WebParts, external_url};
 use crate::{
     exemplars::{exemplars_count_max, exemplars_notice},
     flags::{Feature, Flags, Options},
+    float_encoding::float_encoding,
     listeners::listen,
     queries::{self, PreparedQueryLog},
     reload::{Prepared, accept_at_start, generation_facts, generations_text},
@@ -276,6 +277,7 @@ impl Service for Prometheus {
             min_block_duration_ms: self.options.min_block_duration_ms,
             max_block_duration_ms: block_duration_max_ms(&self.options, retention),
             retention,
+            float_encoding: float_encoding(&self.options, config),
             is_lockfile_used: self.options.is_lockfile_used,
             exemplars_count_max: exemplars_count_max(&self.options, config),
             ..prom_tsdb::Options::default()

@@ -12,6 +12,7 @@ use prom_telemetry::clock;
 
 use crate::{
     exemplars::exemplars_count_max,
+    float_encoding::float_encoding,
     prometheus::{Prometheus, Running},
     queries::PreparedQueryLog,
     retention::retention,
@@ -96,6 +97,7 @@ impl Prometheus {
         let old = running.config.swap(Arc::clone(&config));
         self.apply_retention(running, &old, &config);
         running.db.set_exemplars_count_max(exemplars_count_max(&self.options, &config));
+        running.db.set_float_encoding(float_encoding(&self.options, &config));
         running.scrape.commit(scrape);
         query_log.take_over(&running.engine);
         running.included.store(Arc::new(sources.included()));

@@ -1,5 +1,6 @@
 //! A data directory that is open: the lock, the log, the head, the blocks, and what leads to them.
 
+mod block_writer;
 mod blocks;
 mod deletion;
 mod directory;
@@ -39,6 +40,12 @@ use crate::{
     select::{DbQuerier, HeadQuerier},
 };
 
+pub use self::{
+    block_writer::BlockWriter,
+    inspect::{BlockAnalysis, BlockInfo, ChunkFigures, NameFigures, PairFigures},
+    options::{FloatEncoding, Options, RetentionOptions, WalCompression},
+    stats::{HeadStats, ReplayProgress, StatEntry, TsdbStats},
+};
 use self::{
     blocks::BlockSet,
     directory::prepare,
@@ -47,11 +54,6 @@ use self::{
     open::open_log,
     scrub::Scrubber,
     upkeep::{Upkeep, UpkeepThread},
-};
-pub use self::{
-    inspect::{BlockAnalysis, BlockInfo, ChunkFigures, NameFigures, PairFigures},
-    options::{Options, RetentionOptions, WalCompression},
-    stats::{HeadStats, ReplayProgress, StatEntry, TsdbStats},
 };
 
 const CLEAN_START_METRIC: &str = "prometheus_tsdb_clean_start";

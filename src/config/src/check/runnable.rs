@@ -37,7 +37,6 @@ impl Checker<'_> {
         for (key, is_used) in [
             ("out_of_order_time_window", !tsdb.out_of_order_time_window.is_zero()),
             ("stale_series_compaction_threshold", tsdb.stale_series_compaction_threshold > 0.0),
-            ("chunk_encoding", !matches!(tsdb.chunk_encoding.floats.as_str(), "" | "xor")),
         ] {
             if is_used {
                 self.report_unsupported(&at.key(key), key);

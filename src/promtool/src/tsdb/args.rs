@@ -1,9 +1,13 @@
-//! The command line of `tsdb`.
+//! The command line of `tsdb`. What makes blocks has a file of its own.
+
+mod create;
 
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command as Parser, value_parser};
 use prom_cli::{Refusal, switch};
+
+pub(crate) use create::{CreateBlocks, OpenMetricsSource, RulesSource, Source};
 
 /// What to do with a directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,6 +16,8 @@ pub(crate) enum Tsdb {
     Dump(Dump),
     Analyze(Analyze),
     Verify(Verify),
+    CreateBlocks(CreateBlocks),
+    BenchWrite(BenchWrite),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -53,6 +59,14 @@ pub(crate) struct Analyze {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Verify {
     pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BenchWrite {
+    pub(crate) out: PathBuf,
+    pub(crate) samples_file: PathBuf,
+    pub(crate) metrics_count: usize,
+    pub(crate) scrapes_count: usize,
 }
 
 /// The family as clap reads it.
@@ -105,12 +119,27 @@ pub(crate) fn command() -> Parser {
         .about("Read everything in a TSDB and tell what is damaged. Changes nothing.")
         .arg(path());
     Parser::new("tsdb").about("Run tsdb commands.").subcommands([
+        bench(),
         analyze,
         list,
         dump,
         dump_openmetrics,
+        create::command(),
         verify,
     ])
+}
+
+fn bench() -> Parser {
+    let write = Parser::new("write").about("Run a write performance benchmark.").args([
+        text("out", "benchout", "Set the output path. What it holds is removed first."),
+        text("metrics", "10000", "Number of metrics to read."),
+        text("scrapes", "3000", "Number of scrapes to simulate."),
+        Arg::new("file")
+            .default_value("../../tsdb/testdata/20kseries.json")
+            .value_parser(value_parser!(PathBuf))
+            .help("Input file with samples data."),
+    ]);
+    Parser::new("bench").about("Run benchmarks.").subcommand(write)
 }
 
 /// Reads what clap has found below `tsdb`.
@@ -118,6 +147,12 @@ pub(crate) fn command() -> Parser {
 /// # Errors
 /// A value that means nothing.
 pub(crate) fn parse(name: &str, matches: &ArgMatches) -> Result<Tsdb, Refusal> {
+    if name == "create-blocks-from" {
+        return create::parse(matches).map(Tsdb::CreateBlocks);
+    }
+    if name == "bench" {
+        return bench_write(matches).map(Tsdb::BenchWrite);
+    }
     let path = matches.get_one::<PathBuf>("db path").cloned().unwrap_or_default();
     let value = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
     match name {
@@ -150,6 +185,20 @@ pub(crate) fn parse(name: &str, matches: &ArgMatches) -> Result<Tsdb, Refusal> {
             },
         })),
     }
+}
+
+fn bench_write(matches: &ArgMatches) -> Result<BenchWrite, Refusal> {
+    let Some(("write", matches)) = matches.subcommand() else {
+        return Err(Refusal::Usage("must select a subcommand of 'bench'".to_owned()));
+    };
+    let value = |name: &str| matches.get_one::<String>(name).cloned().unwrap_or_default();
+    let count = |name| Ok::<_, Refusal>(integer(&value(name))?.try_into().unwrap_or(0));
+    Ok(BenchWrite {
+        out: value("out").into(),
+        samples_file: matches.get_one("file").cloned().unwrap_or_default(),
+        metrics_count: count("metrics")?,
+        scrapes_count: count("scrapes")?,
+    })
 }
 
 fn value_or_default(matches: &ArgMatches, name: &str) -> String {

@@ -23,10 +23,16 @@ const HEADER: [&str; 8] = [
 
 pub(super) fn run(options: &List) -> Result<()> {
     let blocks = open(&options.path)?.blocks();
-    let mut rows = vec![HEADER.map(str::to_owned)];
-    rows.extend(blocks.iter().map(|block| row(block, options.is_human_readable)));
-    print_table(&rows);
+    print(&blocks, true, options.is_human_readable);
     Ok(())
+}
+
+/// Prints a line for each block, below the names of the columns if they are wanted.
+pub(super) fn print(blocks: &[BlockInfo], has_header: bool, is_human_readable: bool) {
+    let header = has_header.then(|| HEADER.map(str::to_owned));
+    let mut rows: Vec<_> = header.into_iter().collect();
+    rows.extend(blocks.iter().map(|block| row(block, is_human_readable)));
+    print_table(&rows);
 }
 
 fn row(block: &BlockInfo, is_human_readable: bool) -> [String; 8] {

@@ -21,6 +21,7 @@ pub(crate) enum Feature {
     DelayedNameRemoval,
     PerStepStats,
     ExemplarStorage,
+    Xor2Encoding,
 }
 
 /// Every name, in alphabetical order.
@@ -51,7 +52,7 @@ const FEATURES: [(&str, Support); 27] = [
     ("type-and-unit-labels", Support::NotYet),
     ("use-start-timestamps", Support::NotYet),
     ("use-uncached-io", Support::NotYet),
-    ("xor2-encoding", Support::NotYet),
+    ("xor2-encoding", Support::Switch(Feature::Xor2Encoding)),
 ];
 
 /// The features that were asked for.

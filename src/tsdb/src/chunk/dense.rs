@@ -45,7 +45,8 @@ fn encode(samples: &[(i64, u64)], window: impl Fn(usize) -> Option<(u8, u8)>, ou
 }
 
 /// The cheapest windows for the changes of a run of values: a shortest path over where windows begin.
-/// The search takes the square of the changes, which [`SAMPLES_COUNT_MAX`] bounds.
+/// The search takes the square of the changes at most, which [`SAMPLES_COUNT_MAX`] bounds; it ends early
+/// where windows of noise have become as wide as they get.
 struct WindowPlan {
     /// By sample: bits of all up to it, without those of windows and what is in them.
     fixed_bits: Vec<u32>,
@@ -103,6 +104,11 @@ impl WindowPlan {
                 let bits = self.best[begin].0 + window;
                 if bits < best.0 {
                     best = (bits, begin);
+                }
+                // A window that begins earlier is no narrower. It saves one description at most, because
+                // the way to `begin` was no dearer than through such a window.
+                if bits.saturating_sub(WINDOW_BITS - REUSE_BITS) >= best.0 {
+                    break;
                 }
             }
             self.best.push(best);

@@ -173,7 +173,7 @@ impl FloatRun {
     }
 }
 
-const ALL: TimeRange = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
+pub(super) const ALL: TimeRange = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
 
 fn is_plain_float(encoding: u8) -> bool {
     encoding == Encoding::Xor as u8

@@ -6,6 +6,7 @@ use std::path::Path;
 use prom_storage::StorageError;
 
 use crate::{
+    FloatEncoding,
     block::{
         BlockMeta, BlockSource, BlockStats, ChunkMeta, ChunkWriter, IndexWriter,
         SEGMENT_SIZE_BYTES, SourceSeries, Tombstones,
@@ -14,11 +15,19 @@ use crate::{
     disk::Disk,
 };
 
-use super::shape::Shape;
+use super::{metrics::ChunkMetrics, shape::Shape, xor2};
 
 /// Behind the name of a block that is being made.
 pub(crate) const CREATION_SUFFIX: &str = ".tmp-for-creation";
 const COUNT_MASK_WITH_START: u16 = 0x7fff;
+
+/// How a block is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WriteOptions<'a> {
+    pub(crate) floats: FloatEncoding,
+    /// Where chunks are counted that no block had before.
+    pub(crate) metrics: Option<&'a ChunkMetrics>,
+}
 
 /// Writes a block into `dir` under the name that `meta` tells. Gives its meta file, or nothing if there
 /// was no sample, and then no block.
@@ -29,9 +38,21 @@ pub(crate) fn write_block(
     source: &mut dyn BlockSource,
     shape: Shape,
 ) -> Result<Option<BlockMeta>, StorageError> {
+    write_block_with(WriteOptions::default(), disk, dir, meta, source, shape)
+}
+
+/// The same with options.
+pub(crate) fn write_block_with(
+    options: WriteOptions<'_>,
+    disk: &dyn Disk,
+    dir: &Path,
+    meta: BlockMeta,
+    source: &mut dyn BlockSource,
+    shape: Shape,
+) -> Result<Option<BlockMeta>, StorageError> {
     let name = meta.ulid.to_string();
     let tmp = dir.join(format!("{name}{CREATION_SUFFIX}"));
-    let written = prepare(disk, &tmp).and_then(|()| fill(disk, &tmp, meta, source, shape));
+    let written = prepare(disk, &tmp).and_then(|()| fill(options, disk, &tmp, meta, source, shape));
     match written {
         Ok(Some(meta)) => {
             let io =
@@ -59,28 +80,38 @@ fn prepare(disk: &dyn Disk, tmp: &Path) -> Result<(), StorageError> {
 }
 
 fn fill(
+    options: WriteOptions<'_>,
     disk: &dyn Disk,
     tmp: &Path,
     mut meta: BlockMeta,
     source: &mut dyn BlockSource,
     shape: Shape,
 ) -> Result<Option<BlockMeta>, StorageError> {
+    let metrics = options.metrics.filter(|_| ChunkMetrics::is_for(meta.compaction.level));
     let mut index = IndexWriter::new(disk, tmp)?;
     let mut chunks = ChunkWriter::new(disk, tmp, SEGMENT_SIZE_BYTES)?;
     // The empty text is the first symbol, so the source's numbers are one less.
     source.symbols(&mut |text| index.add_symbol(text).map(|_| ()))?;
     let (mut series, mut shaped) = (SourceSeries::default(), SourceSeries::default());
+    let mut rewritten = SourceSeries::default();
     let mut entries: Vec<ChunkMeta> = Vec::new();
     let mut stats = BlockStats::default();
     while source.next_series(&mut series)? {
         shape.apply(&mut series, &mut shaped)?;
+        if options.floats == FloatEncoding::Xor2 {
+            xor2::rewrite(&shaped, &mut rewritten)?;
+            std::mem::swap(&mut shaped, &mut rewritten);
+        }
         if shaped.chunks.is_empty() {
             continue;
         }
         entries.clear();
         for chunk in &shaped.chunks {
             let data = shaped.bytes_of(chunk);
-            count(&mut stats, chunk.encoding, data);
+            let samples_count = count(&mut stats, chunk.encoding, data);
+            if let Some(metrics) = metrics {
+                metrics.observe(chunk, samples_count);
+            }
             let chunk_ref = chunks.write(chunk.encoding, data)?;
             entries.push(ChunkMeta { min_t: chunk.min_t, max_t: chunk.max_t, chunk_ref });
         }
@@ -107,7 +138,8 @@ fn fill(
     Ok(Some(meta))
 }
 
-fn count(stats: &mut BlockStats, encoding: u8, data: &[u8]) {
+/// Counts a chunk, and says how many samples it has.
+fn count(stats: &mut BlockStats, encoding: u8, data: &[u8]) -> u64 {
     let count = data.first_chunk().map_or(0, |count| u16::from_be_bytes(*count));
     let has_start = encoding == Encoding::HistogramWithStart as u8
         || encoding == Encoding::FloatHistogramWithStart as u8;
@@ -120,4 +152,5 @@ fn count(stats: &mut BlockStats, encoding: u8, data: &[u8]) {
     } else {
         stats.num_histogram_samples += count;
     }
+    count
 }

@@ -48,6 +48,13 @@ impl Db {
     /// The disk refuses, or a block is damaged; blocks that were done by then stay so.
     pub fn clean_tombstones(&self) -> Result<(), StorageError> {
         let _turn = lock(&self.upkeep.turn);
+        let begin = clock::monotonic();
+        let cleaned = self.try_clean_tombstones();
+        self.upkeep.metrics.tombstone_cleanup.observe(begin.elapsed().as_secs_f64());
+        cleaned
+    }
+
+    fn try_clean_tombstones(&self) -> Result<(), StorageError> {
         for block in self.blocks.list().iter().filter(|block| !block.tombstones().is_empty()) {
             let old = block.meta();
             let mut meta =

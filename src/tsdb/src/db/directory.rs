@@ -9,6 +9,8 @@ use prom_telemetry::Registry;
 
 use crate::OpenError;
 
+use super::snapshot::{SNAPSHOTS_DIR, UNFINISHED_SUFFIX};
+
 const TEMPORARY_SUFFIXES: [&str; 3] = [".tmp", ".tmp-for-creation", ".tmp-for-deletion"];
 
 /// Makes the directory if it is not there.
@@ -21,18 +23,25 @@ pub(super) fn prepare(dir: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Removes snapshots of the head that an earlier process left half made; blocks are the matter of `blocks`.
-/// Compat: Prometheus `tsdb/db.go` (removeBestEffortTmpDirs).
+/// Removes snapshots, of the head alone and of everything, that an earlier process left half made; blocks are
+/// the matter of `blocks`.
+/// Compat: Prometheus `tsdb/db.go` (removeBestEffortTmpDirs), which knows the former only.
 pub(super) fn clean(dir: &Path) -> Result<(), OpenError> {
-    for path in entries(dir)? {
-        if path.is_dir() && is_temporary(&path) {
-            match fs::remove_dir_all(&path) {
-                Ok(()) => {
-                    tracing::info!(dir = %path.display(), "Found and deleted tmp snapshot dir");
-                }
-                Err(err) => {
-                    tracing::error!(dir = %path.display(), err = %err, "Deleting a tmp snapshot dir failed");
-                }
+    let snapshots = dir.join(SNAPSHOTS_DIR);
+    let taken = if snapshots.is_dir() { entries(&snapshots)? } else { Vec::new() };
+    let is_unfinished =
+        |path: &PathBuf| file_name(path).is_some_and(|name| name.ends_with(UNFINISHED_SUFFIX));
+    let of_head = entries(dir)?.into_iter().filter(|path| is_temporary(path));
+    for path in of_head.chain(taken.into_iter().filter(is_unfinished)) {
+        if !path.is_dir() {
+            continue;
+        }
+        match fs::remove_dir_all(&path) {
+            Ok(()) => {
+                tracing::info!(dir = %path.display(), "Found and deleted tmp snapshot dir");
+            }
+            Err(err) => {
+                tracing::error!(dir = %path.display(), err = %err, "Deleting a tmp snapshot dir failed");
             }
         }
     }
@@ -140,5 +149,19 @@ mod tests {
         expected.sort_unstable();
         assert_eq!(names, expected);
         assert_eq!(size_bytes(dir.path()), 6 * 3);
+    }
+
+    #[test]
+    fn a_snapshot_that_a_crash_has_cut_short_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshots = dir.path().join(SNAPSHOTS_DIR);
+        for name in ["20060102T150405Z-1.tmp", "20060102T150405Z-2"] {
+            fs::create_dir_all(snapshots.join(name).join(BLOCK)).unwrap();
+        }
+        fs::write(snapshots.join("notes.tmp"), "").unwrap();
+        clean(dir.path()).unwrap();
+        let mut names = entries(&snapshots).unwrap();
+        names.sort();
+        assert_eq!(names, ["20060102T150405Z-2", "notes.tmp"].map(|name| snapshots.join(name)));
     }
 }

@@ -148,7 +148,7 @@ impl Db {
     }
 }
 
-fn info(block: &Block) -> BlockInfo {
+pub(super) fn info(block: &Block) -> BlockInfo {
     let meta = block.meta();
     BlockInfo {
         id: block.id().to_string(),

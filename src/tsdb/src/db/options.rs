@@ -9,6 +9,16 @@ pub enum WalCompression {
     Zstd,
 }
 
+/// How blocks hold floats; every kind is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FloatEncoding {
+    /// Read by every Prometheus since 2.0.
+    #[default]
+    Xor,
+    /// Read by Prometheus since 3.13.
+    Xor2,
+}
+
 /// Settings of a [`crate::Db`]; the defaults are Prometheus's.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -20,6 +30,8 @@ pub struct Options {
     /// Range of the largest block that compaction makes.
     pub max_block_duration_ms: i64,
     pub retention: RetentionOptions,
+    /// Of blocks that are written from now on.
+    pub float_encoding: FloatEncoding,
     /// Exemplars that are kept, of all series together; 0: none.
     pub exemplars_count_max: usize,
     /// Whether what targets say of their metrics goes on the log.
@@ -49,6 +61,7 @@ impl Default for Options {
                 duration_ms: 15 * 24 * HOUR_MS,
                 ..RetentionOptions::default()
             },
+            float_encoding: FloatEncoding::default(),
             exemplars_count_max: 0,
             is_metadata_logged: false,
             is_lockfile_used: true,

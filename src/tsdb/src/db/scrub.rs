@@ -12,7 +12,7 @@ use crate::{
     lock::lock,
 };
 
-use super::{Db, upkeep::whole};
+use super::{Db, blocks::is_damage, upkeep::whole};
 
 /// Bytes of chunks that one step reads: about one megabyte a second.
 const STEP_SIZE_BYTES: u64 = 64 << 20;
@@ -100,14 +100,17 @@ impl Db {
         meta.compaction.level = old.compaction.level;
         meta.compaction.sources = old.compaction.sources;
         meta.compaction.hints = old.compaction.hints;
-        let mut source = BlockMerge::salvage(block)?;
-        let written = self.write(&self.dir, meta, &mut source, whole(false))?;
+        let written = BlockMerge::salvage(block)
+            .and_then(|mut source| self.write(&self.dir, meta, &mut source, whole(false)));
         let reason = StorageError::Corruption {
             path: block.dir().to_owned(),
             offset: 0,
             reason: match written {
-                Some(meta) => format!("what could be read of it is in {}", meta.ulid),
-                None => "nothing of it could be read".to_owned(),
+                Ok(Some(meta)) => format!("what could be read of it is in {}", meta.ulid),
+                Ok(None) => "nothing of it could be read".to_owned(),
+                // Queries would fail as long as it stays.
+                Err(err) if is_damage(&err) => format!("it cannot be copied: {err}"),
+                Err(err) => return Err(err),
             },
         };
         self.blocks.quarantine(block.dir(), &reason);

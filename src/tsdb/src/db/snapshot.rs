@@ -1,4 +1,5 @@
 //! Snapshots: the blocks as further names of the same files, and the head as a block, under `snapshots/`.
+//! A snapshot gets its name when it is whole and durable; what a crash leaves goes at the next start.
 
 use std::path::Path;
 
@@ -14,7 +15,9 @@ use crate::{
 
 use super::Db;
 
-const SNAPSHOTS_DIR: &str = "snapshots";
+pub(super) const SNAPSHOTS_DIR: &str = "snapshots";
+/// Behind the name of a snapshot that is being taken.
+pub(super) const UNFINISHED_SUFFIX: &str = ".tmp";
 const DAY_S: i64 = 86_400;
 
 impl Db {
@@ -26,8 +29,15 @@ impl Db {
         let _turn = lock(&self.upkeep.turn);
         let now_ms = clock::now_ms();
         let name = snapshot_name(now_ms, BlockId::new(now_ms));
-        let dir = self.dir.join(SNAPSHOTS_DIR).join(&name);
-        let taken = self.fill_snapshot(&dir, with_head);
+        let parent = self.dir.join(SNAPSHOTS_DIR);
+        let dir = parent.join(format!("{name}{UNFINISHED_SUFFIX}"));
+        let taken =
+            self.fill_snapshot(&dir, with_head).and_then(|()| {
+                let renamed = self.disk.rename(&dir, &parent.join(&name));
+                renamed.and_then(|()| self.disk.sync_dir(&parent)).map_err(|source| {
+                    StorageError::Io { path: dir.clone(), action: "name snapshot", source }
+                })
+            });
         if taken.is_err()
             && let Err(err) = self.disk.remove_dir_all(&dir)
         {
@@ -48,9 +58,7 @@ impl Db {
                 self.write_head_block(dir, min_t, max_t.saturating_add(1))?;
             }
         }
-        let parent = self.dir.join(SNAPSHOTS_DIR);
-        let synced = self.disk.sync_dir(dir).and_then(|()| self.disk.sync_dir(&parent));
-        synced.map_err(io("sync snapshot"))
+        self.disk.sync_dir(dir).map_err(io("sync snapshot"))
     }
 
     fn link_block(&self, block: &Block, dir: &Path) -> std::io::Result<()> {

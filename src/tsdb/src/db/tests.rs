@@ -4,7 +4,6 @@ mod blocks;
 mod compact;
 mod crash;
 mod delete;
-
 mod head_chunks;
 mod model;
 mod opening;

@@ -15,9 +15,12 @@ use prom_storage::{StorageError, TimeRange};
 use prom_telemetry::{Counter, Gauge, Histogram, Registry, clock, exponential_buckets};
 
 use crate::{
-    Options, RetentionOptions,
+    FloatEncoding, Options, RetentionOptions,
     block::{BlockId, BlockMeta, BlockSource, SourceSeries},
-    compact::{BlockMerge, Shape, block_ranges, merged_meta, plan, write_block},
+    compact::{
+        BlockMerge, ChunkMetrics, Shape, WriteOptions, block_ranges, merged_meta, plan,
+        write_block_with,
+    },
     lock::{lock, read, write},
     select::HeadExport,
 };
@@ -38,6 +41,7 @@ pub(super) struct Upkeep {
     /// Samples of the head before it stand in blocks that were made since the start.
     written_until: AtomicI64,
     retention: RwLock<RetentionOptions>,
+    float_encoding: RwLock<FloatEncoding>,
     pub(super) metrics: UpkeepMetrics,
 }
 
@@ -56,6 +60,8 @@ pub(super) struct UpkeepMetrics {
     vertical: Counter,
     populating: Gauge,
     duration: Histogram,
+    chunks: ChunkMetrics,
+    pub(super) tombstone_cleanup: Histogram,
     pub(super) time_retentions: Counter,
     pub(super) size_retentions: Counter,
     pub(super) limit_seconds: Gauge,
@@ -71,6 +77,7 @@ impl Upkeep {
             ranges: block_ranges(options.min_block_duration_ms, options.max_block_duration_ms),
             written_until: AtomicI64::new(i64::MIN),
             retention: RwLock::new(options.retention),
+            float_encoding: RwLock::new(options.float_encoding),
             metrics: UpkeepMetrics::register(registry),
         };
         upkeep.metrics.show_limits(options.retention);
@@ -159,6 +166,12 @@ impl Db {
         self.reload_blocks()
     }
 
+    /// Blocks that are written from now on hold floats like this; those that are there stay as they are
+    /// until they are compacted.
+    pub fn set_float_encoding(&self, encoding: FloatEncoding) {
+        *write(&self.upkeep.float_encoding) = encoding;
+    }
+
     fn try_upkeep(&self) -> Result<(), StorageError> {
         self.reload_blocks()?;
         self.compact_head()?;
@@ -207,7 +220,7 @@ impl Db {
         meta.compaction.sources = vec![id];
         let range = TimeRange { mint_ms: min_t, maxt_ms: max_t.saturating_sub(1) };
         let mut export = HeadExport::new(&self.head, min_t, max_t);
-        self.write(dir, meta, &mut export, Shape { range, is_dense: false })
+        self.write(dir, meta, &mut export, Shape { range, is_dense: true })
     }
 
     fn compact_blocks(&self) -> Result<(), StorageError> {
@@ -285,7 +298,11 @@ impl Db {
         let begin = clock::monotonic();
         metrics.populating.set(1.0);
         let mut source = Stoppable { source, upkeep: &self.upkeep };
-        let written = write_block(&*self.disk, dir, meta, &mut source, shape);
+        let options = WriteOptions {
+            floats: *read(&self.upkeep.float_encoding),
+            metrics: Some(&metrics.chunks),
+        };
+        let written = write_block_with(options, &*self.disk, dir, meta, &mut source, shape);
         metrics.populating.set(0.0);
         metrics.compactions.inc();
         metrics.duration.observe(begin.elapsed().as_secs_f64());
@@ -354,6 +371,13 @@ impl UpkeepMetrics {
                 &name("compaction_duration_seconds"),
                 "Duration of compaction runs",
                 &exponential_buckets(1.0, 2.0, 14),
+            ),
+            chunks: ChunkMetrics::register(registry),
+            // Compat: the original has no classic buckets here.
+            tombstone_cleanup: registry.histogram(
+                &name("tombstone_cleanup_seconds"),
+                "The time taken to recompact blocks to remove tombstones.",
+                &[],
             ),
             time_retentions: counter(
                 "time_retentions_total",

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use prom_testkit::{Fault, FaultyDisk};
 
-use crate::{Options, RetentionOptions};
+use crate::{FloatEncoding, Options, RetentionOptions};
 
 use super::{Content, DIR, Db, commit, content, try_open};
 
@@ -166,6 +166,34 @@ fn old_blocks_go_when_the_limits_say_so() {
 }
 
 #[test]
+fn floats_are_written_as_the_operator_asks() {
+    let disk = FaultyDisk::default();
+    let asked = Options { float_encoding: FloatEncoding::Xor2, ..options() };
+    let db = try_open(&disk, &asked).unwrap();
+    let mut acknowledged = Content::new();
+    assert!(run(&db, 0..75, &mut acknowledged));
+    let encodings = |db: &Db| {
+        let mut found = std::collections::BTreeSet::new();
+        for block in db.blocks.list().iter() {
+            let mut entry = crate::block::SeriesEntry::default();
+            for number in block.index().all_postings().unwrap().iter() {
+                block.index().series(number, &mut entry).unwrap();
+                let refs = entry.chunks.iter().map(|chunk| chunk.chunk_ref);
+                found.extend(refs.map(|at| block.chunks().get(at).unwrap().0));
+            }
+        }
+        found.into_iter().collect::<Vec<u8>>()
+    };
+    assert_eq!(encodings(&db), [4]);
+    assert_eq!(content(&db), acknowledged);
+    db.set_float_encoding(FloatEncoding::Xor);
+    assert!(run(&db, 75..90, &mut acknowledged));
+    assert_eq!(encodings(&db), [1, 4]);
+    assert_eq!(content(&db), acknowledged);
+    assert_eq!(content(&try_open(&disk.live_image(), &options()).unwrap()), acknowledged);
+}
+
+#[test]
 fn snapshots_hold_what_the_database_held() {
     let disk = FaultyDisk::default();
     let db = try_open(&disk, &options()).unwrap();
@@ -175,24 +203,58 @@ fn snapshots_hold_what_the_database_held() {
     let without = db.snapshot(false).unwrap();
     assert_ne!(name, without);
     assert!(run(&db, 75..200, &mut Content::new()));
-    let copy = |name: &str| {
-        let snapshot = FaultyDisk::default();
-        let from = Path::new(DIR).join("snapshots").join(name);
-        for block in disk.list(&from).unwrap() {
-            for file in ["index", "meta.json", "tombstones", "chunks/000001"] {
-                let to = Path::new(DIR).join(&block).join(file);
-                snapshot.create_dir_all(to.parent().unwrap()).unwrap();
-                drop(snapshot.append(&to).unwrap());
-                let bytes = disk.content(&from.join(&block).join(file)).unwrap();
-                snapshot.edit(&to, |content| *content = bytes).unwrap();
-            }
-        }
-        content(&try_open(&snapshot, &options()).unwrap())
-    };
-    assert_eq!(copy(&name), acknowledged);
-    let in_blocks = copy(&without);
+    assert_eq!(content_of_snapshot(&disk, &name), acknowledged);
+    let in_blocks = content_of_snapshot(&disk, &without);
     assert!(in_blocks.values().all(|samples| samples.keys().all(|t| *t < 7000)));
     assert!(!in_blocks.is_empty());
+}
+
+/// Opens a snapshot as a directory of its own.
+fn content_of_snapshot(disk: &FaultyDisk, name: &str) -> Content {
+    let snapshot = FaultyDisk::default();
+    let from = Path::new(DIR).join("snapshots").join(name);
+    for block in disk.list(&from).unwrap() {
+        for file in ["index", "meta.json", "tombstones", "chunks/000001"] {
+            let to = Path::new(DIR).join(&block).join(file);
+            snapshot.create_dir_all(to.parent().unwrap()).unwrap();
+            drop(snapshot.append(&to).unwrap());
+            let bytes = disk.content(&from.join(&block).join(file)).unwrap();
+            snapshot.edit(&to, |content| *content = bytes).unwrap();
+        }
+    }
+    content(&try_open(&snapshot, &options()).unwrap())
+}
+
+#[test]
+fn a_snapshot_has_its_name_only_when_it_is_whole() {
+    let take = |crash_at: Option<usize>| {
+        let disk = FaultyDisk::default();
+        let db = try_open(&disk, &options()).unwrap();
+        let mut acknowledged = Content::new();
+        assert!(run(&db, 0..75, &mut acknowledged));
+        let begin = disk.ops().len();
+        if let Some(at) = crash_at {
+            disk.fail_at((begin + at) as u64, Fault::Crash { written_size_bytes: 0 });
+        }
+        let taken = db.snapshot(true);
+        (disk.ops().len() - begin, disk, taken, acknowledged)
+    };
+    let (ops_count, ..) = take(None);
+    assert!(ops_count > 20, "{ops_count}");
+    let mut whole_count = 0;
+    for at in 0..ops_count {
+        let (_, disk, taken, acknowledged) = take(Some(at));
+        for image in [disk.live_image(), disk.durable_image()] {
+            let names = image.list(&Path::new(DIR).join("snapshots")).unwrap_or_default();
+            let whole: Vec<_> = names.iter().filter(|name| !name.ends_with(".tmp")).collect();
+            for name in &whole {
+                assert_eq!(content_of_snapshot(&image, name), acknowledged, "operation {at}");
+            }
+            whole_count += whole.len();
+            assert!(taken.is_err() || whole.len() == 1, "operation {at}");
+        }
+    }
+    assert!(whole_count > 0);
 }
 
 /// Flips a bit in the middle of a file.

@@ -1,0 +1,104 @@
+//! The floats of a series as XOR2 chunks, where the operator asks for them: what a block holds of floats is
+//! written anew, histograms stay as they are. Older readers refuse such blocks. Format: docs/format/xor2.md.
+
+use prom_storage::StorageError;
+
+use crate::{
+    block::SourceSeries,
+    chunk::{Encoding, encode_xor2},
+};
+
+use super::shape::{ALL, decode};
+
+/// Samples and bytes of a chunk at most; larger ones are read more than once by others.
+const SAMPLES_COUNT_MAX: usize = 480;
+const SIZE_BYTES_MAX: usize = 1000;
+
+/// Writes the chunks of `series` into `out`, whose labels stay; float chunks that follow each other become one.
+pub(super) fn rewrite(series: &SourceSeries, out: &mut SourceSeries) -> Result<(), StorageError> {
+    out.chunks.clear();
+    out.data.clear();
+    let mut floats = Vec::new();
+    for chunk in &series.chunks {
+        let is_float =
+            chunk.encoding == Encoding::Xor as u8 || chunk.encoding == Encoding::Xor2 as u8;
+        if is_float {
+            let samples = decode(series, chunk, ALL)?;
+            let values = samples.values.iter().map(|value| value.to_bits());
+            floats.extend(samples.timestamps_ms.iter().copied().zip(values));
+        } else {
+            push_floats(&mut floats, out);
+            out.push_chunk((chunk.min_t, chunk.max_t), chunk.encoding, series.bytes_of(chunk));
+        }
+    }
+    push_floats(&mut floats, out);
+    Ok(())
+}
+
+fn push_floats(samples: &mut Vec<(i64, u64)>, out: &mut SourceSeries) {
+    let mut rest = samples.as_slice();
+    let mut data = Vec::new();
+    while let Some((first_t, _)) = rest.first().copied() {
+        let mut count = rest.len().min(SAMPLES_COUNT_MAX);
+        loop {
+            data.clear();
+            encode_xor2(&rest[..count], &mut data);
+            if data.len() <= SIZE_BYTES_MAX || count == 1 {
+                break;
+            }
+            // As many as fit by the mean, and at least one less.
+            count = (count * SIZE_BYTES_MAX / data.len()).clamp(1, count - 1);
+        }
+        let last_t = rest[count - 1].0;
+        out.push_chunk((first_t, last_t), Encoding::Xor2 as u8, &data);
+        rest = &rest[count..];
+    }
+    samples.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use prom_storage::Columns;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::chunk::encode_floats;
+
+    fn floats_of(series: &SourceSeries) -> Vec<(i64, u64)> {
+        let mut found = Vec::new();
+        for chunk in &series.chunks {
+            let Columns { timestamps_ms, values, .. } = decode(series, chunk, ALL).unwrap();
+            let values = values.iter().map(|value| value.to_bits());
+            found.extend(timestamps_ms.iter().copied().zip(values));
+        }
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn all_samples_are_there_in_chunks_of_the_allowed_size(
+            steps in prop::collection::vec((1i64..100_000, any::<u64>(), 0u8..3), 1..1500),
+            chunk_samples_count in 1usize..200,
+        ) {
+            let mut t = 0;
+            let samples: Vec<(i64, u64)> = steps.iter().map(|(step, noise, kind)| {
+                t += step;
+                (t, [0, noise >> 60, *noise][usize::from(*kind)])
+            }).collect();
+            let mut series = SourceSeries::default();
+            for part in samples.chunks(chunk_samples_count) {
+                let mut data = Vec::new();
+                encode_floats(part, &mut data);
+                let times = (part[0].0, part[part.len() - 1].0);
+                series.push_chunk(times, Encoding::Xor as u8, &data);
+            }
+            let mut out = SourceSeries::default();
+            rewrite(&series, &mut out).unwrap();
+            prop_assert_eq!(floats_of(&out), samples);
+            for chunk in &out.chunks {
+                prop_assert_eq!(chunk.encoding, Encoding::Xor2 as u8);
+                prop_assert!(chunk.size_bytes <= SIZE_BYTES_MAX);
+            }
+        }
+    }
+}
