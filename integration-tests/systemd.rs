@@ -80,7 +80,11 @@ fn slow_every_end_of_a_start_is_as_declared() {
         facts.check(&format!("{name}.ExecMainStatus"), status);
         facts.check_contains(&format!("{name}.StatusText"), text);
         facts.check(&format!("{name}.shown"), "1");
-        facts.check(&format!("{name}.SubState"), after);
+        // The pause before the next attempt is short: a busy machine may see that one.
+        match facts.get(&format!("{name}.SubState")) {
+            "start" if after == "auto-restart" => {}
+            state => assert_eq!(state, after, "{name}"),
+        }
         if name != "port" {
             facts.check(&format!("{name}.ready"), "000");
         }

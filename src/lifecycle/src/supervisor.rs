@@ -52,6 +52,8 @@ impl Supervisor {
     {
         let entry = self.enter(name.clone());
         let inbox = Arc::clone(&self.inbox);
+        // Each layer around it would hold it once more, and there are tens of thousands of loops.
+        let future = Box::pin(future);
         let task = async move {
             let _entry = entry;
             if let Err(message) = catch_unwind(future).await {
