@@ -8,10 +8,10 @@ use std::{
 
 use crate::HttpError;
 
-/// How many idle buffers wait for the next body.
+/// How many idle buffers wait for the next body, and how large they may be together. Bodies mostly come one
+/// after the other, so a few of the usual size, or one large one, serve them all.
 const IDLE_COUNT_MAX: usize = 8;
-/// A buffer that grew beyond this is freed instead of kept.
-const IDLE_SIZE_BYTES_MAX: usize = 4 << 20;
+const IDLE_SIZE_BYTES_MAX: usize = 2 << 20;
 /// Least size of a buffer that holds anything.
 const SIZE_BYTES_MIN: usize = 16 << 10;
 
@@ -133,8 +133,11 @@ impl Drop for Buffer {
         bytes.clear();
         let mut state = self.shared.lock();
         state.lent_bytes -= bytes.capacity();
-        let is_kept = (1..=IDLE_SIZE_BYTES_MAX).contains(&bytes.capacity());
-        if is_kept && state.idle.len() < IDLE_COUNT_MAX {
+        let idle_bytes: usize = state.idle.iter().map(Vec::capacity).sum();
+        let is_kept = bytes.capacity() > 0
+            && idle_bytes + bytes.capacity() <= IDLE_SIZE_BYTES_MAX
+            && state.idle.len() < IDLE_COUNT_MAX;
+        if is_kept {
             state.idle.push(bytes);
         }
     }

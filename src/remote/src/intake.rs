@@ -156,6 +156,11 @@ impl<'a> Intake<'a> {
             Err(StorageError::InvalidSeries(reason)) => {
                 Ok(self.refuse_series(series, format!("invalid labels for series: {reason}")))
             }
+            Err(StorageError::SeriesLimit(reason)) => {
+                self.tally.refused_count += series.samples_count;
+                self.tally.reason.get_or_insert(reason);
+                Ok(None)
+            }
             Err(err) => Err(err.into()),
         }
     }

@@ -43,7 +43,10 @@ struct Status {
 /// What the last scrape came to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct LastScrape {
+    /// Why it failed; empty if it did not.
     pub(crate) error: String,
+    /// What the store left out of a scrape that succeeded, and why.
+    pub(crate) left_out: String,
     pub(crate) timestamp_ms: Option<i64>,
     pub(crate) duration: Duration,
 }
@@ -123,13 +126,13 @@ impl Target {
     /// What the outside sees, if the target is to be seen.
     pub(crate) fn view(&self) -> Option<TargetView> {
         let status = self.lock();
-        let LastScrape { error, timestamp_ms, duration } = status.last.clone();
+        let LastScrape { error, left_out, timestamp_ms, duration } = status.last.clone();
         Some(TargetView {
             scrape_pool: Arc::clone(&self.pool),
             discovered_labels: status.spec.discovered.clone(),
             labels: self.labels.clone(),
             scrape_url: self.url.clone(),
-            last_error: error,
+            last_error: if error.is_empty() { left_out } else { error },
             last_scrape_ms: timestamp_ms,
             last_scrape_duration: duration,
             health: health(status.state)?,

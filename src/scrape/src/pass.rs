@@ -73,6 +73,16 @@ pub(crate) struct Outcome {
     pub(crate) batch: Batch,
     /// Lines of metadata are not those of the last body.
     pub(crate) has_new_metadata: bool,
+    pub(crate) beyond_limit: Option<BeyondLimit>,
+}
+
+/// New series that the store refused because it has as many as it may have.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}; new series refused: {count}")]
+pub(crate) struct BeyondLimit {
+    /// Of the first.
+    reason: String,
+    count: u64,
 }
 
 /// Reads `body`, appends its samples, and says what became of each known series. `counts` is right even
@@ -97,6 +107,7 @@ pub(crate) fn read_body(
         counts: Counts::default(),
         appended_count: 0,
         is_over_limit: false,
+        beyond_limit: None,
         declared: Declared::default(),
         rebuilt: None,
         ended: Vec::new(),
@@ -127,6 +138,7 @@ struct Pass<'a> {
     /// Samples that count for the limit.
     appended_count: u64,
     is_over_limit: bool,
+    beyond_limit: Option<BeyondLimit>,
     declared: Declared,
     /// Once the body differs from the last one.
     rebuilt: Option<Rebuilt>,
@@ -413,7 +425,15 @@ impl<'a> Pass<'a> {
             self.is_over_limit = true;
             return Ok(());
         }
-        let series = self.appender.series(&labels)?;
+        let series = match self.appender.series(&labels) {
+            Err(StorageError::SeriesLimit(reason)) => {
+                // No entry: the line is tried again, should there be room by then.
+                self.counts.post_relabeling += 1;
+                self.beyond_limit.get_or_insert(BeyondLimit { reason, count: 0 }).count += 1;
+                return Ok(());
+            }
+            found => found?,
+        };
         self.counts.series_added += 1;
         let mut taken = Taken::from(sample);
         taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
@@ -545,7 +565,13 @@ impl<'a> Pass<'a> {
         }
         ended.extend_from_slice(&self.cache.orphans);
         keep_ended_only(&mut ended, entries.as_deref().unwrap_or(known), tracks_explicit);
-        Outcome { entries, ended, batch: self.batch, has_new_metadata: self.has_new_metadata }
+        Outcome {
+            entries,
+            ended,
+            batch: self.batch,
+            has_new_metadata: self.has_new_metadata,
+            beyond_limit: self.beyond_limit,
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use prom_model::stale_nan;
-use prom_storage::{Appender, FloatSample, Rejected, Rejection, SeriesHandle, StorageError};
+use prom_storage::{
+    Appender, FloatSample, Rejected, Rejection, SeriesHandle, SeriesRef, StorageError,
+};
 
 use crate::{pass::Counts, rules::Rules};
 
@@ -19,6 +21,9 @@ const METRICS: [&str; 8] = [
     "scrape_body_size_bytes",
 ];
 const PLAIN_COUNT: usize = 5;
+
+/// A series that the store has no room for.
+const NOBODY: SeriesHandle = SeriesHandle { series_ref: SeriesRef(0), slot: 0 };
 
 /// What is told of one scrape.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,7 +88,8 @@ impl ReportSeries {
         values: [f64; METRICS.len()],
     ) -> Result<(), StorageError> {
         let count = if rules.cfg.extra_scrape_metrics { METRICS.len() } else { PLAIN_COUNT };
-        if self.handles.len() != count {
+        // Those that the store refused may find room by now.
+        if self.handles.len() != count || self.handles.contains(&NOBODY) {
             self.resolve(appender, rules, count)?;
         }
         let mut rejected = Vec::new();
@@ -103,13 +109,16 @@ impl ReportSeries {
         rules: &Rules,
         count: usize,
     ) -> Result<(), StorageError> {
-        let find = |metric: &&str| appender.series(&rules.report_labels(metric));
+        let find = |metric: &&str| match appender.series(&rules.report_labels(metric)) {
+            Err(StorageError::SeriesLimit(_)) => Ok(NOBODY),
+            found => found,
+        };
         self.handles = METRICS[..count].iter().map(find).collect::<Result<_, _>>()?;
         Ok(())
     }
 
     fn samples(&self, timestamp_ms: i64, values: &[f64]) -> Vec<FloatSample> {
-        let pairs = self.handles.iter().zip(values);
+        let pairs = self.handles.iter().zip(values).filter(|(series, _)| **series != NOBODY);
         pairs
             .map(|(series, value)| FloatSample { series: *series, timestamp_ms, value: *value })
             .collect()

@@ -214,7 +214,8 @@ impl ScrapeLoop {
                 told::not_stored(&self.target, &error);
                 let duration = clock::monotonic() - time.began;
                 let timestamp_ms = Some(time.timestamp_ms);
-                LastScrape { error: error.to_string(), timestamp_ms, duration }
+                let (error, left_out) = (error.to_string(), String::new());
+                LastScrape { error, left_out, timestamp_ms, duration }
             }
         };
         self.target.note_scrape(last);
@@ -275,7 +276,13 @@ impl ScrapeLoop {
         if let Some(metadata) = digested.stored.metadata {
             self.target.note_metadata(metadata);
         }
-        LastScrape { error, timestamp_ms: Some(time.timestamp_ms), duration }
+        let left_out = digested.stored.beyond_limit.map(|beyond| beyond.to_string());
+        LastScrape {
+            error,
+            left_out: left_out.unwrap_or_default(),
+            timestamp_ms: Some(time.timestamp_ms),
+            duration,
+        }
     }
 
     fn adopt(

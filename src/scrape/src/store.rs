@@ -16,7 +16,7 @@ use crate::{
     batch::{Tally, append_to_all},
     cache::{Cache, Flag},
     metadata::MetadataTable,
-    pass::{Body, BodyRefused, Outcome, SampleTime, read_body},
+    pass::{BeyondLimit, Body, BodyRefused, Outcome, SampleTime, read_body},
     report::{Report, ReportSeries},
     rules::Rules,
 };
@@ -42,6 +42,8 @@ pub(crate) struct Stored {
     pub(crate) metadata: Option<Vec<Arc<MetricMetadata>>>,
     /// Why the body was refused as a whole.
     pub(crate) refused: Option<BodyRefused>,
+    /// New series that were left out; all others were stored.
+    pub(crate) beyond_limit: Option<BeyondLimit>,
     /// Why nothing was stored at all.
     pub(crate) failed: Option<StorageError>,
 }
@@ -134,7 +136,14 @@ impl TargetStore {
             self.forget_live();
         }
         let failed = stored.err();
-        Stored { report, tally: Tally::default(), metadata: None, refused: None, failed }
+        Stored {
+            report,
+            tally: Tally::default(),
+            metadata: None,
+            refused: None,
+            beyond_limit: None,
+            failed,
+        }
     }
 
     /// Stores the end of everything this target has: nothing more will come.
@@ -155,12 +164,13 @@ impl TargetStore {
     fn commit(
         &mut self,
         mut appender: Box<dyn Appender + '_>,
-        outcome: Outcome,
+        mut outcome: Outcome,
         rules: &Rules,
         time: ScrapeTime,
         mut report: Report,
     ) -> Stored {
         let tally = outcome.batch.tally;
+        let beyond_limit = outcome.beyond_limit.take();
         append_to_all(&mut *appender, &outcome.ended, time.timestamp_ms, stale_nan());
         report.duration = clock::monotonic() - time.began;
         let reports = &mut self.reports;
@@ -170,7 +180,8 @@ impl TargetStore {
         if stored.is_ok() {
             self.cache.accept(outcome);
         }
-        Stored { report, tally, metadata: None, refused: None, failed: stored.err() }
+        let failed = stored.err();
+        Stored { report, tally, metadata: None, refused: None, beyond_limit, failed }
     }
 
     fn end_series(&self, appender: &mut dyn Appender, rules: &Rules, timestamp_ms: i64) {

@@ -1,5 +1,6 @@
 //! The `prometheus` binary: flags, wiring, nothing else.
 
+mod allocator;
 mod build_info;
 mod exemplars;
 mod flags;
@@ -20,9 +21,6 @@ use prom_cli::{build_info, version_text};
 use prom_lifecycle::{Event, Failure};
 use prom_telemetry::{Registry, log, register_process_metrics};
 use prometheus::Prometheus;
-
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let parsed = Flags::parse(std::env::args_os())

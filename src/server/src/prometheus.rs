@@ -187,7 +187,7 @@ impl Prometheus {
         }
     }
 
-    /// Tells the lifecycle when the log cannot be written, and when it can again.
+    /// Tells the lifecycle when the log cannot be written or a compaction would not fit, and when that is over.
     fn guard_disk(handle: &Handle, db: &Arc<Db>) {
         let (handle, db, end) = (handle.clone(), Arc::clone(db), handle.cancellation());
         handle.clone().spawn_vital("disk guard", async move {
@@ -197,9 +197,9 @@ impl Prometheus {
                     () = end.cancelled() => return,
                     () = tokio::time::sleep(DISK_GLANCE) => {}
                 }
-                match (db.write_fault(), is_low) {
+                match (db.write_fault().or_else(|| db.disk_shortage()), is_low) {
                     (Some(reason), false) => handle.raise(Event::DiskLow, reason),
-                    (None, true) => handle.raise(Event::DiskRecovered, "the log is written again"),
+                    (None, true) => handle.raise(Event::DiskRecovered, "there is room again"),
                     (Some(_), true) | (None, false) => continue,
                 }
                 is_low = !is_low;
@@ -278,6 +278,7 @@ impl Service for Prometheus {
             max_block_duration_ms: block_duration_max_ms(&self.options, retention),
             retention,
             float_encoding: float_encoding(&self.options, config),
+            series_limits: self.options.series_limits,
             is_lockfile_used: self.options.is_lockfile_used,
             exemplars_count_max: exemplars_count_max(&self.options, config),
             ..prom_tsdb::Options::default()

@@ -15,6 +15,9 @@ pub enum StorageError {
     /// Labels that cannot be a series (empty, invalid name, too long).
     #[error("invalid series: {0}")]
     InvalidSeries(String),
+    /// A series that does not exist yet, and there may be no more; those that exist go on.
+    #[error("{0}")]
+    SeriesLimit(String),
     /// Ingestion is suspended (disk guard, shutdown); reading goes on.
     #[error("storage does not take samples: {0}")]
     Suspended(String),

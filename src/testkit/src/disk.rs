@@ -113,6 +113,11 @@ impl FaultyDisk {
         self.lock().space_left_bytes = bytes;
     }
 
+    /// What is left of it.
+    pub fn space_left(&self) -> Option<u64> {
+        self.lock().space_left_bytes
+    }
+
     /// The disk as a killed process leaves it: healthy again, with all that was written.
     pub fn live_image(&self) -> Self {
         let state = self.lock().clone();

@@ -1,6 +1,6 @@
 //! A store in memory that takes samples as a head does, and shows what it has taken.
 //!
-//! Faults that it can inject: a commit that fails, series that are forgotten.
+//! Faults that it can inject: a commit that fails, series that are forgotten, a limit of series.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,6 +30,8 @@ struct State {
     last_ref: u64,
     commit_count: usize,
     is_full: bool,
+    /// No series beyond so many.
+    series_count_max: Option<usize>,
     lookup_count: usize,
 }
 
@@ -63,6 +65,11 @@ impl RecordingStore {
     /// From now on commits fail, or succeed again.
     pub fn set_full(&self, is_full: bool) {
         self.lock().is_full = is_full;
+    }
+
+    /// From now on there may be so many series, or any number.
+    pub fn set_series_count_max(&self, count_max: Option<usize>) {
+        self.lock().series_count_max = count_max;
     }
 
     /// How many batches were committed.
@@ -121,6 +128,10 @@ impl Appender for Batch<'_> {
         let mut state = self.store.lock();
         state.lookup_count += 1;
         let known = self.added.get(labels).or_else(|| state.refs.get(labels)).copied();
+        let series_count = state.refs.len() + self.added.len();
+        if known.is_none() && state.series_count_max.is_some_and(|max| series_count >= max) {
+            return Err(StorageError::SeriesLimit("series limit reached".to_owned()));
+        }
         let series_ref = known.unwrap_or_else(|| {
             state.last_ref += 1;
             let added = SeriesRef(state.last_ref);

@@ -10,6 +10,7 @@ mod lock;
 mod open;
 mod options;
 mod retention;
+mod room;
 mod scrub;
 mod sidecar;
 mod snapshot;
@@ -43,7 +44,7 @@ use crate::{
 pub use self::{
     block_writer::BlockWriter,
     inspect::{BlockAnalysis, BlockInfo, ChunkFigures, NameFigures, PairFigures},
-    options::{FloatEncoding, Options, RetentionOptions, WalCompression},
+    options::{FloatEncoding, Options, RetentionOptions, SeriesLimits, WalCompression},
     stats::{HeadStats, ReplayProgress, StatEntry, TsdbStats},
 };
 use self::{

@@ -51,6 +51,11 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
         None
     }
 
+    /// How much may still be written below the directory; nothing where nobody knows.
+    fn free_size_bytes(&self, _dir: &Path) -> Option<u64> {
+        None
+    }
+
     /// Makes names in the directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 }

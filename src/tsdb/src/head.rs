@@ -7,6 +7,7 @@
 
 mod appender;
 mod blocks;
+mod budgets;
 mod closed;
 mod commit;
 mod deletion;
@@ -49,6 +50,7 @@ use crate::{
 };
 
 use self::{
+    budgets::Budgets,
     commit::{Batch, CommitLog},
     deletion::Deletions,
     exemplars::Exemplars,
@@ -75,6 +77,7 @@ pub(crate) struct Head {
     chunk_range_ms: i64,
     compression: WalCompression,
     index: RwLock<SeriesIndex>,
+    budgets: Budgets,
     groups: Groups,
     readers: Arc<Readers>,
     writers: Arc<Writers>,
@@ -120,6 +123,7 @@ impl Head {
             chunk_range_ms: options.min_block_duration_ms.max(1),
             compression: options.wal_compression,
             index: RwLock::default(),
+            budgets: Budgets::new(options.series_limits, registry),
             groups: Groups::new(),
             readers: Arc::default(),
             writers: Arc::default(),
@@ -308,6 +312,10 @@ impl Head {
         }
         let mut index = write(&self.index);
         let full = |_| StorageError::Suspended("no room for more series".to_owned());
+        // Refused before its labels are taken: they would stay.
+        if self.budgets.are_set() && index.find(labels).is_none() {
+            self.budgets.admit(&index, labels)?;
+        }
         let ids = index.intern(labels).map_err(full)?;
         // Somebody else may have come first.
         if let Some(seq) = index.find_ids(&ids) {

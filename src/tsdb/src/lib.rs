@@ -53,8 +53,7 @@ mod select;
 mod wal;
 
 pub use db::{
-    BlockAnalysis, BlockInfo, BlockWriter, ChunkFigures, Db, FloatEncoding, HeadStats, NameFigures,
-    Options, PairFigures, ReplayProgress, RetentionOptions, StatEntry, TsdbStats, WalCompression,
+    BlockAnalysis, BlockInfo, BlockWriter, ChunkFigures, Db, FloatEncoding, HeadStats, NameFigures, Options, PairFigures, ReplayProgress, RetentionOptions, SeriesLimits, StatEntry, TsdbStats, WalCompression,
 };
 pub use error::OpenError;
 

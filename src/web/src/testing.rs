@@ -226,6 +226,7 @@ fn tsdb_stats(limit: usize) -> TsdbStats {
         label_value_count_by_label_name: list("label"),
         memory_in_bytes_by_label_name: list("memory"),
         series_count_by_label_value_pair: list("pair"),
+        series_refused_by_limit: Vec::new(),
     }
 }
 

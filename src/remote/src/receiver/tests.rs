@@ -208,3 +208,16 @@ proptest! {
         drop(all.receiver.write_v1(&body(&[request]), NOW_MS));
     }
 }
+
+#[test]
+fn series_beyond_a_limit_are_refused_and_the_others_stored() {
+    let all = fixture();
+    all.check(&[series(&UP, &[(1000, 1.0)])], Ok(()), &[(UP_TEXT, 1000, 1.0)]);
+    all.store.set_series_count_max(Some(1));
+    let other = [("__name__", "up"), ("job", "b")];
+    let both = [series(&other, &[(2000, 2.0)]), series(&UP, &[(2000, 2.0)])];
+    all.check(&both, Err("series limit reached"), &[(UP_TEXT, 2000, 2.0)]);
+    all.store.set_series_count_max(None);
+    let text = r#"{__name__="up", job="b"}"#;
+    all.check(&[series(&other, &[(3000, 3.0)])], Ok(()), &[(text, 3000, 3.0)]);
+}

@@ -465,3 +465,36 @@ fn openmetrics_bodies_bring_exemplars_and_units() {
     assert_eq!(refused.to_string(), "data does not end with # EOF");
     assert_eq!(rig.added(), ["a_seconds_total{b=\"c\"} stale"]);
 }
+
+#[test]
+fn series_beyond_a_limit_are_left_out_and_told() {
+    let mut rig = Rig::new("");
+    rig.check(&[("a 1\nb 1\n", &["a 1", "b 1"])]);
+    // The target's own two, and five reports.
+    rig.store.set_series_count_max(Some(7));
+    for _ in 0..2 {
+        let stored = rig.scrape("a 2\nnew 2\nb 2\nother 2\n");
+        assert_eq!(
+            stored.beyond_limit.unwrap().to_string(),
+            "series limit reached; new series refused: 2"
+        );
+        assert!(stored.refused.is_none() && stored.failed.is_none());
+        assert_eq!(rig.added(), ["a 2", "b 2"]);
+        assert_eq!(rig.report("up"), 1.0);
+        assert_eq!(rig.report("scrape_samples_post_metric_relabeling"), 4.0);
+        assert_eq!(rig.report("scrape_series_added"), 0.0);
+    }
+    rig.store.set_series_count_max(None);
+    rig.check(&[("a 3\nnew 3\nb 3\n", &["a 3", "b 3", "new 3"])]);
+}
+
+#[test]
+fn reports_that_find_no_room_come_when_there_is_some() {
+    let mut rig = Rig::new("");
+    rig.store.set_series_count_max(Some(1));
+    assert!(rig.scrape("a 1\n").failed.is_none());
+    assert_eq!(rig.added(), ["a 1"]);
+    rig.store.set_series_count_max(None);
+    rig.check(&[("a 2\n", &["a 2"])]);
+    assert_eq!(rig.report("up"), 1.0);
+}

@@ -6,6 +6,7 @@ use std::{
 };
 
 use prom_model::{parse_duration, parse_go_duration};
+use prom_tsdb::SeriesLimits;
 
 use super::{Features, FlagError, Flags, values::parse_size};
 use crate::trial::TrialOptions;
@@ -26,6 +27,7 @@ pub(crate) struct Options {
     /// 0 for no limit, here and below.
     pub(crate) retention_duration_ms: i64,
     pub(crate) retention_size_bytes: u64,
+    pub(crate) series_limits: SeriesLimits,
     pub(crate) listen_addresses: Vec<String>,
     pub(crate) external_url: String,
     pub(crate) route_prefix: String,
@@ -70,6 +72,11 @@ impl Options {
             retention_duration_ms: duration_ms(flags, "storage.tsdb.retention.time"),
             retention_size_bytes: parse_size(flags.text("storage.tsdb.retention.size"))
                 .expect("checked as a size"),
+            series_limits: SeriesLimits {
+                total: limit(flags, "storage.tsdb.series-limit")?,
+                per_job: limit(flags, "storage.tsdb.series-limit-per-job")?,
+                per_metric: limit(flags, "storage.tsdb.series-limit-per-metric")?,
+            },
             listen_addresses: flags.all("web.listen-address").to_vec(),
             external_url: flags.text("web.external-url").to_owned(),
             route_prefix: flags.text("web.route-prefix").to_owned(),
@@ -166,6 +173,13 @@ fn count(flags: &Flags, name: &str) -> Result<usize, FlagError> {
         Ok(number) if number > 0 => Ok(number),
         _ => Err(FlagError::Usage(format!("flag '--{name}' must be above 0, got {number}"))),
     }
+}
+
+/// 0 is no limit.
+fn limit(flags: &Flags, name: &str) -> Result<usize, FlagError> {
+    let number: i64 = flags.text(name).parse().expect("checked as an integer");
+    usize::try_from(number)
+        .map_err(|_| FlagError::Usage(format!("flag '--{name}' must not be below 0, got {number}")))
 }
 
 /// The path from the root, so that later changes of the working directory mean nothing.

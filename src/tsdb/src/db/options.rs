@@ -32,6 +32,7 @@ pub struct Options {
     pub retention: RetentionOptions,
     /// Of blocks that are written from now on.
     pub float_encoding: FloatEncoding,
+    pub series_limits: SeriesLimits,
     /// Exemplars that are kept, of all series together; 0: none.
     pub exemplars_count_max: usize,
     /// Whether what targets say of their metrics goes on the log.
@@ -49,6 +50,16 @@ pub struct RetentionOptions {
     pub percentage: f64,
 }
 
+/// How many series the head may have before it refuses new ones; zero is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeriesLimits {
+    pub total: usize,
+    /// With the same `job` label.
+    pub per_job: usize,
+    /// Of the same name.
+    pub per_metric: usize,
+}
+
 impl Default for Options {
     fn default() -> Self {
         const HOUR_MS: i64 = 3_600_000;
@@ -62,6 +73,7 @@ impl Default for Options {
                 ..RetentionOptions::default()
             },
             float_encoding: FloatEncoding::default(),
+            series_limits: SeriesLimits::default(),
             exemplars_count_max: 0,
             is_metadata_logged: false,
             is_lockfile_used: true,

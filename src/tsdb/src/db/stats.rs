@@ -28,6 +28,8 @@ pub struct TsdbStats {
     pub memory_in_bytes_by_label_name: Vec<StatEntry>,
     /// Names are `label=value`.
     pub series_count_by_label_value_pair: Vec<StatEntry>,
+    /// New series that were refused, by the limit that was reached and what it is a limit of.
+    pub series_refused_by_limit: Vec<StatEntry>,
 }
 
 /// How far the replay at opening is. Segment numbers are those of the files in `wal/`.

@@ -7,6 +7,7 @@ mod delete;
 mod head_chunks;
 mod model;
 mod opening;
+mod room;
 mod sidecar;
 mod truncate;
 

@@ -25,7 +25,7 @@ use crate::{
     select::HeadExport,
 };
 
-use super::{Db, blocks::is_damage, retention::Beyond};
+use super::{Db, blocks::is_damage, retention::Beyond, room::Room};
 
 /// How often is looked whether something is due.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -43,6 +43,7 @@ pub(super) struct Upkeep {
     retention: RwLock<RetentionOptions>,
     float_encoding: RwLock<FloatEncoding>,
     pub(super) metrics: UpkeepMetrics,
+    pub(super) room: Room,
 }
 
 /// The thread that calls [`Db::do_upkeep`] now and then.
@@ -79,6 +80,7 @@ impl Upkeep {
             retention: RwLock::new(options.retention),
             float_encoding: RwLock::new(options.float_encoding),
             metrics: UpkeepMetrics::register(registry),
+            room: Room::new(registry),
         };
         upkeep.metrics.show_limits(options.retention);
         upkeep
@@ -174,6 +176,7 @@ impl Db {
 
     fn try_upkeep(&self) -> Result<(), StorageError> {
         self.reload_blocks()?;
+        self.upkeep.room.begin();
         self.compact_head()?;
         self.compact_blocks()?;
         self.scrub_step()
@@ -193,6 +196,9 @@ impl Db {
             self.head.seal_before(max_t)?;
             // Where only the truncation failed last time, the block is there.
             if self.upkeep.written_until.load(Ordering::Acquire) < max_t {
+                if !self.has_room_for_head_block() {
+                    break;
+                }
                 self.write_head_block(&self.dir, min_t, max_t)?;
                 self.reload_blocks()?;
                 self.upkeep.written_until.store(max_t, Ordering::Release);
@@ -236,12 +242,15 @@ impl Db {
                 return Ok(());
             }
             self.upkeep.metrics.triggered.inc();
-            self.merge_blocks(&planned)?;
+            if !self.merge_blocks(&planned)? {
+                return Ok(());
+            }
         }
     }
 
-    /// Makes one block of several, which go then.
-    fn merge_blocks(&self, ids: &[BlockId]) -> Result<(), StorageError> {
+    /// Makes one block of several, which go then; does nothing if there is no room for it. Says whether
+    /// there was.
+    fn merge_blocks(&self, ids: &[BlockId]) -> Result<bool, StorageError> {
         let list = self.blocks.list();
         let blocks: Vec<_> = ids
             .iter()
@@ -249,6 +258,9 @@ impl Db {
             .map(Arc::clone)
             .collect();
         let metas: Vec<BlockMeta> = blocks.iter().map(|block| block.meta()).collect();
+        if !self.has_room_for_merged(&blocks) {
+            return Ok(false);
+        }
         let meta = merged_meta(BlockId::new(clock::now_ms()), &metas);
         if metas.windows(2).any(|pair| pair[0].max_time > pair[1].min_time) {
             self.upkeep.metrics.vertical.inc();
@@ -283,7 +295,8 @@ impl Db {
                 }
             }
         }
-        self.reload_blocks()
+        self.reload_blocks()?;
+        Ok(true)
     }
 
     /// Writes a block, unless the database is being closed.

@@ -47,6 +47,10 @@ impl Disk for FaultyDisk {
         self.remove_dir_all(dir)
     }
 
+    fn free_size_bytes(&self, _dir: &Path) -> Option<u64> {
+        self.space_left()
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.sync_dir(dir)
     }

@@ -66,6 +66,11 @@ impl Disk for RealDisk {
         Some(path.to_owned())
     }
 
+    fn free_size_bytes(&self, dir: &Path) -> Option<u64> {
+        let fs = rustix::fs::statvfs(dir).ok()?;
+        fs.f_bavail.checked_mul(fs.f_frsize)
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
     }

@@ -25,8 +25,8 @@ use super::{
     writers::{WriterTicket, Writers},
 };
 
-/// Batches that are kept for the next appenders.
-const BATCHES_COUNT_MAX: usize = 32;
+/// Batches that are kept for the next appenders: commits are applied one at a time, so few are in use.
+const BATCHES_COUNT_MAX: usize = 4;
 
 /// A batch; dropping it forgets it.
 #[derive(Debug)]

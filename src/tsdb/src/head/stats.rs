@@ -50,6 +50,7 @@ impl Head {
             label_value_count_by_label_name: value_counts.into_entries(),
             memory_in_bytes_by_label_name: memory.into_entries(),
             series_count_by_label_value_pair: by_pair.into_entries(),
+            series_refused_by_limit: self.budgets.refused(),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::{Options, disk::Disk, wal::Wal};
 
 use super::Head;
 
+mod budgets;
 mod histograms;
 mod truncate;
 

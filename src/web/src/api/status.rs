@@ -153,6 +153,10 @@ pub(super) async fn tsdb(
         push_entries(out, "labelValueCountByLabelName", &stats.label_value_count_by_label_name);
         push_entries(out, "memoryInBytesByLabelName", &stats.memory_in_bytes_by_label_name);
         push_entries(out, "seriesCountByLabelValuePair", &stats.series_count_by_label_value_pair);
+        // Ours alone, and there only once a limit was reached.
+        if !stats.series_refused_by_limit.is_empty() {
+            push_entries(out, "seriesRefusedByLimit", &stats.series_refused_by_limit);
+        }
         out.push(b'}');
     }))
 }

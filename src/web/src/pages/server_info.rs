@@ -116,36 +116,38 @@ pub(super) async fn tsdb(State(ctx): State<Arc<WebContext>>) -> Response {
         measure,
         rows: entries.into_iter().map(|entry| (entry.name, entry.value)).collect(),
     };
-    html(&TsdbPage {
-        page: Page::new(&ctx, "TSDB", "/tsdb-status"),
-        head: head_facts(&stats.head),
-        tables: vec![
-            table(
-                "Metrics with the most series",
-                "Metric",
-                "Series",
-                stats.series_count_by_metric_name,
-            ),
-            table(
-                "Labels with the most values",
-                "Label",
-                "Values",
-                stats.label_value_count_by_label_name,
-            ),
-            table(
-                "Labels that take the most memory",
-                "Label",
-                "Bytes",
-                stats.memory_in_bytes_by_label_name,
-            ),
-            table(
-                "Label pairs with the most series",
-                "Pair",
-                "Series",
-                stats.series_count_by_label_value_pair,
-            ),
-        ],
-    })
+    let mut tables = vec![
+        table(
+            "Metrics with the most series",
+            "Metric",
+            "Series",
+            stats.series_count_by_metric_name,
+        ),
+        table(
+            "Labels with the most values",
+            "Label",
+            "Values",
+            stats.label_value_count_by_label_name,
+        ),
+        table(
+            "Labels that take the most memory",
+            "Label",
+            "Bytes",
+            stats.memory_in_bytes_by_label_name,
+        ),
+        table(
+            "Label pairs with the most series",
+            "Pair",
+            "Series",
+            stats.series_count_by_label_value_pair,
+        ),
+    ];
+    if !stats.series_refused_by_limit.is_empty() {
+        let refused = stats.series_refused_by_limit;
+        tables.push(table("New series refused", "Limit", "Refused", refused));
+    }
+    let head = head_facts(&stats.head);
+    html(&TsdbPage { page: Page::new(&ctx, "TSDB", "/tsdb-status"), head, tables })
 }
 
 /// A server without evaluation of rules says so.
