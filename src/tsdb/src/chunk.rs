@@ -6,6 +6,7 @@ mod dense;
 mod floats;
 mod histogram;
 mod start_time;
+mod steady;
 mod varbit;
 mod xor;
 mod xor2;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     },
     dense::{encode_densest, encode_floats},
     histogram::{OpenHistograms, Written, buckets_count, encode_histograms, has_known_schema},
+    steady::{Form, Steady, first_sample_bits},
     xor::{CHUNK_HEADER_SIZE_BYTES, XorState, chunk_size_bytes},
     xor_reader::{ChunkError, for_each_sample},
     xor2::encode_xor2,

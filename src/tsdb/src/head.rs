@@ -20,6 +20,7 @@ mod index;
 mod log;
 mod metrics;
 mod newest;
+mod open;
 mod replay;
 mod sidecar;
 mod slot;

@@ -1,7 +1,7 @@
 //! XOR chunks that are written once, with all samples known: as the head would, or as dense as can be.
 //! Any reader of XOR chunks reads both. Format: docs/format/xor.md.
 
-use super::xor::XorState;
+use super::xor::{XorState, dod_bits};
 
 /// Samples and bytes of a dense chunk at most; larger ones are read more than once by others.
 const SAMPLES_COUNT_MAX: usize = 480;
@@ -141,16 +141,6 @@ impl WindowPlan {
 
 fn varint_size_bytes(value: u64) -> u32 {
     (64 - (value | 1).leading_zeros()).div_ceil(7)
-}
-
-fn dod_bits(dod: i64) -> u32 {
-    match dod {
-        0 => 1,
-        -8_191..=8_192 => 16,
-        -65_535..=65_536 => 20,
-        -524_287..=524_288 => 24,
-        _ => 68,
-    }
 }
 
 #[cfg(test)]

@@ -74,6 +74,21 @@ impl XorState {
         *self = Self { t_delta, tail, tail_bits, leading: window.0, trailing: window.1 };
     }
 
+    /// [`Self::write_next`] without writing: how many bits it would have taken.
+    #[inline]
+    pub(crate) fn measure_next(&mut self, count: u16, last: (i64, u64), (t, v): (i64, u64)) -> u32 {
+        let t_delta = t.wrapping_sub(last.0) as u32;
+        let time_bits = match count {
+            1 => varint_bits(u64::from(t_delta)),
+            _ => dod_bits(i64::from(t_delta) - i64::from(self.t_delta)),
+        };
+        self.t_delta = t_delta;
+        let mut window = (self.leading, self.trailing);
+        let value_bits = measure_value(v ^ last.1, &mut window);
+        (self.leading, self.trailing) = window;
+        time_bits + value_bits
+    }
+
     /// A state that was kept elsewhere: its parts as they were. `None` if no state has such parts.
     pub(crate) fn restored(
         t_delta: u32,
@@ -107,6 +122,42 @@ impl XorState {
 /// Size of a chunk of which `flushed` bytes of bits have been written and `tail_bits` bits have not.
 pub(crate) fn chunk_size_bytes(flushed_size_bytes: u16, tail_bits: u8) -> usize {
     CHUNK_HEADER_SIZE_BYTES + usize::from(flushed_size_bytes) + usize::from(tail_bits).div_ceil(8)
+}
+
+/// Bits that the first sample of a chunk takes.
+pub(super) fn first_sample_bits(t: i64) -> u16 {
+    (varint_bits(((t << 1) ^ (t >> 63)) as u64) + 64) as u16
+}
+
+fn varint_bits(value: u64) -> u32 {
+    (64 - (value | 1).leading_zeros()).div_ceil(7) * 8
+}
+
+/// What [`put_dod`] takes.
+pub(super) fn dod_bits(dod: i64) -> u32 {
+    match dod {
+        0 => 1,
+        -8_191..=8_192 => 16,
+        -65_535..=65_536 => 20,
+        -524_287..=524_288 => 24,
+        _ => 68,
+    }
+}
+
+/// What [`put_value`] takes; moves the window as that does.
+#[inline]
+fn measure_value(delta: u64, window: &mut (u8, u8)) -> u32 {
+    if delta == 0 {
+        return 1;
+    }
+    let leading = delta.leading_zeros().min(LEADING_MAX);
+    let trailing = delta.trailing_zeros();
+    let (old_leading, old_trailing) = (u32::from(window.0), u32::from(window.1));
+    if window.0 != NO_WINDOW && leading >= old_leading && trailing >= old_trailing {
+        return 2 + 64 - old_leading - old_trailing;
+    }
+    *window = (leading as u8, trailing as u8);
+    13 + 64 - leading - trailing
 }
 
 #[inline]

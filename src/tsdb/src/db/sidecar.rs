@@ -20,7 +20,7 @@ use crate::{
 
 const FILE_NAME: &str = "head_state";
 const OUT_OF_ORDER_DIR: &str = "wbl";
-const KIND: Kind = Kind { magic: *b"PROMHEAD", version: 1, payload_size_bytes_max: 256 << 30 };
+const KIND: Kind = Kind { magic: *b"PROMHEAD", version: 2, payload_size_bytes_max: 256 << 30 };
 
 /// A sidecar that can be taken.
 pub(super) struct GoodSidecar {

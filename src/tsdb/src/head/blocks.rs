@@ -47,6 +47,12 @@ impl BlockPool {
     /// Appends the bytes of a chain to `out`.
     #[inline]
     pub(super) fn copy(&self, chain: &Chain, out: &mut Vec<u8>) {
+        self.for_each_word(chain, |word| out.extend_from_slice(&word));
+    }
+
+    /// Shows the bytes of a chain, a word at a time.
+    #[inline]
+    pub(super) fn for_each_word(&self, chain: &Chain, mut each: impl FnMut([u8; 4])) {
         let mut left = usize::from(chain.size_bytes);
         let mut at = chain.head;
         while left > 0 {
@@ -54,7 +60,7 @@ impl BlockPool {
             let words = &self.pages[page][block];
             let size = left.min(BLOCK_SIZE_BYTES);
             for word in &words[..size / 4] {
-                out.extend_from_slice(&word.to_be_bytes());
+                each(word.to_be_bytes());
             }
             left -= size;
             at = self.next[usize::from(at)];

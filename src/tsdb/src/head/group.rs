@@ -7,9 +7,7 @@ use prom_model::{HistogramValue, is_stale};
 use prom_storage::{Columns, Rejection, TimeRange};
 
 use crate::{
-    chunk::{
-        CHUNK_HEADER_SIZE_BYTES, ChunkError, Encoding, is_new_chunk_due, range_end_ms, read_chunk,
-    },
+    chunk::{ChunkError, Encoding, is_new_chunk_due, range_end_ms, read_chunk},
     head_chunks::{ChunkMaps, ScannedChunk},
 };
 
@@ -191,6 +189,8 @@ impl GroupData {
             next_at: hot.next_at,
             min_t: hot.chunk_min_t,
             xor: hot.xor,
+            xor_bits: hot.xor_bits,
+            form: hot.form,
             words,
         })
     }
@@ -228,7 +228,7 @@ impl GroupData {
             for word in open.words.as_chunks().0 {
                 self.blocks.push_word(&mut hot.chain, u32::from_be_bytes(*word));
             }
-            hot.xor = open.xor;
+            (hot.xor, hot.xor_bits, hot.form) = (open.xor, open.xor_bits, open.form);
             hot.samples_count = open.samples_count;
             hot.chunk_min_t = open.min_t;
             hot.next_at = open.next_at;
@@ -305,17 +305,10 @@ impl GroupData {
             }
         }
         let hot = &mut self.hot[slot];
-        let HotSlot { xor, chain, .. } = hot;
-        let sink = |word| self.blocks.push_word(chain, word);
         if hot.samples_count == 0 {
-            xor.write_first(t, v, sink);
-            hot.chunk_min_t = t;
             hot.next_at = range_end_ms(t, chunk_range_ms);
-        } else {
-            xor.write_next(hot.samples_count, (hot.last_t, hot.last_v), (t, v), sink);
         }
-        hot.samples_count += 1;
-        (hot.last_t, hot.last_v) = (t, v);
+        hot.push_float((t, v), &mut self.blocks);
         let staleness = i8::from(is_stale(f64::from_bits(v))) - i8::from(hot.has(HotSlot::STALE));
         hot.set(HotSlot::STALE, is_stale(f64::from_bits(v)));
         hot.set(HotSlot::DOOMED, false);
@@ -539,7 +532,10 @@ impl GroupData {
         if open_count == 0 || hot.chunk_min_t > range.maxt_ms || hot.last_t < range.mint_ms {
             return Ok(());
         }
-        let mut open = Vec::with_capacity(hot.chunk_state().size_bytes);
+        if !hot.has(HotSlot::HISTOGRAM) {
+            return hot.read_floats(&self.blocks, open_count, range, out);
+        }
+        let mut open = Vec::new();
         let encoding = put_open(slot, hot, &self.blocks, &self.histograms, &mut open);
         read_chunk(encoding, &open, open_count, range, out)
     }
@@ -583,11 +579,7 @@ fn put_open(
         return open.encoding();
     }
     let begin = out.len();
-    out.extend_from_slice(&hot.samples_count.to_be_bytes());
-    blocks.copy(&hot.chain, out);
-    let (size, tail) = hot.xor.tail_bytes();
-    out.extend_from_slice(&tail[..size]);
-    let expected = CHUNK_HEADER_SIZE_BYTES + usize::from(hot.chain.size_bytes) + size;
-    debug_assert_eq!(out.len() - begin, expected);
+    hot.put_floats(blocks, out);
+    debug_assert_eq!(out.len() - begin, hot.chunk_state().size_bytes);
     Encoding::Xor
 }

@@ -1,7 +1,7 @@
 //! What the head keeps of one series, by how often it is touched: the hot line on every sample, the cold
 //! part when a chunk ends or is read.
 
-use crate::chunk::{ChunkState, XorState, chunk_size_bytes};
+use crate::chunk::{CHUNK_HEADER_SIZE_BYTES, ChunkState, Form, XorState, chunk_size_bytes};
 
 use super::blocks::Chain;
 
@@ -21,10 +21,14 @@ pub(super) struct HotSlot {
     pub(super) next_at: i64,
     /// First sample of the open chunk.
     pub(super) chunk_min_t: i64,
+    /// Of the open chunk as XOR. While it has another form, the unwritten bits are that form's.
     pub(super) xor: XorState,
     pub(super) chain: Chain,
     /// Samples in the open chunk; 0 if there is none.
     pub(super) samples_count: u16,
+    /// Bits that an XOR chunk of the samples would take, while the open chunk has another form.
+    pub(super) xor_bits: u16,
+    pub(super) form: Form,
     pub(super) flags: u8,
 }
 
@@ -61,6 +65,8 @@ impl HotSlot {
             xor: XorState::new(),
             chain: Chain::EMPTY,
             samples_count: 0,
+            xor_bits: 0,
+            form: Form::CONSTANT,
             flags,
         }
     }
@@ -82,7 +88,11 @@ impl HotSlot {
     pub(super) fn chunk_state(&self) -> ChunkState {
         ChunkState {
             samples_count: self.samples_count,
-            size_bytes: chunk_size_bytes(self.chain.size_bytes, self.xor.tail_bits),
+            // The same samples give the same chunks, however they are kept.
+            size_bytes: match self.form {
+                Form::XOR => chunk_size_bytes(self.chain.size_bytes, self.xor.tail_bits),
+                _ => CHUNK_HEADER_SIZE_BYTES + usize::from(self.xor_bits).div_ceil(8),
+            },
             min_t: self.chunk_min_t,
             last_t: self.last_t,
             next_at: self.next_at,

@@ -1,6 +1,9 @@
 //! The parts of a sidecar between head and bytes.
 
-use crate::{chunk::XorState, head_chunks::ChunkPlace};
+use crate::{
+    chunk::{Form, XorState},
+    head_chunks::ChunkPlace,
+};
 
 use super::codec::Bytes;
 
@@ -55,6 +58,8 @@ pub(crate) struct OpenImage {
     pub(crate) next_at: i64,
     pub(crate) min_t: i64,
     pub(crate) xor: XorState,
+    pub(crate) xor_bits: u16,
+    pub(crate) form: Form,
     pub(crate) words: Vec<u8>,
 }
 
@@ -163,7 +168,8 @@ impl SlotImage {
                 let (leading, trailing) = open.xor.window();
                 out.extend_from_slice(&open.xor.t_delta.to_le_bytes());
                 out.extend_from_slice(&open.xor.tail.to_le_bytes());
-                out.extend([open.xor.tail_bits, leading, trailing]);
+                out.extend([open.xor.tail_bits, leading, trailing, open.form.byte()]);
+                out.extend_from_slice(&open.xor_bits.to_le_bytes());
                 out.extend_from_slice(&(open.words.len() as u16).to_le_bytes());
                 out.extend_from_slice(&open.words);
             }
@@ -186,12 +192,14 @@ impl SlotImage {
                 let window = (bytes.u8()?, bytes.u8()?);
                 let xor = XorState::restored(t_delta, (tail, tail_bits), window);
                 let xor = xor.ok_or(SidecarError)?;
+                let form = Form::of_byte(bytes.u8()?).ok_or(SidecarError)?;
+                let xor_bits = bytes.u16()?;
                 let size = usize::from(bytes.u16()?);
                 let words = bytes.take(size)?.to_vec();
                 if size % 4 != 0 {
                     return Err(SidecarError);
                 }
-                Some(OpenImage { samples_count, next_at, min_t, xor, words })
+                Some(OpenImage { samples_count, next_at, min_t, xor, xor_bits, form, words })
             }
         };
         let mut closed = Vec::new();
