@@ -106,8 +106,22 @@ impl Contender {
     /// Starts again on what is in the folder; `start_time` is measured anew.
     pub(crate) fn restart(&mut self) -> Result<()> {
         let begin = now();
-        self.child = spawn(self.kind, &self.folder, &self.address, &self.config, &self.args)?;
+        self.spawn_again()?;
         self.wait_ready(begin)
+    }
+
+    /// Starts again and does not wait for it.
+    pub(crate) fn spawn_again(&mut self) -> Result<()> {
+        self.child = spawn(self.kind, &self.folder, &self.address, &self.config, &self.args)?;
+        Ok(())
+    }
+
+    pub(crate) fn wait_until_ready(&mut self) -> Result<()> {
+        self.wait_ready(now())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn wait_ready(&mut self, begin: Instant) -> Result<()> {

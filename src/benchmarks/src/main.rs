@@ -1,7 +1,7 @@
 //! Runs this server beside the installed originals on the same load and prints ratios; judges nothing.
 //!
 //! `cargo build --release --bin prometheus && cargo run --release -p benchmarks -- [start] [scrape] [page]
-//! [reload] [write] [restart] [disk] [churn] [query] [--series=N] [--hours=H]`
+//! [reload] [write] [restart] [disk] [churn] [query] [memory] [--series=N] [--hours=H]`
 //! `PROMETHEUS_PEERS` names the folder of `prometheus` and `victoria-metrics`; a missing one is left out.
 
 mod churn;
@@ -9,6 +9,7 @@ mod client;
 mod contender;
 mod disk;
 mod load;
+mod memory;
 mod page;
 mod query;
 mod reload;
@@ -50,6 +51,7 @@ fn run() -> Result<()> {
             "disk" => disk::run(sizes)?,
             "churn" => churn::run(sizes)?,
             "query" => query::run(sizes)?,
+            "memory" => memory::run(sizes)?,
             _ => bail!("unknown benchmark {name:?}; there are {}", sizes::NAMES.join(", ")),
         }
     }

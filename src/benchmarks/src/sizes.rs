@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 
-pub(crate) const NAMES: [&str; 9] =
-    ["start", "scrape", "page", "reload", "write", "restart", "disk", "churn", "query"];
+pub(crate) const NAMES: [&str; 10] =
+    ["start", "scrape", "page", "reload", "write", "restart", "disk", "churn", "query", "memory"];
 
 /// How much the storage benchmarks store. The defaults take a minute or two each on two busy cores.
 #[derive(Clone, Copy, Debug)]

@@ -25,7 +25,7 @@ use prom_promql::{Engine, EngineOptions, ParseOptions};
 use prom_remote::Receiver;
 use prom_scrape::{ScrapeManager, ScrapeOptions};
 use prom_telemetry::Registry;
-use prom_tsdb::{Db, OpenError, ReplayProgress, WalCompression};
+use prom_tsdb::{Db, OpenError, PreviousStop, ReplayProgress, WalCompression};
 use prom_web::{WalReplay, WebOptions, WebParts, external_url};
 
 use crate::{
@@ -179,6 +179,7 @@ impl Prometheus {
             generations: Arc::clone(generations),
             flags: self.flags.to_map(),
             build: build_info(),
+            previous_stop: previous_stop_text(db.previous_stop()),
             storage_retention: Arc::new(move || {
                 retention_text(retention(&options, &running.load()))
             }),
@@ -278,6 +279,7 @@ impl Service for Prometheus {
             max_block_duration_ms: block_duration_max_ms(&self.options, retention),
             retention,
             float_encoding: float_encoding(&self.options, config),
+            is_log_shortened_early: self.options.is_log_shortened_early,
             series_limits: self.options.series_limits,
             is_lockfile_used: self.options.is_lockfile_used,
             exemplars_count_max: exemplars_count_max(&self.options, config),
@@ -464,6 +466,17 @@ fn own_url(listeners: &[TcpListener]) -> String {
     let host = Some(host_name()).filter(|name| !name.is_empty() && name != "(none)");
     let host = host.unwrap_or_else(|| "localhost".to_owned());
     format!("http://{host}:{}/", port.unwrap_or(9090))
+}
+
+/// As the status page tells it.
+fn previous_stop_text(stop: PreviousStop) -> &'static str {
+    match stop {
+        PreviousStop::Clean => "clean",
+        PreviousStop::Killed => "killed, or crashed",
+        PreviousStop::OutOfMemory => "killed for lack of memory",
+        PreviousStop::Reboot => "the machine stopped or lost power",
+        PreviousStop::Unknown => "not clean; nothing tells why",
+    }
 }
 
 fn to_ms(duration: Duration) -> i64 {

@@ -9,6 +9,7 @@ mod inspect;
 mod lock;
 mod open;
 mod options;
+mod previous;
 mod retention;
 mod room;
 mod scrub;
@@ -24,7 +25,7 @@ use std::{
     fmt,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use prom_model::Matcher;
@@ -45,6 +46,7 @@ pub use self::{
     block_writer::BlockWriter,
     inspect::{BlockAnalysis, BlockInfo, ChunkFigures, NameFigures, PairFigures},
     options::{FloatEncoding, Options, RetentionOptions, SeriesLimits, WalCompression},
+    previous::PreviousStop,
     stats::{HeadStats, ReplayProgress, StatEntry, TsdbStats},
 };
 use self::{
@@ -53,12 +55,16 @@ use self::{
     flusher::Flusher,
     lock::DirLock,
     open::open_log,
+    previous::RunRecord,
     scrub::Scrubber,
     upkeep::{Upkeep, UpkeepThread},
 };
 
 const CLEAN_START_METRIC: &str = "prometheus_tsdb_clean_start";
 const CLEAN_START_HELP: &str = "-1: lockfile is disabled. 0: a lockfile from a previous execution was replaced. 1: lockfile creation was clean";
+
+const PREVIOUS_STOP_METRIC: &str = "prometheus_tsdb_previous_stop";
+const PREVIOUS_STOP_HELP: &str = "1 for the reason why the server ended that had the data before: clean, killed, out_of_memory, reboot or unknown.";
 
 /// An open data directory.
 pub struct Db {
@@ -72,6 +78,8 @@ pub struct Db {
     lock: Mutex<Option<DirLock>>,
     flusher: Mutex<Option<Flusher>>,
     sidecar_path: Option<PathBuf>,
+    run_record: Mutex<Option<RunRecord>>,
+    previous_stop: OnceLock<PreviousStop>,
 }
 
 impl Db {
@@ -93,10 +101,15 @@ impl Db {
         if let Some(lock) = &lock {
             clean_start.set(f64::from(u8::from(lock.is_clean_start)));
         }
+        let is_lock_clean = lock.as_ref().map(|lock| lock.is_clean_start);
+        let (stop, record) = RunRecord::begin(dir, is_lock_clean);
+        tell_previous_stop(stop, registry);
         directory::clean(dir)?;
         directory::warn_of_unread(dir);
         directory::register_size(dir, registry);
         let db = Self::open_on(Arc::new(RealDisk), dir, &options, registry, progress, lock)?;
+        let _first = db.previous_stop.set(stop);
+        *crate::lock::lock(&db.run_record) = Some(record);
         *crate::lock::lock(&db.flusher) = Flusher::start(&db.head, db.sidecar_path.clone());
         let thread =
             UpkeepThread::spawn(&db).map_err(|err| OpenError::io(dir, "start thread", err))?;
@@ -124,6 +137,11 @@ impl Db {
         self.head.write_fault()
     }
 
+    /// How the server ended that had the directory before.
+    pub fn previous_stop(&self) -> PreviousStop {
+        self.previous_stop.get().copied().unwrap_or(PreviousStop::Clean)
+    }
+
     /// Writes everything out and gives the directory back. Appends fail from here on; reads go on.
     ///
     /// # Errors
@@ -141,6 +159,9 @@ impl Db {
             && let Err(err) = sidecar::write(&self.head, path)
         {
             tracing::warn!(err = %err, "Writing the head's sidecar failed; the next start replays the WAL");
+        }
+        if let Some(record) = crate::lock::lock(&self.run_record).take() {
+            record.end();
         }
         drop(crate::lock::lock(&self.lock).take());
         closed
@@ -175,7 +196,20 @@ impl Db {
             lock: Mutex::new(lock),
             flusher: Mutex::default(),
             sidecar_path,
+            run_record: Mutex::default(),
+            previous_stop: OnceLock::new(),
         }))
+    }
+}
+
+fn tell_previous_stop(stop: PreviousStop, registry: &Registry) {
+    let reason = stop.reason();
+    registry
+        .gauge_vec(PREVIOUS_STOP_METRIC, PREVIOUS_STOP_HELP, &["reason"])
+        .with(&[reason])
+        .set(1.0);
+    if stop != PreviousStop::Clean {
+        tracing::warn!(reason, "The server that had the data before did not stop cleanly");
     }
 }
 

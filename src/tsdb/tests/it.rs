@@ -3,10 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test from end to end")]
 
+#[path = "it/churn.rs"]
+mod churn;
 #[path = "it/exemplars.rs"]
 mod exemplars;
 #[path = "it/histograms.rs"]
 mod histograms;
+#[path = "it/room.rs"]
+mod room;
 
 use std::{
     collections::BTreeMap,

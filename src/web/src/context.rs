@@ -69,6 +69,8 @@ pub struct WebParts {
     /// Every flag with the value in force, without dashes.
     pub flags: BTreeMap<String, String>,
     pub build: BuildInfo,
+    /// How the server ended that had the data before.
+    pub previous_stop: &'static str,
     /// How long and how much is kept, as the status page shows it: `15d`.
     pub storage_retention: Arc<dyn Fn() -> String + Send + Sync>,
     pub registry: Registry,

@@ -127,6 +127,7 @@ impl Site {
                 ("web.page-title".to_owned(), HOSTILE.to_owned()),
             ]),
             build: BuildInfo { version: "1.2.3".to_owned(), ..BuildInfo::default() },
+            previous_stop: "clean",
             storage_retention: Arc::new(|| "15d".to_owned()),
             registry: registry.clone(),
             lifecycle: Handle::detached("Prometheus Server", state),

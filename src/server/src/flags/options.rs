@@ -27,6 +27,7 @@ pub(crate) struct Options {
     /// 0 for no limit, here and below.
     pub(crate) retention_duration_ms: i64,
     pub(crate) retention_size_bytes: u64,
+    pub(crate) is_log_shortened_early: bool,
     pub(crate) series_limits: SeriesLimits,
     pub(crate) listen_addresses: Vec<String>,
     pub(crate) external_url: String,
@@ -72,6 +73,7 @@ impl Options {
             retention_duration_ms: duration_ms(flags, "storage.tsdb.retention.time"),
             retention_size_bytes: parse_size(flags.text("storage.tsdb.retention.size"))
                 .expect("checked as a size"),
+            is_log_shortened_early: is_set(flags, "storage.tsdb.early-wal-checkpoint"),
             series_limits: SeriesLimits {
                 total: limit(flags, "storage.tsdb.series-limit")?,
                 per_job: limit(flags, "storage.tsdb.series-limit-per-job")?,

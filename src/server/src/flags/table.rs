@@ -160,6 +160,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::new("storage.tsdb.allow-overlapping-compaction", Bool, "true", "Compact overlapping blocks").server().hidden().not_yet(),
     Flag::new("storage.tsdb.delayed-compaction.max-percent", Integer, "10", "Longest random delay of a compaction").server().hidden().not_yet(),
     Flag::new("storage.tsdb.block-reload-interval", Duration, "1m", "How often blocks are looked for").server().hidden().not_yet(),
+    Flag::new("storage.tsdb.early-wal-checkpoint", Bool, "false", "Keep samples in the log only until durable files of head chunks have them").server(),
     Flag::new("storage.tsdb.series-limit", Integer, "0", "Most series in memory; new ones beyond it are refused; 0: no limit").server(),
     Flag::new("storage.tsdb.series-limit-per-job", Integer, "0", "The same for series with one value of the label job").server(),
     Flag::new("storage.tsdb.series-limit-per-metric", Integer, "0", "The same for series of one name").server(),

@@ -13,7 +13,7 @@ use super::xor_reader::BitReader;
 /// Whole numbers beyond are not exact.
 const WHOLE_MAX: u64 = 1 << 53;
 /// Bits of a difference of two such numbers, zigzag.
-const WIDTH_MAX: u8 = 55;
+const WIDTH_MAX: u8 = 56;
 const WIDTH_BITS: u32 = 6;
 
 /// How the samples of an open chunk are kept.
@@ -226,7 +226,7 @@ mod tests {
         check(&[-0.0, -0.0, 0.0], 2, 0);
         check(&[0.0, 0.5], 1, 0);
         check(&[3.0, f64::NAN], 1, 0);
-        // One bit for each that stays, eight and four for the first difference, six for the next ones.
+        // One bit for each that stays, eight and five for the first difference, seven for the next ones.
         check(&[7.0, 7.0, 7.0, 15.0], 4, 2);
         check(&[7.0, 7.0, 7.0, 15.0, 0.0, 4.0], 6, 4);
         let far = (1u64 << 53) as f64;

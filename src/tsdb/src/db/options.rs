@@ -33,6 +33,9 @@ pub struct Options {
     /// Of blocks that are written from now on.
     pub float_encoding: FloatEncoding,
     pub series_limits: SeriesLimits,
+    /// Whether samples leave the log as soon as durable files of head chunks have them. Such a log is a
+    /// fraction of the size; should these files be damaged, it cannot mend them.
+    pub is_log_shortened_early: bool,
     /// Exemplars that are kept, of all series together; 0: none.
     pub exemplars_count_max: usize,
     /// Whether what targets say of their metrics goes on the log.
@@ -74,6 +77,7 @@ impl Default for Options {
             },
             float_encoding: FloatEncoding::default(),
             series_limits: SeriesLimits::default(),
+            is_log_shortened_early: false,
             exemplars_count_max: 0,
             is_metadata_logged: false,
             is_lockfile_used: true,

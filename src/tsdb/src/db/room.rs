@@ -20,6 +20,8 @@ const SERIES_SIZE_BYTES: u64 = 192;
 #[derive(Debug)]
 pub(super) struct Room {
     shortage: Mutex<Option<String>>,
+    /// The same for the round of upkeep that is going on.
+    found: Mutex<Option<String>>,
     skipped: Counter,
 }
 
@@ -29,12 +31,18 @@ impl Room {
             "prometheus_tsdb_compactions_skipped_total",
             "Total number of skipped compactions due to disabled auto compaction or a lack of disk space.",
         );
-        Self { shortage: Mutex::default(), skipped }
+        Self { shortage: Mutex::default(), found: Mutex::default(), skipped }
     }
 
-    /// Begins a round of upkeep: what it does not put off fits.
+    /// Begins a round of upkeep.
     pub(super) fn begin(&self) {
-        *lock(&self.shortage) = None;
+        *lock(&self.found) = None;
+    }
+
+    /// Ends it: what it has not put off fits.
+    pub(super) fn end(&self) {
+        let found = lock(&self.found).take();
+        *lock(&self.shortage) = found;
     }
 }
 
@@ -73,7 +81,7 @@ impl Db {
         );
         self.upkeep.room.skipped.inc();
         tracing::warn!(needed_bytes = needed, free_bytes = free, "No room for {what}");
-        *lock(&self.upkeep.room.shortage) = Some(reason);
+        *lock(&self.upkeep.room.found) = Some(reason);
         false
     }
 }

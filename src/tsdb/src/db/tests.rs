@@ -4,6 +4,7 @@ mod blocks;
 mod compact;
 mod crash;
 mod delete;
+mod early;
 mod head_chunks;
 mod model;
 mod opening;

@@ -29,6 +29,8 @@ use super::{Db, blocks::is_damage, retention::Beyond, room::Room};
 
 /// How often is looked whether something is due.
 const INTERVAL: Duration = Duration::from_secs(60);
+/// How often is looked whether the head is: samples of old times may come fast, and memory is dear.
+const HEAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// State of the work on blocks.
 #[derive(Debug)]
@@ -44,6 +46,7 @@ pub(super) struct Upkeep {
     float_encoding: RwLock<FloatEncoding>,
     pub(super) metrics: UpkeepMetrics,
     pub(super) room: Room,
+    is_log_shortened_early: bool,
 }
 
 /// The thread that calls [`Db::do_upkeep`] now and then.
@@ -81,6 +84,7 @@ impl Upkeep {
             float_encoding: RwLock::new(options.float_encoding),
             metrics: UpkeepMetrics::register(registry),
             room: Room::new(registry),
+            is_log_shortened_early: options.is_log_shortened_early,
         };
         upkeep.metrics.show_limits(options.retention);
         upkeep
@@ -123,24 +127,34 @@ impl UpkeepThread {
 }
 
 fn run((is_stopped, wake): &(Mutex<bool>, Condvar), db: &Weak<Db>) {
+    let mut last = clock::monotonic();
+    // What did not work is tried again at its time.
+    let mut is_urgent_allowed = true;
     loop {
         let stopped = lock(is_stopped);
-        let waited = wake.wait_timeout_while(stopped, INTERVAL, |is_stopped| !*is_stopped);
+        let waited = wake.wait_timeout_while(stopped, HEAD_INTERVAL, |is_stopped| !*is_stopped);
         let (stopped, _) = waited.expect("no thread panics while it holds this lock");
         if *stopped {
             return;
         }
         drop(stopped);
         let Some(db) = db.upgrade() else { return };
-        if let Err(err) = db.do_upkeep() {
+        let is_urgent = is_urgent_allowed && db.head.compactable_range().is_some();
+        if !is_urgent && last.elapsed() < INTERVAL {
+            continue;
+        }
+        let done = db.do_upkeep();
+        if let Err(err) = &done {
             tracing::error!(err = %err, "Compaction failed");
         }
+        is_urgent_allowed = done.is_ok() && db.disk_shortage().is_none();
+        last = clock::monotonic();
     }
 }
 
 impl Db {
     /// Does what is due: looks for blocks that came, writes blocks of the head, compacts blocks, removes what
-    /// is beyond retention, reads a part of the blocks to find damage. It is called by a thread of the database's own every minute.
+    /// is beyond retention, reads a part of the blocks to find damage. It is called by a thread of the database's own every minute, and when the head has enough for a block.
     ///
     /// # Errors
     /// The disk refuses, or a block is damaged; the data stays where it was.
@@ -175,10 +189,17 @@ impl Db {
     }
 
     fn try_upkeep(&self) -> Result<(), StorageError> {
+        if let Some(record) = &*lock(&self.run_record) {
+            record.refresh();
+        }
         self.reload_blocks()?;
         self.upkeep.room.begin();
         self.compact_head()?;
+        if self.upkeep.is_log_shortened_early {
+            self.head.shorten_log()?;
+        }
         self.compact_blocks()?;
+        self.upkeep.room.end();
         self.scrub_step()
     }
 

@@ -152,6 +152,10 @@ impl ClosedChunks {
         ClosedImage { min_t, max_t, samples_count, data }
     }
 
+    pub(super) fn is_filed_before(&self, chunk: &ClosedChunk, file: u32) -> bool {
+        chunk.place.file != IN_MEMORY && chunk.place.file < file
+    }
+
     /// Bytes that wait for a file.
     pub(super) fn waiting_size_bytes(&self) -> usize {
         self.bytes.len()

@@ -129,13 +129,24 @@ impl Head {
     /// Makes head chunks durable.
     pub(super) fn close_chunk_files(&self) -> Result<(), StorageError> {
         self.flush_chunks()?;
+        self.sync_chunk_files(false).map(|_| ())
+    }
+
+    /// Finishes the newest file, and syncs all the others, too, if `is_all`: an earlier life may have left
+    /// them as they were written. Gives the number of the first file that is not known to be durable.
+    pub(super) fn sync_chunk_files(&self, is_all: bool) -> Result<u32, StorageError> {
         let mut files = lock(&self.head_files);
-        let Some(HeadFiles { files, writer }) = &mut *files else { return Ok(()) };
-        writer.finish_file().map_err(|source| StorageError::Io {
+        let Some(HeadFiles { files, writer }) = &mut *files else { return Ok(0) };
+        let synced = writer.finish_file().and_then(|()| match is_all {
+            true => files.sync(),
+            false => Ok(()),
+        });
+        synced.map_err(|source| StorageError::Io {
             path: files.dir().to_owned(),
             action: "sync head chunks",
             source,
-        })
+        })?;
+        Ok(if writer.is_doubtful() { 0 } else { writer.next_number() })
     }
 
     fn write_batch(&self, batch: &mut FlushBatch<'_>, writer: &mut ChunkWriter) -> io::Result<()> {

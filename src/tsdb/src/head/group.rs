@@ -540,6 +540,30 @@ impl GroupData {
         read_chunk(encoding, &open, open_count, range, out)
     }
 
+    /// Tells for each series the end of its newest chunk that is in a file before this one, if all of its
+    /// chunks there are good.
+    pub(super) fn for_each_filed_end(
+        &self,
+        maps: &ChunkMaps,
+        file: u32,
+        mut each: impl FnMut(u64, i64),
+    ) {
+        for slot in 0..self.hot.len() {
+            let Some(series_ref) = self.series_ref(slot) else { continue };
+            let mut end = None;
+            let is_good = self.closed_from(slot).all(|(_, chunk)| {
+                if !self.closed.is_filed_before(chunk, file) {
+                    return true;
+                }
+                end = end.or(Some(chunk.max_t));
+                self.closed.data(chunk, series_ref, maps).is_ok()
+            });
+            if let Some(end) = end.filter(|_| is_good) {
+                each(series_ref, end);
+            }
+        }
+    }
+
     /// Closed chunks of a slot, newest first.
     fn closed_from(
         &self,

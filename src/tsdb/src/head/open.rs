@@ -248,14 +248,15 @@ mod tests {
         let even: fn(i64) -> i64 = |at| at * 15_000;
         let jittery: fn(i64) -> i64 = |at| at * 15_000 + at % 3;
         check(&[1.5; 120], even, false, 0);
-        check(&[1.5; 120], jittery, true, 63);
+        check(&[1.5; 120], jittery, true, 46);
         let counter: Vec<f64> = (0..120).map(|at| f64::from(at * 7)).collect();
-        check(&counter, even, false, 23);
+        check(&counter, even, false, 22);
         // The marker of a series that ends.
         let ended = [counter.as_slice(), &[prom_model::stale_nan()]].concat();
-        check(&ended, even, true, 63);
+        check(&ended, even, true, 51);
         // XOR makes use of what these have in common: all but their high bits are zero.
-        let pages: Vec<f64> = (0..120).map(|at| f64::from(at * 7919 % 100) * 1e15).collect();
-        check(&pages, even, true, 117);
+        let pages: Vec<f64> =
+            (0..120).map(|at| f64::from(at * 7919 % 100) * f64::from(1u32 << 15).powi(3)).collect();
+        check(&pages, even, true, 60);
     }
 }

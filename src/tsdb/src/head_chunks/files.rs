@@ -75,6 +75,18 @@ impl ChunkFiles {
         Ok(())
     }
 
+    /// Makes all files durable, whoever wrote them.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let numbers: Vec<u32> = read(&self.maps).by_number.keys().copied().collect();
+        for number in numbers {
+            self.disk.append(&self.path(number))?.sync()?;
+        }
+        self.disk.sync_dir(&self.dir)
+    }
+
     pub(super) fn path(&self, number: u32) -> PathBuf {
         self.dir.join(format!("{number:06}"))
     }

@@ -26,6 +26,8 @@ pub(crate) struct ChunkWriter {
     next_number: u32,
     current: Option<CurrentFile>,
     size_bytes_max: u64,
+    /// A sync has failed: what it was for may be lost, and a later sync would not say so.
+    is_doubtful: bool,
 }
 
 #[derive(Debug)]
@@ -39,7 +41,8 @@ impl ChunkWriter {
     /// `last_number` is that of the newest file there is; numbers only ever increase.
     pub(crate) fn new(files: Arc<ChunkFiles>, last_number: Option<u32>) -> Self {
         let next_number = last_number.map_or(1, |last| last.saturating_add(1));
-        Self { files, next_number, current: None, size_bytes_max: FILE_SIZE_BYTES_MAX }
+        let size_bytes_max = FILE_SIZE_BYTES_MAX;
+        Self { files, next_number, current: None, size_bytes_max, is_doubtful: false }
     }
 
     #[cfg(test)]
@@ -86,8 +89,14 @@ impl ChunkWriter {
     /// The disk refused; the log still has what is in the file.
     pub(crate) fn finish_file(&mut self) -> io::Result<()> {
         let Some(mut current) = self.current.take() else { return Ok(()) };
-        current.file.sync()?;
-        self.files.disk().sync_dir(self.files.dir())
+        let synced = current.file.sync();
+        let synced = synced.and_then(|()| self.files.disk().sync_dir(self.files.dir()));
+        self.is_doubtful |= synced.is_err();
+        synced
+    }
+
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.is_doubtful
     }
 
     /// Removes the files before `number`; the newest one stays.

@@ -81,6 +81,7 @@ pub(super) async fn status(State(ctx): State<Arc<WebContext>>) -> Response {
             ("Server time", info.server_time),
             ("Host", info.host_name),
             ("Working directory", info.working_dir),
+            ("Previous stop", ctx.parts.previous_stop.to_owned()),
             ("Latest reload", reload.to_owned()),
             ("Configuration accepted", info.last_config_time),
             ("WAL corruptions", info.corruption_count.to_string()),

@@ -42,6 +42,7 @@ fn blocks_that_would_not_fit_as_one_stay_apart() {
     db.upkeep.room.begin();
     disk.set_space_left(Some(LITTLE_SIZE_BYTES));
     assert!(!db.has_room_for_merged(&db.blocks.list()));
+    db.upkeep.room.end();
     assert!(db.disk_shortage().unwrap().contains("a compaction of blocks is put off"));
     assert_eq!(db.blocks.list().len(), before);
     disk.set_space_left(None);

@@ -15,6 +15,8 @@ pub(crate) struct Keep<'a> {
     pub(crate) is_series_needed: &'a dyn Fn(u64) -> bool,
     /// Samples before are in blocks.
     pub(crate) min_t: i64,
+    /// The last sample of a series that durable files of head chunks have.
+    pub(crate) filed_until: &'a dyn Fn(u64) -> i64,
 }
 
 impl std::fmt::Debug for Keep<'_> {
@@ -24,6 +26,10 @@ impl std::fmt::Debug for Keep<'_> {
 }
 
 impl Keep<'_> {
+    fn is_sample_needed(&self, series_ref: u64, t: i64) -> bool {
+        t >= self.min_t && t > (self.filed_until)(series_ref)
+    }
+
     /// Hands what is needed of a record to `each`, as records.
     pub(crate) fn needed(
         &self,
@@ -52,20 +58,26 @@ impl Keep<'_> {
                 }
             }
             Decoded::Samples(samples) if has_start => {
-                return Ok(whole(record, samples.iter().any(|one| one.t >= self.min_t)));
+                return Ok(whole(
+                    record,
+                    samples.iter().any(|one| self.is_sample_needed(one.series_ref, one.t)),
+                ));
             }
             Decoded::Histograms(histograms) if has_start => {
-                return Ok(whole(record, histograms.iter().any(|one| one.t >= self.min_t)));
+                return Ok(whole(
+                    record,
+                    histograms.iter().any(|one| self.is_sample_needed(one.series_ref, one.t)),
+                ));
             }
             Decoded::Samples(mut samples) => {
-                samples.retain(|sample| sample.t >= self.min_t);
+                samples.retain(|one| self.is_sample_needed(one.series_ref, one.t));
                 if !samples.is_empty() {
                     encode_samples(&mut out, &samples);
                 }
             }
             Decoded::Histograms(mut histograms) => {
                 let count = histograms.len();
-                histograms.retain(|one| one.t >= self.min_t);
+                histograms.retain(|one| self.is_sample_needed(one.series_ref, one.t));
                 if histograms.len() == count && count > 0 {
                     return Ok(Needed::Record(Cow::Borrowed(record)));
                 }

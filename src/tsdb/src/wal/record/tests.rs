@@ -169,7 +169,11 @@ fn histograms_that_contradict_themselves_are_refused() {
 
 #[test]
 fn a_checkpoint_takes_what_is_needed() {
-    let keep = Keep { is_series_needed: &|series_ref| series_ref == 5, min_t: 1000 };
+    let keep = Keep {
+        is_series_needed: &|series_ref| series_ref == 5,
+        min_t: 1000,
+        filed_until: &|_| i64::MIN,
+    };
     let kept = |record: &[u8]| {
         let mut kept = Vec::new();
         keep.needed(record, |record| {

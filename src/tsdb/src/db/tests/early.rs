@@ -1,0 +1,127 @@
+//! The log without what files of head chunks have: it is shorter, and nothing is lost, whenever it ends.
+
+use std::path::Path;
+
+use prom_testkit::{Fault, FaultyDisk};
+
+use super::{Content, commit, content, insert, is_within, open};
+
+const BEGIN: i64 = 1_700_000_000_000;
+const SERIES_COUNT: usize = 40;
+
+/// Samples at an even pace, in chunks of 120.
+fn fill(db: &super::Db, rounds: std::ops::Range<i64>, acknowledged: &mut Content) {
+    for round in rounds {
+        let t = BEGIN + round * 15_000;
+        let batch: Vec<_> = (0..SERIES_COUNT)
+            .map(|number| (number, t, (number as i64 * round) as f64 / 3.0))
+            .collect();
+        if commit(db, &batch).is_ok() {
+            insert(acknowledged, &batch);
+        }
+    }
+}
+
+fn log_size_bytes(disk: &FaultyDisk) -> u64 {
+    let sizes = |dir: &str| -> u64 {
+        let names = disk.list(Path::new(dir)).unwrap();
+        names.iter().filter_map(|name| disk.size_bytes(&Path::new(dir).join(name)).ok()).sum()
+    };
+    let checkpoints = disk.list(Path::new("/data/wal")).unwrap().into_iter();
+    let checkpoints = checkpoints.filter(|name| name.starts_with("checkpoint."));
+    checkpoints.map(|name| sizes(&format!("/data/wal/{name}"))).sum::<u64>() + sizes("/data/wal")
+}
+
+#[test]
+fn samples_that_files_have_leave_the_log() {
+    let disk = FaultyDisk::default();
+    let db = open(&disk);
+    let mut acknowledged = Content::new();
+    assert!(!db.head.shorten_log().unwrap(), "there is nothing to shorten");
+    fill(&db, 0..450, &mut acknowledged);
+    let before = log_size_bytes(&disk);
+    assert!(db.head.shorten_log().unwrap());
+    let after = log_size_bytes(&disk);
+    assert!(after * 2 < before, "{after} of {before}");
+    assert!(!db.head.shorten_log().unwrap(), "there is little to gain");
+    assert_eq!(content(&db), acknowledged);
+    // Killed, or without power: what the log had and what the files have is there.
+    assert_eq!(content(&open(&disk.live_image())), acknowledged);
+    let found = content(&open(&disk.durable_image()));
+    let filed_until = BEGIN + 300 * 15_000;
+    for (labels, samples) in &acknowledged {
+        let filed: Vec<_> = samples.range(..filed_until).collect();
+        let found: Vec<_> = found[labels].range(..filed_until).collect();
+        assert_eq!(found, filed, "{labels}");
+    }
+    // It goes on, in this life and in the next.
+    fill(&db, 450..800, &mut acknowledged);
+    assert!(db.head.shorten_log().unwrap());
+    assert_eq!(content(&db), acknowledged);
+    drop(db);
+    let db = open(&disk);
+    assert_eq!(content(&db), acknowledged);
+    fill(&db, 800..1100, &mut acknowledged);
+    assert!(db.head.shorten_log().unwrap());
+    assert_eq!(content(&open(&disk.live_image())), acknowledged);
+}
+
+#[test]
+fn chunks_that_are_damaged_stay_on_the_log() {
+    let disk = FaultyDisk::default();
+    let mut acknowledged = Content::new();
+    {
+        let db = open(&disk);
+        fill(&db, 0..450, &mut acknowledged);
+        db.head.flush_chunks().unwrap();
+        // Damaged after it was written, and before anybody has read it.
+        let file = Path::new("/data/chunks_head/000001");
+        disk.edit(file, |bytes| bytes[200] ^= 1).unwrap();
+    }
+    let db = open(&disk);
+    assert_eq!(content(&db), acknowledged);
+    fill(&db, 450..500, &mut acknowledged);
+    assert!(db.head.shorten_log().unwrap());
+    assert_eq!(content(&db), acknowledged);
+    assert_eq!(content(&open(&disk.live_image())), acknowledged);
+}
+
+#[test]
+fn a_crash_while_the_log_is_shortened_loses_nothing() {
+    let ops = |disk: &FaultyDisk| disk.ops().len() as u64;
+    let (begin, end) = {
+        let disk = FaultyDisk::default();
+        let db = open(&disk);
+        fill(&db, 0..450, &mut Content::new());
+        let begin = ops(&disk);
+        assert!(db.head.shorten_log().unwrap());
+        (begin, ops(&disk))
+    };
+    assert!(end - begin > 10);
+    for op in begin..end {
+        for fault in [
+            Fault::Crash { written_size_bytes: 50 },
+            Fault::Error { errno: 5, written_size_bytes: 50 },
+        ] {
+            let disk = FaultyDisk::default();
+            let db = open(&disk);
+            let mut acknowledged = Content::new();
+            fill(&db, 0..450, &mut acknowledged);
+            disk.fail_at(op, fault);
+            let shortened = db.head.shorten_log();
+            let is_crash = matches!(fault, Fault::Crash { .. });
+            assert!(!is_crash || shortened.is_err(), "op {op}");
+            assert_eq!(content(&db), acknowledged, "op {op}");
+            if !is_crash {
+                drop(shortened);
+                // A sync that failed is not asked again; the log is left as it is then.
+                drop(db.head.shorten_log());
+                assert_eq!(content(&db), acknowledged, "op {op}");
+            }
+            let killed = content(&open(&disk.live_image()));
+            assert_eq!(killed, acknowledged, "op {op}");
+            let off = content(&open(&disk.durable_image()));
+            assert!(is_within(&off, &acknowledged), "op {op}");
+        }
+    }
+}
