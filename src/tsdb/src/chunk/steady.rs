@@ -8,7 +8,7 @@
 //! first one follows from it.
 
 use super::xor::{BitWriter, XorState};
-use super::xor_reader::BitReader;
+use super::xor_reader::{BitReader, PEEK_BITS};
 
 /// Whole numbers beyond are not exact.
 const WHOLE_MAX: u64 = 1 << 53;
@@ -164,13 +164,24 @@ impl Iterator for Differences<'_> {
     #[inline]
     fn next(&mut self) -> Option<i64> {
         self.left = self.left.checked_sub(1)?;
-        if self.take(1) == 0 {
+        let bits = self.reader.peek();
+        if bits >> 63 == 0 {
+            self.take(1);
             return Some(0);
         }
-        if self.take(1) == 1 {
-            self.width = self.take(WIDTH_BITS) as u32;
-        }
-        let zigzag = self.take(self.width);
+        let zigzag = if bits >> 62 == 0b10 && (1..PEEK_BITS - 1).contains(&self.width) {
+            // The usual difference, in one look.
+            let zigzag = bits << 2 >> (64 - self.width);
+            // A step over the end shows zeros from then on.
+            let _end = self.reader.skip(2 + self.width as usize);
+            zigzag
+        } else {
+            self.take(1);
+            if self.take(1) == 1 {
+                self.width = self.take(WIDTH_BITS) as u32;
+            }
+            self.take(self.width)
+        };
         Some((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
     }
 }

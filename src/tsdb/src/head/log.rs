@@ -66,13 +66,15 @@ impl Head {
         self.flush_chunks()?;
         let durable_before = self.sync_chunk_files(true)?;
         let mut filed = HashMap::default();
-        self.with_chunk_maps(|maps| {
-            for group in self.groups.iter() {
-                read(&group.data).for_each_filed_end(maps, durable_before, |series_ref, end| {
+        for group in self.groups.iter() {
+            // The group before the files, as readers do.
+            let data = read(&group.data);
+            self.with_chunk_maps(|maps| {
+                data.for_each_filed_end(maps, durable_before, |series_ref, end| {
                     filed.insert(series_ref, end);
                 });
-            }
-        });
+            });
+        }
         Ok(filed)
     }
 
