@@ -44,7 +44,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-type Figures = [(&'static str, Vec<f64>); 4];
+type Figures = [(&'static str, Vec<f64>); 5];
 
 fn measure(kind: Kind, address: &str) -> Result<Figures> {
     let server = Contender::start(kind, &config(address, 0, false))?;
@@ -54,9 +54,11 @@ fn measure(kind: Kind, address: &str) -> Result<Figures> {
     reload(&server, &config(address, 0, true))?;
     std::thread::sleep(PAUSE);
     let pause_ms = pause_cpu_ms(&server)?;
-    let (mut times, mut cpu, mut memory, mut gaps) = (vec![], vec![], vec![], vec![]);
+    let (mut times, mut cpu, mut gaps) = (vec![], vec![], vec![]);
+    let (mut resident, mut memory) = (vec![], vec![]);
     for round in 1..=ROUND_COUNT {
         let (cpu_before, memory_before) = (server.cpu_seconds()?, server.memory_bytes("RssAnon")?);
+        resident.push(memory_before / 1e6);
         let begin = now();
         reload(&server, &config(address, round, true))?;
         times.push(begin.elapsed().as_secs_f64() * 1000.0);
@@ -68,6 +70,7 @@ fn measure(kind: Kind, address: &str) -> Result<Figures> {
     Ok([
         ("ms for the reload", times),
         ("ms of processor time for the reload", cpu),
+        ("MB of memory before it", resident),
         ("MB of memory more than before", memory),
         ("ms between two watched scrapes at most", gaps),
     ])
