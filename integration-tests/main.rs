@@ -20,6 +20,7 @@ mod crash;
 mod directories;
 mod discovery;
 mod ledger;
+mod metrics;
 mod package;
 mod queries;
 mod random;
