@@ -22,8 +22,14 @@ pub enum QueryError {
     /// Something this engine does not evaluate yet; `position` is `line:column` in the query.
     #[error("{position}: {what} is not supported by this server")]
     Unsupported { what: String, position: String },
-    #[error("query processing would load too many samples into memory in query execution")]
-    TooManySamples,
+    /// Clients know it by its text up to the selector.
+    #[error(
+        "query processing would load too many samples into memory in query execution{selector}"
+    )]
+    TooManySamples {
+        /// Names the selector that is to blame, behind a comma; empty while none is known.
+        selector: String,
+    },
     #[error(
         "query processing would need more than {limit_bytes} bytes of memory in query execution{selector}"
     )]
@@ -64,7 +70,7 @@ impl QueryError {
             Self::Parse(_) | Self::Invalid(_) => QueryErrorKind::BadData,
             Self::Evaluation(_)
             | Self::Unsupported { .. }
-            | Self::TooManySamples
+            | Self::TooManySamples { .. }
             | Self::TooManyBytes { .. }
             | Self::TooManyBytesOfAll { .. } => QueryErrorKind::Execution,
             Self::QueueFull { .. } => QueryErrorKind::Unavailable,
@@ -72,6 +78,11 @@ impl QueryError {
             Self::Canceled(_) => QueryErrorKind::Canceled,
             Self::Storage(_) => QueryErrorKind::Internal,
         }
+    }
+
+    /// Whoever knows the selector that is to blame adds it.
+    pub(crate) fn too_many_samples() -> Self {
+        Self::TooManySamples { selector: String::new() }
     }
 
     /// Two series of one vector carry the same labels.

@@ -37,6 +37,8 @@ pub(crate) struct Selector {
     pub(crate) range: Option<TimeRange>,
     /// Steps of all places that use it.
     pub(crate) step_count: u64,
+    /// The first of these places.
+    pub(crate) span: Span,
 }
 
 /// An expression of any type.

@@ -127,6 +127,19 @@ pub trait Querier: Send + Sync {
         hints: &SelectHints,
     ) -> Result<Box<dyn Selection>, StorageError>;
 
+    /// As [`Self::select`], for as long as `goes_on` says so: it is asked every few hundred values or series.
+    ///
+    /// # Errors
+    /// Stored data is damaged; [`StorageError::Canceled`] once the answer was no.
+    fn select_while(
+        &self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Box<dyn Selection>, StorageError> {
+        if goes_on() { self.select(matchers, hints) } else { Err(StorageError::Canceled) }
+    }
+
     /// Sorted names of labels of the series that match (all series if there is no matcher).
     ///
     /// # Errors

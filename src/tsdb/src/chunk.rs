@@ -61,6 +61,11 @@ impl Encoding {
         })
     }
 
+    /// Whether its samples are histograms.
+    pub(crate) fn is_histogram(self) -> bool {
+        !matches!(self, Self::Xor | Self::Xor2)
+    }
+
     /// How many samples there are, by the first two bytes of a chunk.
     pub(crate) fn count_of_header(self, header: u16) -> u16 {
         match self {

@@ -235,7 +235,7 @@ impl Head {
         &self,
         slots: &[u32],
         range: TimeRange,
-        mut keep: impl FnMut(usize, u64),
+        mut keep: impl FnMut(usize, u64, bool),
     ) {
         let mut at = 0;
         for run in slots.chunk_by(|a, b| group_of(*a) == group_of(*b)) {
@@ -246,7 +246,7 @@ impl Head {
                     if let Some(series_ref) = data.series_ref(slot)
                         && data.has_chunk_in(slot, range)
                     {
-                        keep(at + position, series_ref);
+                        keep(at + position, series_ref, data.may_have_histograms(slot));
                     }
                 }
             }

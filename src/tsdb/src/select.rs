@@ -7,6 +7,7 @@ mod db;
 mod export;
 mod grouping;
 mod merged;
+mod patience;
 mod plan;
 mod selection;
 
@@ -22,7 +23,9 @@ use prom_storage::{
 
 use crate::head::{Head, PairId, ReaderTicket, SeriesIndex};
 
-pub(crate) use self::{block::for_each_matching, db::DbQuerier, export::HeadExport};
+pub(crate) use self::{
+    block::for_each_matching, db::DbQuerier, export::HeadExport, patience::Patience,
+};
 use self::{plan::with_matching_series, selection::HeadSelection};
 
 /// A snapshot of the head. A reader that looks at blocks, too, makes this one first.
@@ -49,7 +52,15 @@ impl HeadQuerier {
     }
 
     /// The series that match and have a chunk in the range, in no order.
-    fn selection(&self, matchers: &[Matcher], asked: TimeRange) -> HeadSelection {
+    ///
+    /// # Errors
+    /// [`StorageError::Canceled`] where the patience ends.
+    fn selection(
+        &self,
+        matchers: &[Matcher],
+        asked: TimeRange,
+        patience: &Patience<'_>,
+    ) -> Result<HeadSelection, StorageError> {
         let range = TimeRange {
             mint_ms: self.range.mint_ms.max(asked.mint_ms),
             maxt_ms: self.range.maxt_ms.min(asked.maxt_ms),
@@ -59,14 +70,21 @@ impl HeadQuerier {
             HeadSelection::new(&self.head, index, ticket, self.range, series, range)
         };
         match self.is_empty() || range.mint_ms > range.maxt_ms {
-            true => new(&self.head.index(), &[]),
-            false => with_matching_series(&self.head, matchers, new),
+            true => Ok(new(&self.head.index(), &[])),
+            false => with_matching_series(&self.head, matchers, patience, new),
         }
     }
 
     /// The series that match and have a chunk in the range, as the head knows them.
-    pub(crate) fn handles(&self, matchers: &[Matcher], asked: TimeRange) -> Vec<SeriesHandle> {
-        self.selection(matchers, asked).handles().collect()
+    ///
+    /// # Errors
+    /// The head cannot be searched.
+    pub(crate) fn handles(
+        &self,
+        matchers: &[Matcher],
+        asked: TimeRange,
+    ) -> Result<Vec<SeriesHandle>, StorageError> {
+        Ok(self.selection(matchers, asked, &Patience::endless())?.handles().collect())
     }
 
     /// Texts of the label pairs that matching series have, sorted, without repetition.
@@ -76,8 +94,8 @@ impl HeadQuerier {
         hints: &LabelHints,
         is_wanted: impl Fn(&str) -> bool,
         text: for<'a> fn((&'a str, &'a str)) -> &'a str,
-    ) -> Vec<String> {
-        with_matching_series(&self.head, matchers, |index, series| {
+    ) -> Result<Vec<String>, StorageError> {
+        with_matching_series(&self.head, matchers, &Patience::endless(), |index, series| {
             let pairs = index.dictionary().read();
             let mut seen = vec![false; pairs.count()];
             let mut found = BTreeSet::new();
@@ -100,7 +118,16 @@ impl Querier for HeadQuerier {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<Box<dyn Selection>, StorageError> {
-        let mut selection = self.selection(matchers, hints.range);
+        self.select_while(matchers, hints, &|| true)
+    }
+
+    fn select_while(
+        &self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Box<dyn Selection>, StorageError> {
+        let mut selection = self.selection(matchers, hints.range, &Patience::new(goes_on))?;
         if hints.is_sorted {
             selection.sort();
         }
@@ -119,7 +146,7 @@ impl Querier for HeadQuerier {
             return Ok(Vec::new());
         }
         if !matchers.is_empty() {
-            return Ok(self.texts(matchers, hints, |_| true, |(name, _)| name));
+            return self.texts(matchers, hints, |_| true, |(name, _)| name);
         }
         let index = self.head.index();
         let pairs = index.dictionary().read();
@@ -137,7 +164,7 @@ impl Querier for HeadQuerier {
             return Ok(Vec::new());
         }
         if !matchers.is_empty() {
-            return Ok(self.texts(matchers, hints, |other| other == name, |(_, value)| value));
+            return self.texts(matchers, hints, |other| other == name, |(_, value)| value);
         }
         let index = self.head.index();
         let pairs = index.dictionary().read();

@@ -63,7 +63,7 @@ impl Job {
         self.watch.check(IN_EXECUTION)?;
         let started = clock::monotonic();
         let selected = select(&plan, store, &self.watch)?;
-        let estimate = QueryEstimate::of(&plan, &selected.selections);
+        let estimate = QueryEstimate::of(&plan, &selected.selections, &self.query);
         let preparation = clock::monotonic() - started;
         let selected = Some(selected);
         Ok(Prepared { plan, grid, settings, height, estimate, selected, preparation })
@@ -95,7 +95,13 @@ impl Job {
             threads: engine.threads(),
             memory: Arc::clone(&self.memory),
         };
-        in_room(height, || run(&run_of_query, selected, report))
+        let value = in_room(height, || run(&run_of_query, selected, report));
+        value.map_err(|err| match err {
+            QueryError::TooManySamples { .. } => {
+                QueryError::TooManySamples { selector: self.memory.blamed() }
+            }
+            err => err,
+        })
     }
 
     /// What the reference would have counted.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prom_model::Matcher;
 use prom_storage::Selection;
 
-use crate::plan::Plan;
+use crate::{annotation::position, plan::Plan};
 
 /// Assumed time between two samples of a series.
 const SAMPLE_INTERVAL_MS: u64 = 15_000;
@@ -29,15 +29,15 @@ pub struct QueryEstimate {
     pub bytes: u64,
     /// Values that are read or computed: what the time grows with.
     pub work: u64,
-    /// The selector with the most work, and its series.
+    /// The selector with the most work, where it stands, its series and samples.
     pub heaviest: String,
 }
 
 impl QueryEstimate {
-    pub(crate) fn of(plan: &Plan, selections: &[Arc<dyn Selection>]) -> Self {
+    pub(crate) fn of(plan: &Plan, selections: &[Arc<dyn Selection>], query: &str) -> Self {
         let selectors = &plan.selectors;
         let mut estimate = Self { work: plan.step_count, ..Self::default() };
-        let mut heaviest = (0, 0);
+        let mut heaviest = (0, 0, 0);
         for (index, (selector, selection)) in selectors.iter().zip(selections).enumerate() {
             let Some(range) = selector.range else { continue };
             let series = selection.len() as u64;
@@ -46,7 +46,7 @@ impl QueryEstimate {
             let values = series.saturating_mul(selector.step_count + SERIES_WORK);
             let work = samples.saturating_add(values);
             if work > heaviest.0 {
-                heaviest = (work, index);
+                heaviest = (work, index, samples);
             }
             estimate.series += series;
             estimate.samples = estimate.samples.saturating_add(samples);
@@ -57,7 +57,10 @@ impl QueryEstimate {
         if heaviest.0 > 0 {
             let (selector, selection) = (&selectors[heaviest.1], &selections[heaviest.1]);
             let text = selector_text(&selector.matchers);
-            estimate.heaviest = format!("{text} with {} series", selection.len());
+            let place = position(query, selector.span);
+            let (series, samples) = (selection.len(), heaviest.2);
+            estimate.heaviest =
+                format!("{text} ({place}) with {series} series and about {samples} samples");
         }
         estimate
     }
@@ -83,7 +86,10 @@ mod tests {
     use prom_storage::{Columns, StorageError, TimeRange};
 
     use super::*;
-    use crate::plan::{Node, Selector};
+    use crate::{
+        plan::{Node, Selector},
+        syntax::Span,
+    };
 
     struct Some(usize);
 
@@ -115,6 +121,7 @@ mod tests {
             ],
             range: Option::Some(TimeRange { mint_ms: 1, maxt_ms: minutes * 60_000 }),
             step_count,
+            span: Span { start: 4, end: 8 },
         };
         let root = || Node::Scalar(crate::plan::Scalar::Time);
         let plan = |selectors| Plan { root: root(), selectors, step_count: 7 };
@@ -125,13 +132,21 @@ mod tests {
         ];
         let selections: Vec<Arc<dyn Selection>> =
             vec![Arc::new(Some(1000)), Arc::new(Some(2)), Arc::new(Some(1))];
-        let estimate = QueryEstimate::of(&plan(selectors), &selections);
-        assert_eq!(estimate.heaviest, "{__name__=\"many\",job=~\"a.*\"} with 1000 series");
+        let query = "sum(many) + few";
+        let estimate = QueryEstimate::of(&plan(selectors), &selections, query);
+        assert_eq!(
+            estimate.heaviest,
+            "{__name__=\"many\",job=~\"a.*\"} (1:5) with 1000 series and about 4000 samples"
+        );
         assert_eq!((estimate.series, estimate.samples), (1003, 1000 * 4 + 2 * 4 + 20));
         assert_eq!(estimate.bytes, (1000 * 10 + 200 + 1) * 16);
         assert_eq!(estimate.work, estimate.samples + 1000 * 70 + 2 * 160 + 61 + 7);
         let long = plan(vec![selector(&"x".repeat(300), 5, 1)]);
-        let only_long = QueryEstimate::of(&long, &selections[2..]).heaviest;
-        assert!(only_long.ends_with("...} with 1 series") && only_long.len() < 250, "{only_long}");
+        let only_long = QueryEstimate::of(&long, &selections[2..], query).heaviest;
+        assert!(
+            only_long.ends_with("...} (1:5) with 1 series and about 20 samples")
+                && only_long.len() < 270,
+            "{only_long}"
+        );
     }
 }

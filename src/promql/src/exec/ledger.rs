@@ -97,7 +97,7 @@ impl Ledger {
         account.add(tally);
         let peak = tally.runs.iter().map(|run| run.peak).max().unwrap_or_default();
         if account.points.max(peak) > samples_count_max {
-            return Err(QueryError::TooManySamples);
+            return Err(QueryError::too_many_samples());
         }
         Ok(())
     }

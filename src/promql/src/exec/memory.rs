@@ -75,7 +75,8 @@ impl Memory {
         self.peak_bytes.load(Relaxed)
     }
 
-    fn blamed(&self) -> String {
+    /// What was told by [`Self::blame`], behind a comma.
+    pub(crate) fn blamed(&self) -> String {
         self.heaviest
             .get()
             .map(|selector| format!(", most of it for {selector}"))

@@ -94,7 +94,7 @@ pub(crate) fn run(
         report.totals = ctx.ledger.totals(root);
         report.peak_samples = ctx.ledger.peak(root);
         if report.peak_samples > run.settings.samples_count_max {
-            return Err(QueryError::TooManySamples);
+            return Err(QueryError::too_many_samples());
         }
     }
     run.watch.check(IN_EVALUATION)?;
@@ -138,7 +138,12 @@ pub(crate) fn select(
         let selection = match selector.range {
             Some(range) => {
                 let hints = SelectHints { range, is_sorted: false, series_count_max: 0 };
-                Arc::from(querier.select(&selector.matchers, &hints)?)
+                let goes_on = || watch.check(IN_EVALUATION).is_ok();
+                let found = querier.select_while(&selector.matchers, &hints, &goes_on);
+                Arc::from(found.map_err(|err| match err {
+                    StorageError::Canceled => watch.stopped(IN_EVALUATION),
+                    err => err.into(),
+                })?)
             }
             None => empty(),
         };

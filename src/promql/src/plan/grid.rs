@@ -28,7 +28,7 @@ impl Grid {
         let count =
             if end_ms < start_ms { 0 } else { end_ms.saturating_sub(start_ms) / step_ms + 1 };
         if count > STEP_COUNT_MAX {
-            return Err(QueryError::TooManySamples);
+            return Err(QueryError::too_many_samples());
         }
         Ok(Self { start_ms, step_ms, count: count as usize, is_instant: start_ms == end_ms })
     }

@@ -154,7 +154,7 @@ impl Lowerer<'_> {
             }
             ExprKind::String(text) => lowered(Node::Text(text.clone()), true, false),
             ExprKind::Vector(selector) => {
-                let (index, shift) = self.selector(selector)?;
+                let (index, shift) = self.selector(selector, expr.span)?;
                 let what = match selector.extension {
                     Some(RangeExtension::Smoothed) => SampleField::Smoothed,
                     _ => SampleField::Value,
@@ -166,7 +166,7 @@ impl Lowerer<'_> {
             }
             ExprKind::Matrix(matrix) => {
                 let range_ms = self.durations.positive_ms(&matrix.range)?;
-                let (selector, shift) = self.selector(&matrix.selector)?;
+                let (selector, shift) = self.selector(&matrix.selector, matrix.selector_span)?;
                 let extension = matrix.selector.extension;
                 let skips_buckets = self.skips_buckets();
                 let source =
@@ -253,15 +253,19 @@ impl Lowerer<'_> {
     }
 
     /// Numbers the matchers of a selector and resolves its modifiers.
-    fn selector(&mut self, selector: &VectorSelector) -> Result<(usize, Shift), QueryError> {
+    fn selector(
+        &mut self,
+        selector: &VectorSelector,
+        span: Span,
+    ) -> Result<(usize, Shift), QueryError> {
         let shift = self.shift(selector.offset.as_ref(), selector.at)?;
-        Ok((self.numbered(selector.matchers.clone()), shift))
+        Ok((self.numbered(selector.matchers.clone(), span), shift))
     }
 
     /// The number of a set of matchers.
-    fn numbered(&mut self, matchers: Vec<Matcher>) -> usize {
+    fn numbered(&mut self, matchers: Vec<Matcher>, span: Span) -> usize {
         *self.known.entry(matchers_key(&matchers)).or_insert_with(|| {
-            self.selectors.push(Selector { matchers, range: None, step_count: 0 });
+            self.selectors.push(Selector { matchers, range: None, step_count: 0, span });
             self.selectors.len() - 1
         })
     }

@@ -55,20 +55,29 @@ fn too_much_is_refused_before_it_is_there() {
         assert_eq!(err.to_string(), expected, "{query}");
         assert_eq!(err.kind(), QueryErrorKind::Execution);
     };
-    let few = engine(|options| options.samples_count_max = 1000);
     let text = "query processing would load too many samples into memory in query execution";
-    check(&few, "requests_total", text);
-    check(&few, "sum(requests_total)", text);
-    check(&few, "max_over_time(requests_total[50m])", text);
+    let blamed = |place: &str, samples: usize| {
+        format!(
+            "{text}, most of it for {{__name__=\"requests_total\"}} (1:{place}) with 50 series and about {samples} samples"
+        )
+    };
+    let few = engine(|options| options.samples_count_max = 1000);
+    check(&few, "requests_total", &blamed("1", 13_000));
+    check(&few, "sum(requests_total)", &blamed("5", 13_000));
+    check(&few, "max_over_time(requests_total[50m])", &blamed("15", 22_000));
     check(&few, "time() + 1", text);
     check(&few, "max_over_time(vector(1)[30d:1s])", text);
     let any = engine(|_| {});
     check(&any, "max_over_time(vector(1)[100y:1ms])", text);
     let small = engine(|options| options.bytes_max = 10_000);
-    let text = "query processing would need more than 10000 bytes of memory in query execution, most of it for {__name__=\"requests_total\"} with 50 series";
-    check(&small, "requests_total", text);
-    check(&small, "topk(3, requests_total)", text);
-    check(&small, "count_values(\"v\", requests_total)", text);
+    let text = |place: usize| {
+        format!(
+            "query processing would need more than 10000 bytes of memory in query execution, most of it for {{__name__=\"requests_total\"}} (1:{place}) with 50 series and about 13000 samples"
+        )
+    };
+    check(&small, "requests_total", &text(1));
+    check(&small, "topk(3, requests_total)", &text(9));
+    check(&small, "count_values(\"v\", requests_total)", &text(19));
     assert!(instant(&small, &store, "sum(requests_total)").is_ok());
 }
 

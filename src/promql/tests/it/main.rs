@@ -7,6 +7,7 @@
     reason = "tests end by panics, and say what they compared"
 )]
 
+mod bad_input;
 mod limits;
 mod original;
 mod phases;

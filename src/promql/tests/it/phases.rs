@@ -151,7 +151,7 @@ fn many_series_end_in_time_and_room() {
     );
     assert_eq!(
         err.unwrap_err().to_string(),
-        "query processing would need more than 67108864 bytes of memory in query execution, most of it for {__name__=\"x\"} with 20000 series"
+        "query processing would need more than 67108864 bytes of memory in query execution, most of it for {__name__=\"x\"} (1:12) with 20000 series and about 400000 samples"
     );
     let range = |query: &str| {
         let (start_ms, end_ms) = (0, 2 * MINUTE_MS);

@@ -90,6 +90,12 @@ impl Block {
         read(&self.state).meta.overlaps(mint, maxt)
     }
 
+    /// Whether it may have histograms. Blocks of old say nothing of the kinds of their samples.
+    pub(crate) fn may_have_histograms(&self) -> bool {
+        let stats = read(&self.state).meta.stats;
+        stats.num_histogram_samples > 0 || stats.num_float_samples < stats.num_samples
+    }
+
     pub(crate) fn index(&self) -> &IndexReader {
         &self.index
     }

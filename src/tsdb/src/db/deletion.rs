@@ -10,7 +10,7 @@ use crate::{
     block::{Block, BlockId, BlockMeta},
     compact::BlockMerge,
     lock::lock,
-    select::{HeadQuerier, for_each_matching},
+    select::{HeadQuerier, Patience, for_each_matching},
 };
 
 use super::{Db, upkeep::whole};
@@ -37,7 +37,7 @@ impl Db {
         }
         let head = HeadQuerier::new(&self.head, range);
         matcher_sets.iter().try_for_each(|matchers| {
-            let series = head.handles(matchers, range);
+            let series = head.handles(matchers, range)?;
             self.head.delete(&series, range)
         })
     }
@@ -81,7 +81,7 @@ impl Db {
     ) -> Result<(), StorageError> {
         let mut tombstones = (*block.tombstones()).clone();
         for matchers in matcher_sets {
-            for_each_matching(block, matchers, |number, entry| {
+            for_each_matching(block, matchers, &Patience::endless(), |number, entry| {
                 let is_hit = entry
                     .chunks
                     .iter()

@@ -42,6 +42,8 @@ pub(super) struct ClosedChunks {
     /// Their bytes, each with its size before it; and how many bytes have gone before these.
     bytes: Vec<u8>,
     gone_size_bytes: u32,
+    /// Whether any chunk ever had histograms.
+    may_have_histograms: bool,
 }
 
 impl ClosedChunks {
@@ -79,6 +81,7 @@ impl ClosedChunks {
         if self.chunks.len() == self.chunks.capacity() {
             self.chunks.reserve_exact(self.chunks.len() / 8 + 32);
         }
+        self.may_have_histograms |= chunk.encoding.is_histogram();
         self.chunks.push(chunk);
         let id = u32::try_from(self.chunks.len()).ok().and_then(NonZeroU32::new);
         ClosedId(id.expect("four billion chunks of one group do not fit any memory"))
@@ -134,6 +137,11 @@ impl ClosedChunks {
         }
         let filed = maps.chunk(chunk.place, Some(series_ref));
         filed.map(|filed| filed.data).map_err(|_| ChunkError::Filed)
+    }
+
+    /// Whether there may be chunks of histograms.
+    pub(super) fn may_have_histograms(&self) -> bool {
+        self.may_have_histograms
     }
 
     /// Whether all chunks are such as a sidecar can hold.

@@ -453,6 +453,13 @@ impl GroupData {
         self.closed_from(slot).any(|(_, chunk)| is_within(chunk.min_t, chunk.max_t))
     }
 
+    /// Whether the series has histograms in any chunk.
+    pub(super) fn may_have_histograms(&self, slot: usize) -> bool {
+        self.hot.get(slot).is_some_and(|hot| hot.has(HotSlot::HISTOGRAM))
+            || self.closed.may_have_histograms()
+                && self.closed_from(slot).any(|(_, chunk)| chunk.encoding.is_histogram())
+    }
+
     /// Shows the chunks of a series that reach into the range, oldest first, whoever may see their samples.
     ///
     /// # Errors

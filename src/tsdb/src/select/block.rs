@@ -10,21 +10,28 @@ use prom_storage::{StorageError, TimeRange};
 
 use crate::block::{Block, IndexReader, Postings, SeriesEntry, Tombstones};
 
+use super::patience::Patience;
+
 /// Postings that are intersected; further matchers are checked on the labels of the survivors.
 const INTERSECT_COUNT_MAX: usize = 3;
 
 /// Calls `each` with the series that match, in the order of their labels.
+///
+/// # Errors
+/// The index is damaged, `each` fails, or the patience ends.
 pub(crate) fn for_each_matching(
     block: &Block,
     matchers: &[Matcher],
+    patience: &Patience<'_>,
     mut each: impl FnMut(u32, &SeriesEntry) -> Result<ControlFlow<()>, StorageError>,
 ) -> Result<(), StorageError> {
     let index = block.index();
-    let Some(plan) = Plan::new(index, matchers)? else { return Ok(()) };
+    let Some(plan) = Plan::new(index, matchers, patience)? else { return Ok(()) };
     let mut filters: Vec<Filter<'_>> =
         plan.filters.iter().map(|matcher| Filter::new(matcher, index)).collect::<Result<_, _>>()?;
     let mut entry = SeriesEntry::default();
     for number in plan.candidates(index)? {
+        patience.tick()?;
         index.series(number, &mut entry)?;
         let mut is_match = true;
         for filter in &mut filters {
@@ -61,7 +68,11 @@ struct Plan<'i, 'm> {
 
 impl<'i, 'm> Plan<'i, 'm> {
     /// `None` if a matcher excludes everything.
-    fn new(index: &'i IndexReader, matchers: &'m [Matcher]) -> Result<Option<Self>, StorageError> {
+    fn new(
+        index: &'i IndexReader,
+        matchers: &'m [Matcher],
+        patience: &Patience<'_>,
+    ) -> Result<Option<Self>, StorageError> {
         let (mut lists, mut filters, mut scans) = (Vec::new(), Vec::new(), Vec::new());
         for matcher in matchers {
             if matcher.matches_empty() {
@@ -79,7 +90,7 @@ impl<'i, 'm> Plan<'i, 'm> {
             // Every matcher left needs a look at all values of a label; the fewest give the series.
             scans.sort_by_key(|matcher| index.values_count(matcher.name()));
             let matcher = scans.remove(0);
-            let found = scanned_postings(index, matcher)?;
+            let found = scanned_postings(index, matcher, patience)?;
             if found.is_empty() {
                 return Ok(None);
             }
@@ -152,12 +163,15 @@ fn known_postings<'i>(
 fn scanned_postings<'i>(
     index: &'i IndexReader,
     matcher: &Matcher,
+    patience: &Patience<'_>,
 ) -> Result<Vec<Postings<'i>>, StorageError> {
     let regex = matcher.regex().filter(|_| matcher.op() == MatchOp::Regex);
     let prefix = regex.and_then(|regex| regex.prefix()).unwrap_or_default();
     let mut places = Vec::new();
+    let mut waited = Ok(());
     index.for_each_value(matcher.name(), prefix, |value, place| {
-        if !value.starts_with(prefix) {
+        waited = patience.tick();
+        if waited.is_err() || !value.starts_with(prefix) {
             return ControlFlow::Break(());
         }
         if matcher.matches(value) {
@@ -165,6 +179,7 @@ fn scanned_postings<'i>(
         }
         ControlFlow::Continue(())
     })?;
+    waited?;
     places.into_iter().map(|place| index.postings_at(place)).collect()
 }
 

@@ -7,7 +7,9 @@ use prom_storage::{LabelHints, Querier, SelectHints, Selection, StorageError, Ti
 
 use crate::block::Block;
 
-use super::{HeadQuerier, block::for_each_matching, limited, merged::MergedSelection};
+use super::{
+    HeadQuerier, block::for_each_matching, limited, merged::MergedSelection, patience::Patience,
+};
 
 /// Reads blocks and head as one.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl DbQuerier {
         for block in &self.blocks {
             let index = block.index();
             let mut seen = BTreeSet::new();
-            for_each_matching(block, matchers, |_, entry| {
+            for_each_matching(block, matchers, &Patience::endless(), |_, entry| {
                 seen.extend(entry.labels.iter().copied());
                 Ok(ControlFlow::Continue(()))
             })?;
@@ -60,8 +62,17 @@ impl Querier for DbQuerier {
         matchers: &[Matcher],
         hints: &SelectHints,
     ) -> Result<Box<dyn Selection>, StorageError> {
+        self.select_while(matchers, hints, &|| true)
+    }
+
+    fn select_while(
+        &self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Box<dyn Selection>, StorageError> {
         if self.blocks.is_empty() {
-            return self.head.select(matchers, hints);
+            return self.head.select_while(matchers, hints, goes_on);
         }
         let asked = TimeRange {
             mint_ms: self.range.mint_ms.max(hints.range.mint_ms),
@@ -70,10 +81,12 @@ impl Querier for DbQuerier {
         let is_asked = |block: &&Arc<Block>| block.overlaps(asked.mint_ms, asked.maxt_ms);
         let blocks: Vec<_> = self.blocks.iter().filter(is_asked).map(Arc::clone).collect();
         if blocks.is_empty() || asked.mint_ms > asked.maxt_ms {
-            return self.head.select(matchers, hints);
+            return self.head.select_while(matchers, hints, goes_on);
         }
-        let head = self.head.selection(matchers, asked);
-        let mut selection = MergedSelection::new(&blocks, head, matchers, self.range, asked)?;
+        let patience = Patience::new(goes_on);
+        let head = self.head.selection(matchers, asked, &patience)?;
+        let mut selection =
+            MergedSelection::new(&blocks, head, matchers, self.range, asked, &patience)?;
         if hints.is_sorted {
             selection.sort();
         }

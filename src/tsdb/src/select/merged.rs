@@ -15,6 +15,7 @@ use super::{
     block::{for_each_matching, has_chunk_in},
     columns,
     grouping::{PairTable, RowSet, dropped_names, group_rows, rank_ids, rows_differ},
+    patience::Patience,
     selection::HeadSelection,
 };
 
@@ -69,6 +70,7 @@ impl MergedSelection {
         matchers: &[Matcher],
         range: TimeRange,
         asked: TimeRange,
+        patience: &Patience<'_>,
     ) -> Result<Self, StorageError> {
         let part = |block: &Arc<Block>| BlockPart {
             block: Arc::clone(block),
@@ -85,7 +87,7 @@ impl MergedSelection {
             order: Vec::new(),
         };
         for part in 0..merged.blocks.len() {
-            merged.add_block(part, matchers, asked)?;
+            merged.add_block(part, matchers, asked, patience)?;
         }
         merged.add_head(head);
         merged.order = (0..merged.rows.count() as u32).collect();
@@ -107,12 +109,13 @@ impl MergedSelection {
         part: usize,
         matchers: &[Matcher],
         asked: TimeRange,
+        patience: &Patience<'_>,
     ) -> Result<(), StorageError> {
         let BlockPart { block, tombstones } = &self.blocks[part];
         let (block, tombstones) = (Arc::clone(block), Arc::clone(tombstones));
         let mut ids: HashMap<(u32, u32), u32, FixedState> = HashMap::default();
         let mut row: SmallVec<[u32; 32]> = SmallVec::new();
-        for_each_matching(&block, matchers, |number, entry| {
+        for_each_matching(&block, matchers, patience, |number, entry| {
             if has_chunk_in(number, entry, &tombstones, asked) {
                 row.clear();
                 for pair in &entry.labels {
@@ -241,6 +244,11 @@ impl MergedSelection {
 impl Selection for MergedSelection {
     fn len(&self) -> usize {
         self.order.len()
+    }
+
+    fn may_have_histograms(&self) -> bool {
+        self.head.as_ref().is_some_and(HeadSelection::may_have_histograms)
+            || self.blocks.iter().any(|part| part.block.may_have_histograms())
     }
 
     fn labels(&self, index: usize) -> Labels {

@@ -3,8 +3,11 @@
 
 use hashbrown::HashMap;
 use prom_model::{MatchOp, Matcher};
+use prom_storage::StorageError;
 
 use crate::head::{Head, NameId, PairId, Pairs, SeriesIndex};
+
+use super::patience::Patience;
 
 /// Postings that are intersected; further matchers are checked on the labels of the survivors.
 const INTERSECT_COUNT_MAX: usize = 3;
@@ -12,41 +15,51 @@ const INTERSECT_COUNT_MAX: usize = 3;
 const VALUES_COUNT_STEP: usize = 4096;
 
 /// Gives `each` the series that match, as ascending numbers, with the tables in which they mean something.
+///
+/// # Errors
+/// [`StorageError::Canceled`] where the patience ends.
 pub(super) fn with_matching_series<T>(
     head: &Head,
     matchers: &[Matcher],
+    patience: &Patience<'_>,
     each: impl FnOnce(&SeriesIndex, &[u32]) -> T,
-) -> T {
+) -> Result<T, StorageError> {
     loop {
         let generation = head.index().generation();
-        let plan = Plan::new(head, matchers);
+        let plan = Plan::new(head, matchers, patience)?;
         let index = head.index();
         // A truncation gives new numbers to pairs and series; they are rare, so there is an end.
         if index.generation() == generation {
-            let series = matching_series(&index, plan);
-            return each(&index, &series);
+            let series = matching_series(&index, plan, patience)?;
+            return Ok(each(&index, &series));
         }
     }
 }
 
-fn matching_series(index: &SeriesIndex, plan: Plan<'_>) -> Vec<u32> {
+fn matching_series(
+    index: &SeriesIndex,
+    plan: Plan<'_>,
+    patience: &Patience<'_>,
+) -> Result<Vec<u32>, StorageError> {
     let pairs = index.dictionary().read();
     match plan {
-        Plan::Nothing => Vec::new(),
+        Plan::Nothing => Ok(Vec::new()),
         Plan::Search { lists, filters } => {
             let series = series_of_lists(index, lists);
             let mut filters: Vec<Filter<'_>> =
                 filters.into_iter().map(|matcher| Filter::new(matcher, &pairs)).collect();
-            match filters.is_empty() {
-                true => series,
-                false => series
-                    .into_iter()
-                    .filter(|seq| {
-                        let ids = index.pair_ids(*seq);
-                        filters.iter_mut().all(|filter| filter.is_match(ids, &pairs))
-                    })
-                    .collect(),
+            if filters.is_empty() {
+                return Ok(series);
             }
+            let mut matching = Vec::new();
+            for seq in series {
+                patience.tick()?;
+                let ids = index.pair_ids(seq);
+                if filters.iter_mut().all(|filter| filter.is_match(ids, &pairs)) {
+                    matching.push(seq);
+                }
+            }
+            Ok(matching)
         }
     }
 }
@@ -60,12 +73,16 @@ enum Plan<'m> {
 }
 
 impl<'m> Plan<'m> {
-    fn new(head: &Head, matchers: &'m [Matcher]) -> Self {
+    fn new(
+        head: &Head,
+        matchers: &'m [Matcher],
+        patience: &Patience<'_>,
+    ) -> Result<Self, StorageError> {
         let (mut lists, mut filters) = (Vec::new(), Vec::new());
         let mut scans = Vec::new();
         for matcher in matchers {
             match known_pairs(head, matcher) {
-                Known::Pairs(pairs) if pairs.is_empty() => return Self::Nothing,
+                Known::Pairs(pairs) if pairs.is_empty() => return Ok(Self::Nothing),
                 Known::Pairs(pairs) => lists.push((matcher, pairs)),
                 Known::AnyValue => scans.push(matcher),
                 Known::Filter => filters.push(matcher),
@@ -80,9 +97,9 @@ impl<'m> Plan<'m> {
         if lists.is_empty() && !scans.is_empty() {
             // Every matcher left needs a look at all values of a label; the first one's gives the series.
             let matcher = scans.remove(0);
-            let pairs = pairs_matching(head, matcher);
+            let pairs = pairs_matching(head, matcher, patience)?;
             if pairs.is_empty() {
-                return Self::Nothing;
+                return Ok(Self::Nothing);
             }
             lists.push((matcher, pairs));
         }
@@ -90,7 +107,7 @@ impl<'m> Plan<'m> {
         if lists.len() > INTERSECT_COUNT_MAX {
             filters.extend(lists.drain(INTERSECT_COUNT_MAX..).map(|(matcher, _)| matcher));
         }
-        Self::Search { lists: lists.into_iter().map(|(_, pairs)| pairs).collect(), filters }
+        Ok(Self::Search { lists: lists.into_iter().map(|(_, pairs)| pairs).collect(), filters })
     }
 }
 
@@ -128,7 +145,11 @@ fn known_pairs(head: &Head, matcher: &Matcher) -> Known {
 
 /// Asks the matcher about all values of its label. The tables are let go in between, so that many values
 /// and a slow expression keep nobody from adding series.
-fn pairs_matching(head: &Head, matcher: &Matcher) -> Vec<PairId> {
+fn pairs_matching(
+    head: &Head,
+    matcher: &Matcher,
+    patience: &Patience<'_>,
+) -> Result<Vec<PairId>, StorageError> {
     let dictionary = std::sync::Arc::clone(head.index().dictionary());
     let prefix = matcher.regex().filter(|_| matcher.op() == MatchOp::Regex);
     let prefix = prefix.and_then(|regex| regex.prefix()).unwrap_or_default();
@@ -136,17 +157,22 @@ fn pairs_matching(head: &Head, matcher: &Matcher) -> Vec<PairId> {
     let mut begin = 0;
     loop {
         let pairs = dictionary.read();
-        let Some(name) = pairs.find_name(matcher.name()) else { return found };
+        let Some(name) = pairs.find_name(matcher.name()) else { return Ok(found) };
         let values = pairs.pairs_of(name);
         let count = values.len();
         let is_match = |pair: &PairId| {
             let value = pairs.value(*pair);
             value.starts_with(prefix) && matcher.matches(value)
         };
-        found.extend(values.skip(begin).take(VALUES_COUNT_STEP).filter(is_match));
+        for pair in values.skip(begin).take(VALUES_COUNT_STEP) {
+            patience.tick()?;
+            if is_match(&pair) {
+                found.push(pair);
+            }
+        }
         begin += VALUES_COUNT_STEP;
         if begin >= count {
-            return found;
+            return Ok(found);
         }
     }
 }

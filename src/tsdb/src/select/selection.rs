@@ -25,6 +25,7 @@ pub(super) struct HeadSelection {
     series: Vec<Selected>,
     /// Pair ids of all series, end to end.
     pair_ids: Vec<u32>,
+    may_have_histograms: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +48,9 @@ impl HeadSelection {
         let slots: Vec<u32> = candidates.iter().map(|seq| index.slot(*seq)).collect();
         let mut series = Vec::with_capacity(candidates.len());
         let mut pair_ids = Vec::with_capacity(candidates.len() * 8);
-        head.filter_by_range(&slots, asked, |at, series_ref| {
+        let mut may_have_histograms = false;
+        head.filter_by_range(&slots, asked, |at, series_ref, has_histograms| {
+            may_have_histograms |= has_histograms;
             let ids = index.pair_ids(candidates[at]);
             let handle = SeriesHandle { series_ref: SeriesRef(series_ref), slot: slots[at] };
             let ids_begin = pair_ids.len() as u32;
@@ -55,7 +58,8 @@ impl HeadSelection {
             pair_ids.extend_from_slice(ids);
         });
         let dictionary = Arc::clone(index.dictionary());
-        Self { head: Arc::clone(head), ticket, dictionary, range, series, pair_ids }
+        let head = Arc::clone(head);
+        Self { head, ticket, dictionary, range, series, pair_ids, may_have_histograms }
     }
 
     /// Sorts by labels. Pairs are ranked first, so that each text is compared a few times only.
@@ -139,6 +143,10 @@ fn corruption(handle: SeriesHandle, err: ChunkError) -> StorageError {
 impl Selection for HeadSelection {
     fn len(&self) -> usize {
         self.series.len()
+    }
+
+    fn may_have_histograms(&self) -> bool {
+        self.may_have_histograms
     }
 
     fn labels(&self, index: usize) -> Labels {

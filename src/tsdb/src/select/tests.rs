@@ -2,10 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use prom_model::{Labels, MatchOp, Matcher};
+use prom_model::{Histogram, HistogramValue, Labels, MatchOp, Matcher};
 use prom_storage::{
-    Appender, Columns, FloatSample, Grouping, LabelHints, Querier, SelectHints, Selection,
-    TimeRange, group_by_labels,
+    Appender, Columns, FloatSample, Grouping, HistogramSample, LabelHints, Querier, SelectHints,
+    Selection, StorageError, TimeRange, group_by_labels,
 };
 use prom_telemetry::Registry;
 use prom_testkit::FaultyDisk;
@@ -59,6 +59,65 @@ fn sets() -> Vec<Labels> {
 fn select(head: &Arc<Head>, matchers: &[Matcher], range: TimeRange) -> Box<dyn Selection> {
     let hints = SelectHints { range, is_sorted: true, series_count_max: 0 };
     HeadQuerier::new(head, ALL).select(matchers, &hints).unwrap()
+}
+
+#[test]
+fn a_search_ends_when_nobody_waits() {
+    let sets: Vec<Labels> = (0..5000)
+        .map(|n| Labels::from_pairs([("__name__", "x"), ("n", format!("{n}").as_str())]))
+        .collect();
+    let head = head_of(&sets);
+    let querier = HeadQuerier::new(&head, ALL);
+    let hints = SelectHints { range: ALL, is_sorted: false, series_count_max: 0 };
+    let check = |matchers: &[Matcher], questions_max: u32, expected: Option<usize>| {
+        let questions = std::cell::Cell::new(0);
+        let goes_on = || {
+            questions.set(questions.get() + 1);
+            questions.get() <= questions_max
+        };
+        let found = querier.select_while(matchers, &hints, &goes_on);
+        match expected {
+            Some(count) => assert_eq!(found.unwrap().len(), count),
+            None => {
+                assert!(matches!(found, Err(StorageError::Canceled)));
+                assert_eq!(questions.get(), questions_max + 1);
+            }
+        }
+    };
+    let name = Matcher::equal("__name__", "x");
+    let regex = |text: &str| Matcher::new("n", MatchOp::Regex, text).unwrap();
+    for matchers in [vec![regex(".*7.+")], vec![name.clone(), regex(".*7.+")]] {
+        check(&matchers, 0, None);
+        check(&matchers, 3, None);
+        check(&matchers, 1000, Some(950));
+    }
+    check(&[name], 0, Some(5000));
+}
+
+#[test]
+fn it_is_known_who_has_histograms() {
+    let sets = sets();
+    let head = head_of(&sets);
+    let up = [Matcher::equal("__name__", "up")];
+    assert!(!select(&head, &[], ALL).may_have_histograms());
+    let mut appender = Box::new(head.appender());
+    let series = appender.series(&sets[0]).unwrap();
+    let histogram = HistogramValue::Integer(Arc::new(Histogram::default()));
+    let sample = HistogramSample { series, timestamp_ms: 1000, histogram };
+    let mut rejected = Vec::new();
+    appender.append_histograms(&[sample], &mut rejected);
+    assert_eq!(rejected, []);
+    appender.commit().unwrap();
+    assert!(select(&head, &up, ALL).may_have_histograms());
+    let others = [Matcher::equal("__name__", "go_info")];
+    assert!(!select(&head, &others, ALL).may_have_histograms());
+    // The chunk is closed by a float.
+    let mut appender = Box::new(head.appender());
+    let sample = FloatSample { series, timestamp_ms: 2000, value: 1.0 };
+    appender.append(&[sample], &mut rejected);
+    appender.commit().unwrap();
+    assert!(select(&head, &up, ALL).may_have_histograms());
+    assert!(!select(&head, &others, ALL).may_have_histograms());
 }
 
 fn labels_of(selection: &dyn Selection) -> Vec<Labels> {

@@ -35,7 +35,7 @@ impl Lowerer<'_> {
             given.into_iter().partition(|matcher| matcher.name() == METRIC_NAME);
         let names = effective_names(names)?;
         let matchers = data.iter().chain(&names).cloned().collect();
-        let selector = self.numbered(matchers);
+        let selector = self.numbered(matchers, span);
         let operand = operand.into_vector()?;
         let kind = VectorKind::Info(Box::new(Info { operand, selector, shift, names, data }));
         Ok(Lowered { node: vector(kind, span), is_invariant, wraps: is_invariant, span })
