@@ -15,6 +15,6 @@ pub(crate) use self::{
     merge::{BlockMerge, merged_meta},
     metrics::ChunkMetrics,
     plan::{block_ranges, plan},
-    shape::Shape,
+    shape::{Shape, push_samples},
     writer::{CREATION_SUFFIX, WriteOptions, write_block, write_block_with},
 };

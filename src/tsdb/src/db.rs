@@ -9,6 +9,7 @@ mod inspect;
 mod lock;
 mod open;
 mod options;
+mod out_of_order;
 mod previous;
 mod retention;
 mod room;
@@ -105,8 +106,8 @@ impl Db {
         let (stop, record) = RunRecord::begin(dir, is_lock_clean);
         tell_previous_stop(stop, registry);
         directory::clean(dir)?;
-        directory::warn_of_unread(dir);
         directory::register_size(dir, registry);
+        out_of_order::register_size(dir, registry);
         let db = Self::open_on(Arc::new(RealDisk), dir, &options, registry, progress, lock)?;
         let _first = db.previous_stop.set(stop);
         *crate::lock::lock(&db.run_record) = Some(record);

@@ -21,6 +21,7 @@ mod log;
 mod metrics;
 mod newest;
 mod open;
+mod out_of_order;
 mod replay;
 mod sidecar;
 mod slot;
@@ -59,6 +60,7 @@ use self::{
     group::{GROUP_SLOTS, Groups},
     index::LABELS_COUNT_MAX,
     metrics::HeadMetrics,
+    out_of_order::OutOfOrder,
     slot::{HotSlot, NO_TIME},
     visibility::Readers,
     writers::Writers,
@@ -67,7 +69,8 @@ pub(crate) use self::{
     dictionary::{Dictionary, NameId, PairId, Pairs},
     group::ChunkView,
     index::SeriesIndex,
-    replay::{FiledChunks, HeadReplay, ReplayCounts},
+    out_of_order::{WblCounts, WblReplay},
+    replay::{FiledChunks, HeadReplay, RefTable, ReplayCounts},
     sidecar::{SidecarHeader, SidecarLoad},
     visibility::ReaderTicket,
 };
@@ -94,6 +97,7 @@ pub(crate) struct Head {
     is_metadata_logged: bool,
     commit: Mutex<CommitLog>,
     deletions: Deletions,
+    ooo: OutOfOrder,
     /// Batches that are not in use, with their buffers.
     batches: Mutex<Vec<Batch>>,
     times: Times,
@@ -120,6 +124,7 @@ struct Times {
 
 impl Head {
     pub(crate) fn new(options: &Options, registry: &Registry) -> Arc<Self> {
+        let wal_metrics = WalMetrics::register(registry);
         let head = Arc::new(Self {
             chunk_range_ms: options.min_block_duration_ms.max(1),
             compression: options.wal_compression,
@@ -136,6 +141,7 @@ impl Head {
             is_metadata_logged: options.is_metadata_logged,
             commit: Mutex::default(),
             deletions: Deletions::default(),
+            ooo: OutOfOrder::new(options, registry, &wal_metrics),
             batches: Mutex::default(),
             times: Times {
                 min: AtomicI64::new(i64::MAX),
@@ -149,7 +155,7 @@ impl Head {
             is_open: AtomicBool::new(true),
             is_sidecar_spoiled: AtomicBool::new(false),
             metrics: HeadMetrics::register(registry),
-            wal_metrics: WalMetrics::register(registry),
+            wal_metrics,
             chunk_metrics: ChunkMetrics::register(registry),
         });
         metrics::register_views(registry, &head);
@@ -185,13 +191,14 @@ impl Head {
     /// Takes no more samples; the log is made durable.
     pub(crate) fn close(&self) -> Result<(), StorageError> {
         self.is_open.store(false, Ordering::Release);
-        let wal = {
+        let (wal, wbl) = {
             let mut log = lock(&self.commit);
             let wal = log.wal.take();
             log.end = log.end.or(wal.as_ref().and_then(Wal::position));
-            wal
+            (wal, log.wbl.take())
         };
         let closed = wal.map_or(Ok(()), |mut wal| wal.close());
+        let closed = closed.and(wbl.map_or(Ok(()), |mut wbl| wbl.close()));
         closed.and(self.close_chunk_files())
     }
 
@@ -234,17 +241,22 @@ impl Head {
     pub(crate) fn filter_by_range(
         &self,
         slots: &[u32],
+        ticket: &ReaderTicket,
         range: TimeRange,
         mut keep: impl FnMut(usize, u64, bool),
     ) {
         let mut at = 0;
+        let in_order = TimeRange { mint_ms: range.mint_ms.max(ticket.floor_ms), ..range };
+        let is_late_possible = self.has_out_of_order_in(range);
         for run in slots.chunk_by(|a, b| group_of(*a) == group_of(*b)) {
             if let Some(group) = run.first().and_then(|slot| self.groups.get(*slot)) {
                 let data = read(&group.data);
                 for (position, slot) in run.iter().enumerate() {
                     let slot = slot_in_group(*slot);
                     if let Some(series_ref) = data.series_ref(slot)
-                        && data.has_chunk_in(slot, range)
+                        && (data.has_chunk_in(slot, in_order)
+                            || is_late_possible
+                                && self.overlaps_out_of_order(series_ref, ticket, range))
                     {
                         keep(at + position, series_ref, data.may_have_histograms(slot));
                     }
@@ -270,9 +282,11 @@ impl Head {
         }
         let hidden_count = data.tails.hidden_count(slot, ticket.snapshot);
         let mint_ms = range.mint_ms.max(ticket.floor_ms);
-        let range = TimeRange { mint_ms, ..range };
+        let in_order = TimeRange { mint_ms, ..range };
         let read = self.without_deleted(handle, out, |out| {
-            self.with_chunk_maps(|maps| data.read(slot, range, hidden_count, maps, out))
+            self.with_out_of_order((ticket, handle.series_ref.0, range), out, |maps, out| {
+                data.read(slot, in_order, hidden_count, maps, out)
+            })
         });
         if read == Err(ChunkError::Filed) {
             self.chunk_metrics.corruptions.inc();

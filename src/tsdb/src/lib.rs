@@ -25,6 +25,9 @@
 //!     behind it is replayed. Without it a start takes longer and ends the same.
 //! I11. Damaged files are kept under `quarantine/`; their good records are used. Nothing is deleted but
 //!     the rest of a write that had not ended.
+//! I12. What came out of order stands beside its series and is merged when it is read; of two samples at one
+//!     time the one in order stays. It is on both logs when it is acknowledged. A chunk of it is used only
+//!     where its log marks it, and that log's samples are passed over only where they are in such a chunk.
 //!
 //! Concurrency: all of [`Db`] may be called from any thread, none of it is async. One commit at a time
 //! writes the log and applies its batch; records are made outside of that lock. Readers share a lock with
@@ -41,8 +44,7 @@
 //! Open chunks of floats at an even pace with constant or whole values are kept as differences (`chunk::steady`)
 //! and made XOR when they are closed: half of all series of a usual target are such.
 //!
-//! Limits: a head that holds more than floats, or deletions, has no sidecar; out-of-order logs of a
-//! Prometheus are left alone and named in the log.
+//! Limits: a head that holds more than floats, or deletions, or out-of-order samples, has no sidecar.
 //! Queues, buffers and windows have named constants beside their use.
 
 mod block;

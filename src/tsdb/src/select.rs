@@ -39,16 +39,16 @@ pub(crate) struct HeadQuerier {
 impl HeadQuerier {
     pub(crate) fn new(head: &Arc<Head>, range: TimeRange) -> Self {
         let ticket = head.enter();
-        // Older samples stand in blocks.
-        let mint_ms = range.mint_ms.max(ticket.floor_ms);
-        let range = TimeRange { mint_ms, ..range };
         Self { head: Arc::clone(head), ticket: Arc::new(ticket), range }
     }
 
     /// Whether the head has anything in the querier's range.
     fn is_empty(&self) -> bool {
         let (min_t, max_t) = self.head.time_bounds();
-        min_t > self.range.maxt_ms || max_t < self.range.mint_ms
+        // Older samples stand in blocks, unless they came out of order.
+        let mint_ms = self.range.mint_ms.max(self.ticket.floor_ms);
+        (min_t > self.range.maxt_ms || max_t < mint_ms || mint_ms > self.range.maxt_ms)
+            && !self.head.has_out_of_order_in(self.range)
     }
 
     /// The series that match and have a chunk in the range, in no order.

@@ -27,9 +27,9 @@ pub(crate) use self::{
     frame::frame_record,
     metrics::WalMetrics,
     record::{
-        Decoded, Keep, RefExemplar, RefHistogram, RefMetadata, RefSample, RefSeries, RefTombstone,
-        SampleBatch, encode_exemplars, encode_histograms, encode_metadata, encode_samples,
-        encode_series, encode_tombstones, is_in_sidecar,
+        Decoded, Keep, RefExemplar, RefHistogram, RefMarker, RefMetadata, RefSample, RefSeries,
+        RefTombstone, SampleBatch, encode_exemplars, encode_histograms, encode_markers,
+        encode_metadata, encode_samples, encode_series, encode_tombstones, is_in_sidecar,
     },
     repair::{Damage, quarantine, remove_leftovers, repair},
     replay::{FileReport, LogReader, decode_record},

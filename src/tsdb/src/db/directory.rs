@@ -48,21 +48,6 @@ pub(super) fn clean(dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Tells what stands in the directory that this version does not read. It is left as it is.
-pub(super) fn warn_of_unread(dir: &Path) {
-    let has_files = |name: &str| {
-        fs::read_dir(dir.join(name)).is_ok_and(|entries| {
-            let files = entries.flatten();
-            files.into_iter().any(|file| file.metadata().is_ok_and(|data| data.len() > 0))
-        })
-    };
-    for (name, what) in [("wbl", "out-of-order samples; this version does not read them yet")] {
-        if has_files(name) {
-            tracing::warn!(dir = %name, "The data directory holds {what}");
-        }
-    }
-}
-
 /// Registers the size of the log's directory, looked up when somebody asks.
 pub(super) fn register_size(dir: &Path, registry: &Registry) {
     let wal = dir.join("wal");

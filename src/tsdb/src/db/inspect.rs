@@ -15,7 +15,7 @@ use crate::{
     wal::{FileReport, LogReader, list_log},
 };
 
-use super::{Db, open::WAL_DIR};
+use super::{Db, open::WAL_DIR, out_of_order::WBL_DIR};
 
 /// All times.
 const EVER: TimeRange = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
@@ -90,21 +90,23 @@ impl Db {
         Self::open_on(disk, dir, &Options::default(), &Registry::default(), &go_on, None)
     }
 
-    /// Reads the log from end to end and tells each damaged place.
+    /// Reads both logs from end to end and tells each damaged place.
     ///
     /// # Errors
-    /// The log cannot be read.
+    /// A log cannot be read.
     pub fn verify_log(dir: &Path) -> Result<Vec<String>, OpenError> {
-        let wal = dir.join(WAL_DIR);
-        let io = |err| OpenError::io(&wal, "read WAL", err);
         let disk = ReadOnlyDisk::default();
-        let log = list_log(&disk, &wal).map_err(io)?;
-        let mut reader = LogReader::new(&disk, &log);
-        while reader.next_decoded().map_err(io)?.is_some() {}
-        let reports = reader.into_reports();
-        let mut damages: Vec<String> = reports.iter().flat_map(FileReport::damages).collect();
-        if log.has_gap {
-            damages.push(format!("{}: segments are missing", wal.display()));
+        let mut damages = Vec::new();
+        for log_dir in [dir.join(WAL_DIR), dir.join(WBL_DIR)] {
+            let io = |err| OpenError::io(&log_dir, "read log", err);
+            let log = list_log(&disk, &log_dir).map_err(io)?;
+            let mut reader = LogReader::new(&disk, &log);
+            while reader.next_decoded().map_err(io)?.is_some() {}
+            let reports = reader.into_reports();
+            damages.extend(reports.iter().flat_map(FileReport::damages));
+            if log.has_gap {
+                damages.push(format!("{}: segments are missing", log_dir.display()));
+            }
         }
         Ok(damages)
     }

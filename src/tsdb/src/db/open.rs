@@ -8,12 +8,12 @@ use prom_telemetry::{Registry, clock};
 use crate::{
     OpenError, Options, ReplayProgress,
     disk::Disk,
-    head::{FiledChunks, Head, HeadReplay, ReplayCounts},
+    head::{FiledChunks, Head, HeadReplay, RefTable, ReplayCounts},
     head_chunks::ChunkFiles,
     wal::{Damage, FileReport, LogFiles, LogReader, Wal, list_log, remove_leftovers, repair},
 };
 
-use super::sidecar;
+use super::{out_of_order::open_wbl, sidecar};
 
 pub(super) const WAL_DIR: &str = "wal";
 const CHUNKS_DIR: &str = "chunks_head";
@@ -46,7 +46,7 @@ pub(super) fn open_log(
         tracing::warn!(dir = %wal_dir.display(), "WAL segments are missing; what they held is lost");
     }
     let (filed, begin_at) = open_chunks(&disk, dir, options, &log, head)?;
-    let (counts, reports) =
+    let (counts, refs, reports) =
         replay(&*disk, &log, progress, head, filed, begin_at).map_err(|err| match err {
             ReplayError::Canceled => OpenError::Canceled { path: dir.to_owned() },
             ReplayError::TooManySeries => OpenError::TooManySeries { path: wal_dir.clone() },
@@ -73,7 +73,7 @@ pub(super) fn open_log(
     }
     // A torn tail may have been cut off since the log was listed.
     let last = list_log(&*disk, &wal_dir).map_err(io("list WAL"))?.last_segment();
-    let mut wal = Wal::new(disk, &wal_dir, options, last, head.wal_metrics().clone());
+    let mut wal = Wal::new(Arc::clone(&disk), &wal_dir, options, last, head.wal_metrics().clone());
     if let Err(StorageError::Io { path, action, source }) = wal.begin() {
         let err = OpenError::io(&path, action, source);
         // A full disk may have room again before the first sample comes; commits say so if not.
@@ -84,7 +84,7 @@ pub(super) fn open_log(
     }
     head.keep_refs(counts.aliases.iter().copied(), last.map_or(0, |(index, _)| index));
     head.set_wal(wal);
-    Ok(())
+    open_wbl(&disk, dir, head, refs, registry)
 }
 
 /// Opens the head chunks: by the sidecar, which gives the place in the log where the replay begins, or by
@@ -133,7 +133,7 @@ fn replay(
     head: &Head,
     filed: FiledChunks,
     begin_at: Option<(u64, u64)>,
-) -> Result<(ReplayCounts, Vec<FileReport>), ReplayError> {
+) -> Result<(ReplayCounts, RefTable, Vec<FileReport>), ReplayError> {
     let mut reader = LogReader::new(disk, log);
     let mut replay = HeadReplay::new(head, filed);
     if let Some((segment, offset)) = begin_at {
@@ -157,7 +157,8 @@ fn replay(
             return Err(ReplayError::Canceled);
         }
     }
-    Ok((replay.finish(), reader.into_reports()))
+    let (counts, refs) = replay.finish();
+    Ok((counts, refs, reader.into_reports()))
 }
 
 /// Metrics of opening, named as Prometheus's.

@@ -40,6 +40,10 @@ pub struct Options {
     pub exemplars_count_max: usize,
     /// Whether what targets say of their metrics goes on the log.
     pub is_metadata_logged: bool,
+    /// How much older than the newest sample of all a sample may be that comes out of order; 0: none may.
+    pub out_of_order_window_ms: i64,
+    /// Samples of an out-of-order chunk.
+    pub out_of_order_count_max: u8,
     /// Whether a `lock` file keeps other processes out.
     pub is_lockfile_used: bool,
 }
@@ -80,6 +84,8 @@ impl Default for Options {
             is_log_shortened_early: false,
             exemplars_count_max: 0,
             is_metadata_logged: false,
+            out_of_order_window_ms: 0,
+            out_of_order_count_max: 32,
             is_lockfile_used: true,
         }
     }

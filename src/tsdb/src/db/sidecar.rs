@@ -18,8 +18,9 @@ use crate::{
     wal::{Decoded, LogFiles, LogReader},
 };
 
+use super::out_of_order::has_log;
+
 const FILE_NAME: &str = "head_state";
-const OUT_OF_ORDER_DIR: &str = "wbl";
 const KIND: Kind = Kind { magic: *b"PROMHEAD", version: 2, payload_size_bytes_max: 256 << 30 };
 
 /// A sidecar that can be taken.
@@ -110,7 +111,7 @@ fn try_examine(
     if header.chunk_range_ms != chunk_range_ms {
         return Ok(Err("chunks have another range"));
     }
-    if disk.list(&dir.join(OUT_OF_ORDER_DIR)).is_ok_and(|names| !names.is_empty()) {
+    if has_log(disk, dir) {
         return Ok(Err("there are out-of-order samples"));
     }
     if !trusted_files(files, &header).is_ok_and(|is_there| is_there) {

@@ -57,6 +57,7 @@ impl Db {
             if min_t <= max_t {
                 self.write_head_block(dir, min_t, max_t.saturating_add(1))?;
             }
+            self.write_out_of_order_blocks(dir, None)?;
         }
         self.disk.sync_dir(dir).map_err(io("sync snapshot"))
     }

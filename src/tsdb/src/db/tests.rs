@@ -8,6 +8,8 @@ mod early;
 mod head_chunks;
 mod model;
 mod opening;
+mod out_of_order;
+mod out_of_order_model;
 mod room;
 mod sidecar;
 mod truncate;

@@ -42,6 +42,8 @@ pub(super) struct Upkeep {
     ranges: Vec<i64>,
     /// Samples of the head before it stand in blocks that were made since the start.
     written_until: AtomicI64,
+    /// Samples before it have left the head, and the log has them still.
+    truncated_until: AtomicI64,
     retention: RwLock<RetentionOptions>,
     float_encoding: RwLock<FloatEncoding>,
     pub(super) metrics: UpkeepMetrics,
@@ -80,6 +82,7 @@ impl Upkeep {
             is_stopped: AtomicBool::new(false),
             ranges: block_ranges(options.min_block_duration_ms, options.max_block_duration_ms),
             written_until: AtomicI64::new(i64::MIN),
+            truncated_until: AtomicI64::new(i64::MIN),
             retention: RwLock::new(options.retention),
             float_encoding: RwLock::new(options.float_encoding),
             metrics: UpkeepMetrics::register(registry),
@@ -211,7 +214,6 @@ impl Db {
 
     /// Makes blocks of the head's oldest ranges as long as it holds more than one and a half of them.
     fn compact_head(&self) -> Result<(), StorageError> {
-        let mut end = None;
         while let Some((min_t, max_t)) = self.head.compactable_range() {
             self.stop_if_told()?;
             self.head.seal_before(max_t)?;
@@ -225,12 +227,20 @@ impl Db {
                 self.upkeep.written_until.store(max_t, Ordering::Release);
             }
             self.head.truncate(max_t)?;
-            self.head.forget_deletions_before(max_t);
-            end = Some(max_t);
+            self.upkeep.truncated_until.store(max_t, Ordering::Release);
         }
-        if let Some(end) = end {
-            self.head.truncate_log(end)?;
+        let end = self.upkeep.truncated_until.load(Ordering::Acquire);
+        if end == i64::MIN {
+            return Ok(());
         }
+        // Deletions stand on the log, and hold for what came out of order, too.
+        if self.compact_out_of_order()? {
+            // Series and files that only such samples needed.
+            self.head.truncate(end)?;
+        }
+        self.head.forget_deletions_before(end);
+        self.head.truncate_log(end)?;
+        self.upkeep.truncated_until.store(i64::MIN, Ordering::Release);
         Ok(())
     }
 
@@ -343,7 +353,7 @@ impl Db {
         written
     }
 
-    fn stop_if_told(&self) -> Result<(), StorageError> {
+    pub(super) fn stop_if_told(&self) -> Result<(), StorageError> {
         if self.upkeep.is_stopped() { Err(StorageError::Canceled) } else { Ok(()) }
     }
 }

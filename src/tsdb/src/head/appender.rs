@@ -17,7 +17,7 @@ use crate::{
 use super::{
     Head,
     commit::Batch,
-    group::{Group, check},
+    group::{Group, GroupData, check},
     group_of,
     histograms::{is_marker, is_same, stale_like},
     slot::{HotSlot, NO_TIME},
@@ -35,7 +35,18 @@ pub(crate) struct HeadAppender {
     batch: Batch,
     writer: WriterTicket,
     /// Set by the first sample.
-    min_valid_t: Option<i64>,
+    bounds: Option<Bounds>,
+}
+
+/// Which times a batch takes.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Below it nothing is in order.
+    min_valid_t: i64,
+    /// The newest sample of the head.
+    max_t: i64,
+    /// How much older a sample may be that is out of order; zero: none may be.
+    window_ms: i64,
 }
 
 impl Head {
@@ -44,7 +55,7 @@ impl Head {
         self.metrics.appenders_created.inc();
         let batch = lock(&self.batches).pop().unwrap_or_default();
         let writer = Writers::enter(&self.writers);
-        HeadAppender { head: Arc::clone(self), batch, writer, min_valid_t: None }
+        HeadAppender { head: Arc::clone(self), batch, writer, bounds: None }
     }
 }
 
@@ -65,28 +76,29 @@ impl Appender for HeadAppender {
 
     fn append(&mut self, samples: &[FloatSample], rejected: &mut Vec<Rejected>) {
         let Some(first) = samples.first() else { return };
-        let min_valid_t = self.min_valid_t(first.timestamp_ms);
+        let bounds = self.bounds(first.timestamp_ms);
         let head = Arc::clone(&self.head);
         let is_one_group =
             |a: &FloatSample, b: &FloatSample| group_of(a.series.slot) == group_of(b.series.slot);
         let mut index = 0;
         for run in samples.chunk_by(is_one_group) {
             let group = run.first().and_then(|sample| head.groups.get(sample.series.slot));
-            self.append_run(group, run, index, min_valid_t, rejected);
+            self.append_run(group, run, index, bounds, rejected);
             index += run.len();
         }
     }
 
     fn append_histograms(&mut self, samples: &[HistogramSample], rejected: &mut Vec<Rejected>) {
         let Some(first) = samples.first() else { return };
-        let min_valid_t = self.min_valid_t(first.timestamp_ms);
+        let bounds = self.bounds(first.timestamp_ms);
         let before = rejected.len();
         for (index, sample) in samples.iter().enumerate() {
-            if let Err(reason) = self.append_histogram(sample, min_valid_t) {
+            if let Err(reason) = self.append_histogram(sample, bounds) {
                 rejected.push(Rejected { index, reason });
             }
         }
         self.head.metrics.count_histogram_rejections(&rejected[before..]);
+        self.head.ooo.metrics.count_rejections(&rejected[before..], false);
     }
 
     fn append_exemplars(&mut self, exemplars: &[ExemplarSample], rejected: &mut Vec<Rejected>) {
@@ -142,18 +154,66 @@ impl Head {
 }
 
 impl HeadAppender {
-    /// The bound below which this batch takes no samples; its first sample decides.
-    fn min_valid_t(&mut self, first_t: i64) -> i64 {
+    /// The times that this batch takes; its first sample decides.
+    fn bounds(&mut self, first_t: i64) -> Bounds {
         let (writer, head) = (&self.writer, &self.head);
-        *self
-            .min_valid_t
-            .get_or_insert_with(|| writer.set_min_valid(|| head.min_valid_time(first_t)))
+        *self.bounds.get_or_insert_with(|| {
+            let min_valid_t = writer.set_min_valid(|| head.min_valid_time(first_t));
+            let max_t = match head.times.max.load(Ordering::Acquire) {
+                NO_TIME => first_t,
+                max_t => max_t,
+            };
+            Bounds { min_valid_t, max_t, window_ms: head.ooo.window_ms() }
+        })
+    }
+
+    /// Whether a sample that does not go on its series, for that reason, is taken out of order.
+    /// Compat: Prometheus `tsdb/head_append.go` (appendable).
+    #[cold]
+    fn check_late(&self, t: i64, bounds: Bounds, reason: Rejection) -> Result<(), Rejection> {
+        if t == NO_TIME || !matches!(reason, Rejection::OutOfOrder | Rejection::OutOfBounds) {
+            return Err(reason);
+        }
+        let delta_ms = bounds.max_t.saturating_sub(t);
+        if bounds.window_ms > 0 || reason == Rejection::OutOfOrder {
+            self.head.ooo.metrics.observe_delta(delta_ms);
+        }
+        match bounds.window_ms {
+            0 => Err(reason),
+            window_ms if delta_ms > window_ms => Err(Rejection::TooOld),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a float out of order, if that may be.
+    #[cold]
+    fn append_late(
+        &mut self,
+        data: &GroupData,
+        sample: RefSample,
+        bounds: Bounds,
+        reason: Rejection,
+    ) -> Result<(), Rejection> {
+        self.check_late(sample.t, bounds, reason)?;
+        let RefSample { series_ref, slot, t, v } = sample;
+        let in_group = slot_in_group(slot);
+        if data.is_unlogged(in_group) {
+            self.batch.unlogged.push(slot);
+        }
+        match data.histograms.last(in_group).filter(|_| is_marker(v)) {
+            Some(last) => {
+                let value = stale_like(last);
+                self.batch.ooo.histograms.push(RefHistogram { series_ref, slot, t, value });
+            }
+            None => self.batch.ooo.floats.push(sample),
+        }
+        Ok(())
     }
 
     fn append_histogram(
         &mut self,
         sample: &HistogramSample,
-        min_valid_t: i64,
+        bounds: Bounds,
     ) -> Result<(), Rejection> {
         let HistogramSample { series, timestamp_ms: t, histogram } = sample;
         let head = Arc::clone(&self.head);
@@ -162,8 +222,16 @@ impl HeadAppender {
         let slot = slot_in_group(series.slot);
         let hot = data.hot(slot, series.series_ref.0).filter(|hot| !hot.has(HotSlot::DOOMED));
         let hot = hot.ok_or(Rejection::UnknownSeries)?;
-        if *t < min_valid_t || *t == NO_TIME {
-            return Err(Rejection::OutOfBounds);
+        let new = RefHistogram {
+            series_ref: series.series_ref.0,
+            slot: series.slot,
+            t: *t,
+            value: histogram.clone(),
+        };
+        if *t < bounds.min_valid_t || *t == NO_TIME {
+            self.check_late(*t, bounds, Rejection::OutOfBounds)?;
+            self.push_late(new, hot.has(HotSlot::UNLOGGED));
+            return Ok(());
         }
         let (last_t, last) = match self.batch.last_of(series.slot) {
             Some((last_t, _)) => (last_t, None),
@@ -175,7 +243,11 @@ impl HeadAppender {
             None => (last_t, last),
         };
         match t.cmp(&last_t) {
-            std::cmp::Ordering::Less => return Err(Rejection::OutOfOrder),
+            std::cmp::Ordering::Less => {
+                self.check_late(*t, bounds, Rejection::OutOfOrder)?;
+                self.push_late(new, is_unlogged);
+                return Ok(());
+            }
             std::cmp::Ordering::Equal if last.is_some_and(|last| is_same(last, histogram)) => {
                 return Ok(());
             }
@@ -185,13 +257,16 @@ impl HeadAppender {
         if is_unlogged {
             self.batch.unlogged.push(series.slot);
         }
-        self.batch.push_histogram(RefHistogram {
-            series_ref: series.series_ref.0,
-            slot: series.slot,
-            t: *t,
-            value: histogram.clone(),
-        });
+        self.batch.push_histogram(new);
         Ok(())
+    }
+
+    #[cold]
+    fn push_late(&mut self, histogram: RefHistogram, is_unlogged: bool) {
+        if is_unlogged {
+            self.batch.unlogged.push(histogram.slot);
+        }
+        self.batch.ooo.histograms.push(histogram);
     }
 
     /// A float for a series whose last sample is a histogram, or that has one in this batch. Says whether
@@ -229,16 +304,18 @@ impl HeadAppender {
         group: Option<&Group>,
         run: &[FloatSample],
         begin: usize,
-        min_valid_t: i64,
+        bounds: Bounds,
         rejected: &mut Vec<Rejected>,
     ) {
-        let data = group.map(|group| read(&group.data));
+        let group = group.map(|group| read(&group.data));
+        let data = group.as_deref();
         let before = rejected.len();
         for (index, sample) in run.iter().enumerate() {
             let FloatSample { series, timestamp_ms: t, value } = *sample;
             let mut reject = |reason| rejected.push(Rejected { index: begin + index, reason });
             let slot = slot_in_group(series.slot);
-            let Some(hot) = data.as_ref().and_then(|data| data.hot(slot, series.series_ref.0))
+            let Some((data, hot)) =
+                data.and_then(|data| Some((data, data.hot(slot, series.series_ref.0)?)))
             else {
                 reject(Rejection::UnknownSeries);
                 continue;
@@ -248,17 +325,21 @@ impl HeadAppender {
                 reject(Rejection::UnknownSeries);
                 continue;
             }
-            if t < min_valid_t || t == NO_TIME {
-                reject(Rejection::OutOfBounds);
+            let v = value.to_bits();
+            let new = RefSample { series_ref: series.series_ref.0, slot: series.slot, t, v };
+            if t < bounds.min_valid_t || t == NO_TIME {
+                if let Err(reason) = self.append_late(data, new, bounds, Rejection::OutOfBounds) {
+                    reject(reason);
+                }
                 continue;
             }
-            let v = value.to_bits();
             if hot.has(HotSlot::HISTOGRAM) || self.batch.has_histograms() {
-                let of_head = data.as_ref().and_then(|data| data.histograms.last(slot));
-                let of_head = of_head.map(|last| (hot.last_t, last));
+                let of_head = data.histograms.last(slot).map(|last| (hot.last_t, last));
                 match self.meet_histogram(series.slot, of_head, (t, v)) {
                     Err(reason) => {
-                        reject(reason);
+                        if let Err(reason) = self.append_late(data, new, bounds, reason) {
+                            reject(reason);
+                        }
                         continue;
                     }
                     Ok(Some(value)) => {
@@ -276,15 +357,19 @@ impl HeadAppender {
                     if hot.has(HotSlot::UNLOGGED) {
                         self.batch.unlogged.push(series.slot);
                     }
-                    let series_ref = series.series_ref.0;
-                    self.batch.push(RefSample { series_ref, slot: series.slot, t, v });
+                    self.batch.push(new);
                 }
                 Ok(false) => {}
-                Err(reason) => reject(reason),
+                Err(reason) => {
+                    if let Err(reason) = self.append_late(data, new, bounds, reason) {
+                        reject(reason);
+                    }
+                }
             }
         }
-        drop(data);
+        drop(group);
         self.head.metrics.count_rejections(&rejected[before..]);
+        self.head.ooo.metrics.count_rejections(&rejected[before..], true);
     }
 }
 

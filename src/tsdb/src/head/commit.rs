@@ -18,7 +18,13 @@ use crate::{
     },
 };
 
-use super::{Head, group::Appended, group_of, slot_in_group};
+use super::{
+    Head,
+    group::Appended,
+    group_of,
+    out_of_order::{OooBatch, StagedOoo},
+    slot_in_group,
+};
 
 /// Samples and series in one record; a larger batch has more records.
 const RECORD_SAMPLES_COUNT_MAX: usize = 100_000;
@@ -34,7 +40,9 @@ const KEPT_BUFFER_SIZE_BYTES: usize = 256 << 10;
 pub(super) struct CommitLog {
     /// Absent while the log is replayed, and after the end.
     pub(super) wal: Option<Wal>,
-    last_id: u64,
+    /// The log of what comes out of order; absent where nothing may.
+    pub(super) wbl: Option<Wal>,
+    pub(super) last_id: u64,
     /// Where the log ended, once it is closed.
     pub(super) end: Option<(u64, u64)>,
     /// Refs of series that have gone, and the segment that was written to then: up to there, the log may
@@ -47,6 +55,8 @@ pub(super) struct CommitLog {
 pub(super) struct Batch {
     samples: Vec<RefSample>,
     histograms: Vec<RefHistogram>,
+    /// Samples that are known to be out of order.
+    pub(super) ooo: OooBatch,
     pub(super) exemplars: Vec<(u32, RefExemplar)>,
     pub(super) metadata: Vec<RefMetadata>,
     /// The last histogram of each slot that has one in this batch.
@@ -147,6 +157,7 @@ impl Batch {
     /// Forgets the samples; small buffers are kept.
     pub(super) fn clear(&mut self) {
         self.histograms = Vec::new();
+        self.ooo.clear();
         self.exemplars = Vec::new();
         self.metadata = Vec::new();
         self.last_histogram.clear();
@@ -212,6 +223,7 @@ impl Batch {
                 records.into_iter().for_each(|record| self.push_encoded(head, record));
             }
         }
+        self.encode_out_of_order(head);
         if !self.exemplars.is_empty() {
             let exemplars: Vec<RefExemplar> =
                 self.exemplars.iter().map(|(_, exemplar)| exemplar.clone()).collect();
@@ -222,10 +234,25 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// The log has these samples, too, for those who follow it; the head's replay passes over them.
+    fn encode_out_of_order(&mut self, head: &Head) {
+        let OooBatch { floats, histograms } = std::mem::take(&mut self.ooo);
+        for part in floats.chunks(RECORD_SAMPLES_COUNT_MAX) {
+            self.push_record(head, |_, out| encode_samples(out, part));
+        }
+        for part in histograms.chunks(RECORD_HISTOGRAMS_COUNT_MAX) {
+            encode_histograms(part, |record| self.push_encoded(head, record.to_vec()));
+        }
+        self.ooo = OooBatch { floats, histograms };
+    }
+}
+
 impl Head {
     /// Logs the batch, applies it, publishes it.
     pub(super) fn commit(&self, batch: &mut Batch) -> Result<(), StorageError> {
-        let has_samples = !batch.samples.is_empty() || batch.has_histograms();
+        let has_samples =
+            !batch.samples.is_empty() || batch.has_histograms() || !batch.ooo.is_empty();
         let is_empty = !has_samples && batch.exemplars.is_empty() && batch.metadata.is_empty();
         if is_empty && batch.unlogged.is_empty() {
             return Ok(());
@@ -243,11 +270,19 @@ impl Head {
                 break log;
             }
         };
-        let Some(wal) = &mut log.wal else {
+        let CommitLog { wal, wbl, .. } = &mut *log;
+        let Some(wal) = wal else {
             return Err(StorageError::Suspended("the database is closed".to_owned()));
         };
+        // Nobody follows this log, so it is the one that may be taken back.
+        let mut staged = self.stage_late(wbl.as_mut(), batch)?;
         let records: SmallVec<[_; 4]> = batch.records.iter().map(Record::as_encoded).collect();
-        wal.append(&records)?;
+        if let Err(err) = wal.append(&records) {
+            if let Some(wbl) = wbl.as_mut().filter(|_| staged.is_logged()) {
+                wbl.take_back_last();
+            }
+            return Err(err);
+        }
         for slot in &batch.unlogged {
             if let Some(group) = self.groups.get(*slot) {
                 write(&group.data).set_logged(slot_in_group(*slot));
@@ -258,6 +293,7 @@ impl Head {
             self.apply(log.last_id, &batch.samples[samples]);
             self.apply_histograms(log.last_id, &batch.histograms[histograms]);
         }
+        self.apply_out_of_order(log.last_id, &mut staged);
         for (slot, exemplar) in batch.exemplars.drain(..) {
             self.add_exemplar(slot, exemplar);
         }
@@ -265,7 +301,17 @@ impl Head {
             lock(&self.metadata).insert(series_ref, metadata);
         }
         self.readers.publish(log.last_id);
+        self.forget_replaced(log.last_id, &staged);
         Ok(())
+    }
+
+    /// Logs what is out of order in the batch, be it that other commits have overtaken it.
+    fn stage_late(&self, wbl: Option<&mut Wal>, batch: &Batch) -> Result<StagedOoo, StorageError> {
+        let overtaken = match self.ooo.window_ms() {
+            0 => OooBatch::default(),
+            _ => self.overtaken(&batch.samples, &batch.histograms),
+        };
+        self.stage_out_of_order(wbl, &batch.ooo, &overtaken)
     }
 
     /// Puts logged samples into their series. One that another commit has overtaken is dropped, as it will

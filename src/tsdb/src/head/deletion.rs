@@ -81,6 +81,13 @@ impl Head {
             if let Err(err) = seen {
                 tracing::warn!(series = %handle.series_ref, err = %err, "Deleting passes over a chunk");
             }
+            if let Some((min_t, max_t)) = self.out_of_order_bounds(handle.series_ref.0)
+                && min_t <= range.maxt_ms
+                && max_t >= range.mint_ms
+            {
+                let known = times.unwrap_or((min_t, max_t));
+                times = Some((known.0.min(min_t), known.1.max(max_t)));
+            }
             if let Some((min_t, max_t)) = times {
                 tombstones.push(RefTombstone {
                     series_ref: handle.series_ref.0,

@@ -146,6 +146,13 @@ impl GroupData {
         }
     }
 
+    /// Gives the series of a slot another ref, if it has no samples; says whether it did.
+    pub(super) fn rename(&mut self, slot: usize, series_ref: u64) -> bool {
+        let is_empty = self.cold.get(slot).is_some_and(|cold| cold.closed_last.is_none());
+        let hot = self.hot.get_mut(slot).filter(|hot| is_empty && hot.samples_count == 0);
+        hot.map(|hot| hot.series_ref = series_ref).is_some()
+    }
+
     /// The slot, if it belongs to the series.
     #[inline]
     pub(super) fn hot(&self, slot: usize, series_ref: u64) -> Option<&HotSlot> {
@@ -399,8 +406,8 @@ impl GroupData {
         &mut self.closed
     }
 
-    /// Drops chunks that end before `min_t`, and marks series that have none left.
-    pub(super) fn truncate(&mut self, min_t: i64) -> Truncated {
+    /// Drops chunks that end before `min_t`, and marks series that have none left, unless they are kept.
+    pub(super) fn truncate(&mut self, min_t: i64, is_kept: impl Fn(u64) -> bool) -> Truncated {
         let mut left = Truncated::NOTHING;
         for (slot, hot) in self.hot.iter_mut().enumerate() {
             if hot.samples_count > 0 && hot.last_t < min_t {
@@ -422,7 +429,10 @@ impl GroupData {
                 std::iter::successors(cold.closed_last, |id| self.closed.get(*id).previous);
             if let Some(first) = closed.last() {
                 left.min_t = left.min_t.min(self.closed.get(first).min_t);
-            } else if hot.samples_count == 0 && hot.series_ref != HotSlot::NO_REF {
+            } else if hot.samples_count == 0
+                && hot.series_ref != HotSlot::NO_REF
+                && !is_kept(hot.series_ref)
+            {
                 hot.set(HotSlot::DOOMED, true);
                 left.doomed_count += 1;
             }

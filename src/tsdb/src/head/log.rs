@@ -112,6 +112,7 @@ impl Head {
         let mentioned = log.deleted.iter().filter(|(_, segment)| **segment > last);
         let mut needed: HashSet<u64> = mentioned.map(|(series_ref, _)| *series_ref).collect();
         drop(log);
+        needed.extend(self.ooo.pinned_refs());
         for group in self.groups.iter() {
             needed.extend(read(&group.data).series_refs());
         }

@@ -128,10 +128,11 @@ impl<'a> HeadReplay<'a> {
         Ok(pending.batches)
     }
 
-    pub(crate) fn finish(mut self) -> ReplayCounts {
+    /// Gives the refs of all series, too.
+    pub(crate) fn finish(mut self) -> (ReplayCounts, RefTable) {
         self.head.recall_last_values();
         self.counts.unknown_refs_count = self.unknown_refs.len() as u64;
-        self.counts
+        (self.counts, self.refs)
     }
 
     /// Keeps exemplars under the ref that their series has now.
@@ -168,13 +169,12 @@ impl<'a> HeadReplay<'a> {
         head.next_ref.fetch_max(series.series_ref.wrapping_add(1), Ordering::Relaxed);
         let mut index = write(&head.index);
         let ids = index.intern(&series.labels)?;
+        let mut is_known = true;
         // A label set that went and came back has a second ref (trap 5).
         let slot = match index.find_ids(&ids) {
             Some(seq) => {
                 let slot = index.slot(seq);
-                if head.handle(slot).series_ref.0 != series.series_ref {
-                    self.counts.aliases.push(series.series_ref);
-                }
+                is_known = self.meet_alias(slot, series.series_ref);
                 slot
             }
             None => head.create(&mut index, &ids, series.series_ref, 0)?,
@@ -187,7 +187,8 @@ impl<'a> HeadReplay<'a> {
             *pending = Pending::default();
         }
         self.refs.set(series.series_ref, slot);
-        if let Some(chunks) = self.filed.by_ref.remove(&series.series_ref) {
+        let chunks = self.filed.by_ref.remove(&series.series_ref);
+        if let Some(chunks) = chunks.filter(|_| is_known) {
             let end = head.attach(slot, &chunks);
             let at = slot as usize;
             let count = self.filed.ends.len().max((at + 1).next_multiple_of(REF_PAGE_SIZE));
@@ -195,6 +196,21 @@ impl<'a> HeadReplay<'a> {
             self.filed.ends[at] = self.filed.ends[at].max(end);
         }
         Ok(())
+    }
+
+    /// A series that is known is told again under this ref. If nothing is left of what it was before, it is
+    /// called by the new one, as the process called it that wrote the log: its head chunks are. Says whether
+    /// it is.
+    fn meet_alias(&mut self, slot: u32, series_ref: u64) -> bool {
+        let before = self.head.handle(slot).series_ref.0;
+        if before == series_ref {
+            return true;
+        }
+        let group = self.head.groups.get(slot);
+        let is_renamed =
+            group.is_some_and(|group| write(&group.data).rename(slot_in_group(slot), series_ref));
+        self.counts.aliases.push(if is_renamed { before } else { series_ref });
+        is_renamed
     }
 
     fn apply_samples(&mut self, Pending { batches, histograms }: &mut Pending) {
@@ -284,11 +300,16 @@ fn apply_shard(
 
 /// Slots by ref. Refs are dense where they are used at all.
 #[derive(Debug, Default)]
-struct RefTable {
+pub(crate) struct RefTable {
     pages: HashMap<u64, Box<[u32; REF_PAGE_SIZE]>, foldhash::fast::RandomState>,
 }
 
 impl RefTable {
+    /// The slot of a ref.
+    pub(super) fn slot(&self, series_ref: u64) -> Option<u32> {
+        Some(self.get(series_ref)).filter(|slot| *slot != NO_SLOT)
+    }
+
     fn get(&self, series_ref: u64) -> u32 {
         let (page, at) = place(series_ref);
         self.pages.get(&page).map_or(NO_SLOT, |page| page[at])

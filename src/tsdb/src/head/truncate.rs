@@ -111,16 +111,19 @@ impl Head {
     }
 
     pub(super) fn truncate_groups(&self, min_t: i64) -> Truncated {
+        self.prune_out_of_order();
         // Nobody writes chunks to files meanwhile.
         let mut files = lock(&self.head_files);
         let mut left = Truncated::NOTHING;
         for group in self.groups.iter() {
-            let of_group = write(&group.data).truncate(min_t);
+            let is_kept = |series_ref| self.ooo.has(series_ref);
+            let of_group = write(&group.data).truncate(min_t, is_kept);
             left.chunks_count += of_group.chunks_count;
             left.doomed_count += of_group.doomed_count;
             left.min_t = left.min_t.min(of_group.min_t);
             left.first_file = left.first_file.min(of_group.first_file);
         }
+        left.first_file = left.first_file.min(self.ooo.first_file());
         if let Some(HeadFiles { writer, files }) = &mut *files {
             // Chunks of the newest file go with it when they are old.
             let ended = writer.finish_file();

@@ -19,6 +19,17 @@ pub(crate) struct ChunkPlace {
     pub(crate) offset: u32,
 }
 
+impl ChunkPlace {
+    /// The place as one number: the file in the high half, the offset in the low one.
+    pub(crate) fn chunk_ref(self) -> u64 {
+        u64::from(self.file) << 32 | u64::from(self.offset)
+    }
+
+    pub(crate) fn of_chunk_ref(chunk_ref: u64) -> Self {
+        Self { file: (chunk_ref >> 32) as u32, offset: chunk_ref as u32 }
+    }
+}
+
 /// The end of the newest file.
 #[derive(Debug)]
 pub(crate) struct ChunkWriter {

@@ -20,6 +20,15 @@ pub(crate) struct HeadExport {
     /// By pair id: the places of name and value among the symbols. Filled in with the symbols.
     symbols: HashMap<u32, (u32, u32), foldhash::fast::RandomState>,
     next: usize,
+    part: Part,
+}
+
+/// Which chunks.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    InOrder,
+    /// Those up to an era, or all there are.
+    OutOfOrder(Option<u32>),
 }
 
 impl HeadExport {
@@ -35,7 +44,20 @@ impl HeadExport {
             HeadSelection::new(head, &index, ticket, range, &all, range)
         };
         selection.sort();
-        Self { selection, symbols: HashMap::default(), next: 0 }
+        Self { selection, symbols: HashMap::default(), next: 0, part: Part::InOrder }
+    }
+
+    /// Takes what came out of order within the range, up to an era or by now.
+    pub(crate) fn out_of_order(head: &Arc<Head>, range: TimeRange, era: Option<u32>) -> Self {
+        let ticket = Arc::new(head.enter());
+        let mut selection = {
+            let index = head.index();
+            let all: Vec<u32> = (0..index.count() as u32).collect();
+            HeadSelection::new(head, &index, ticket, range, &all, range)
+        };
+        selection.retain_out_of_order();
+        selection.sort();
+        Self { selection, symbols: HashMap::default(), next: 0, part: Part::OutOfOrder(era) }
     }
 
     /// How many series.
@@ -76,9 +98,16 @@ impl BlockSource for HeadExport {
         }
         let ids = self.selection.ids(self.next).iter();
         series.labels.extend(ids.map(|id| self.symbols[id]));
-        self.selection.for_each_chunk(self.next, |chunk| {
-            series.push_chunk((chunk.min_t, chunk.max_t), chunk.encoding as u8, chunk.data);
-        })?;
+        match self.part {
+            Part::InOrder => self.selection.for_each_chunk(self.next, |chunk| {
+                series.push_chunk((chunk.min_t, chunk.max_t), chunk.encoding as u8, chunk.data);
+            })?,
+            Part::OutOfOrder(era) => {
+                self.selection.for_each_out_of_order_chunk(self.next, era, |times, kind, data| {
+                    series.push_chunk(times, kind as u8, data);
+                })?;
+            }
+        }
         series.deleted = self.selection.deleted(self.next);
         self.next += 1;
         Ok(true)

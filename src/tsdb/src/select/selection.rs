@@ -8,7 +8,7 @@ use prom_storage::{
 };
 
 use crate::{
-    chunk::ChunkError,
+    chunk::{ChunkError, Encoding},
     head::{ChunkView, Dictionary, Head, PairId, Pairs, ReaderTicket, SeriesIndex},
 };
 
@@ -48,9 +48,13 @@ impl HeadSelection {
         let slots: Vec<u32> = candidates.iter().map(|seq| index.slot(*seq)).collect();
         let mut series = Vec::with_capacity(candidates.len());
         let mut pair_ids = Vec::with_capacity(candidates.len() * 8);
+<<<<<<< HEAD
         let mut may_have_histograms = false;
         head.filter_by_range(&slots, asked, |at, series_ref, has_histograms| {
             may_have_histograms |= has_histograms;
+=======
+        head.filter_by_range(&slots, &ticket, asked, |at, series_ref| {
+>>>>>>> 27efa39 (Take samples that come out of order: log, replay, selection, blocks)
             let ids = index.pair_ids(candidates[at]);
             let handle = SeriesHandle { series_ref: SeriesRef(series_ref), slot: slots[at] };
             let ids_begin = pair_ids.len() as u32;
@@ -84,6 +88,31 @@ impl HeadSelection {
     ) -> Result<(), StorageError> {
         let handle = self.series[index].handle;
         self.head.for_each_chunk(handle, self.range, each).map_err(|err| corruption(handle, err))
+    }
+
+    /// Shows the out-of-order chunks of a series that reach into the querier's range; with an era, those up to
+    /// it.
+    ///
+    /// # Errors
+    /// A chunk is damaged in its file.
+    pub(super) fn for_each_out_of_order_chunk(
+        &self,
+        index: usize,
+        era: Option<u32>,
+        each: impl FnMut((i64, i64), Encoding, &[u8]),
+    ) -> Result<(), StorageError> {
+        let handle = self.series[index].handle;
+        self.head
+            .for_each_out_of_order_chunk(handle, &self.ticket, (self.range, era), each)
+            .map_err(|err| corruption(handle, err))
+    }
+
+    /// Leaves the series that have out-of-order samples in the querier's range.
+    pub(super) fn retain_out_of_order(&mut self) {
+        self.series.retain(|one| {
+            let series_ref = one.handle.series_ref.0;
+            self.head.overlaps_out_of_order(series_ref, &self.ticket, self.range)
+        });
     }
 
     /// Deleted times of a series, ascending.

@@ -28,11 +28,33 @@ impl WalMetrics {
     }
 
     pub(crate) fn register(registry: &Registry) -> Self {
-        let name = |suffix: &str| format!("prometheus_tsdb_wal_{suffix}");
-        let counter = |suffix, help| registry.counter(&name(suffix), help);
         let checkpoints = |suffix: &str, help: &str| {
             registry.counter(&format!("prometheus_tsdb_checkpoint_{suffix}"), help)
         };
+        let created = checkpoints(
+            "creations_total",
+            "Total number of checkpoint creations attempted.",
+        );
+        let failed = checkpoints(
+            "creations_failed_total",
+            "Total number of checkpoint creations that failed.",
+        );
+        Self::of_log(registry, "prometheus_tsdb_wal_", (created, failed))
+    }
+
+    /// Those of the log of out-of-order samples, which has no checkpoints of its own.
+    pub(crate) fn of_out_of_order(&self, registry: &Registry) -> Self {
+        let checkpoints = (self.checkpoints.clone(), self.checkpoints_failed.clone());
+        Self::of_log(registry, "prometheus_tsdb_out_of_order_wbl_", checkpoints)
+    }
+
+    fn of_log(
+        registry: &Registry,
+        prefix: &str,
+        (checkpoints, checkpoints_failed): (Counter, Counter),
+    ) -> Self {
+        let name = |suffix: &str| format!("{prefix}{suffix}");
+        let counter = |suffix, help| registry.counter(&name(suffix), help);
         Self {
             truncations: counter(
                 "truncations_total",
@@ -42,14 +64,8 @@ impl WalMetrics {
                 "truncations_failed_total",
                 "Total number of write log truncations that failed.",
             ),
-            checkpoints: checkpoints(
-                "creations_total",
-                "Total number of checkpoint creations attempted.",
-            ),
-            checkpoints_failed: checkpoints(
-                "creations_failed_total",
-                "Total number of checkpoint creations that failed.",
-            ),
+            checkpoints,
+            checkpoints_failed,
             fsync_duration: registry.summary(
                 &name("fsync_duration_seconds"),
                 "Duration of write log fsync.",

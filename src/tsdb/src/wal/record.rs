@@ -26,8 +26,8 @@ pub(crate) use self::{
     histograms::{RefHistogram, encode_histograms},
     keep::Keep,
     others::{
-        RefExemplar, RefMarker, RefMetadata, RefTombstone, encode_exemplars, encode_metadata,
-        encode_tombstones,
+        RefExemplar, RefMarker, RefMetadata, RefTombstone, encode_exemplars, encode_markers,
+        encode_metadata, encode_tombstones,
     },
 };
 

@@ -45,11 +45,21 @@ impl Unsynced {
     pub(super) fn heal(&self, disk: &dyn Disk) -> Result<(), StorageError> {
         let mut paths = lock(&self.0);
         while let Some(path) = paths.last() {
-            write_anew(disk, path).map_err(|source| StorageError::Io {
-                path: path.clone(),
-                action: "make a finished WAL segment durable",
-                source,
-            })?;
+            match write_anew(disk, path) {
+                Ok(()) => {}
+                // Blocks or a checkpoint stand for it by now.
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                    paths.pop();
+                    continue;
+                }
+                Err(source) => {
+                    return Err(StorageError::Io {
+                        path: path.clone(),
+                        action: "make a finished WAL segment durable",
+                        source,
+                    });
+                }
+            }
             tracing::info!(segment = %path.display(), "Wrote a WAL segment anew that could not be synced");
             paths.pop();
         }

@@ -35,6 +35,8 @@ pub(crate) struct Wal {
     segment: Option<Segment>,
     next_index: u64,
     frames: Vec<u8>,
+    /// Bytes of the last commit.
+    frames_size_bytes: u64,
     syncer: Option<Syncer>,
     unsynced: Unsynced,
     metrics: WalMetrics,
@@ -73,10 +75,24 @@ impl Wal {
             segment: None,
             next_index,
             frames: Vec::new(),
+            frames_size_bytes: 0,
             syncer: None,
             unsynced: Unsynced::default(),
             metrics,
         }
+    }
+
+    /// A log of its own in another directory, with segments of the same size.
+    pub(crate) fn beside(
+        &self,
+        dir: &Path,
+        last_segment: Option<(u64, u64)>,
+        metrics: WalMetrics,
+    ) -> Self {
+        let disk = Arc::clone(&self.disk);
+        let mut wal = Self::new(disk, dir, &Options::default(), last_segment, metrics);
+        wal.segment_size_bytes = self.segment_size_bytes;
+        wal
     }
 
     /// Writes the records of one commit: all of them, or none.
@@ -90,6 +106,19 @@ impl Wal {
         }
         self.metrics.fault.note(result.as_ref().err());
         result
+    }
+
+    /// Takes the last commit back, which must have been written just now. If the disk refuses that, no later
+    /// commit is written until it can be done.
+    pub(crate) fn take_back_last(&mut self) {
+        let size_bytes = self.frames_size_bytes;
+        let Some(segment) = &mut self.segment else { return };
+        segment.good_size_bytes = segment.good_size_bytes.saturating_sub(size_bytes);
+        segment.is_dirty = true;
+        self.frames_size_bytes = 0;
+        if let Err(err) = segment.take_back() {
+            tracing::error!(segment = %segment.path.display(), err = %err, "Taking back a commit failed");
+        }
     }
 
     /// Makes the first segment, so that a disk that refuses is known before the first commit.
@@ -191,6 +220,7 @@ impl Wal {
             action: "write WAL",
             source,
         })?;
+        self.frames_size_bytes = self.frames.len() as u64;
         self.metrics.count_write(begin, &self.frames, records);
         if self.frames.capacity() > KEPT_BUFFER_SIZE_BYTES {
             self.frames = Vec::new();

@@ -55,7 +55,8 @@ impl Head {
             (texts_item(&index), series_item(&index))
         };
         header.groups_count = self.groups.iter().count() as u32;
-        if self.is_sidecar_spoiled.load(Ordering::Acquire) {
+        // What came out of order is not in it; a head that has such samples replays both logs.
+        if self.is_sidecar_spoiled.load(Ordering::Acquire) || !self.ooo.is_empty() {
             return Ok(false);
         }
         sink(&header.encode())?;

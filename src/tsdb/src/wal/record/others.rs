@@ -145,6 +145,14 @@ pub(super) fn decode_tombstones(mut cursor: Cursor<'_>) -> Result<Vec<RefTombsto
     Ok(tombstones)
 }
 
+pub(crate) fn encode_markers(out: &mut Vec<u8>, markers: &[RefMarker]) {
+    out.push(MMAP_MARKERS);
+    for one in markers {
+        out.extend_from_slice(&one.series_ref.to_be_bytes());
+        out.extend_from_slice(&one.chunk_ref.to_be_bytes());
+    }
+}
+
 pub(super) fn decode_markers(mut cursor: Cursor<'_>) -> Result<Vec<RefMarker>, DecodeError> {
     let mut markers = Vec::new();
     while !cursor.is_empty() {
