@@ -103,9 +103,13 @@ impl BlockSource for HeadExport {
                 series.push_chunk((chunk.min_t, chunk.max_t), chunk.encoding as u8, chunk.data);
             })?,
             Part::OutOfOrder(era) => {
-                self.selection.for_each_out_of_order_chunk(self.next, era, |times, kind, data| {
-                    series.push_chunk(times, kind as u8, data);
-                })?;
+                self.selection.for_each_out_of_order_chunk(
+                    self.next,
+                    era,
+                    |times, kind, data| {
+                        series.push_chunk(times, kind as u8, data);
+                    },
+                )?;
             }
         }
         series.deleted = self.selection.deleted(self.next);

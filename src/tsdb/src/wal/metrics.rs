@@ -31,10 +31,8 @@ impl WalMetrics {
         let checkpoints = |suffix: &str, help: &str| {
             registry.counter(&format!("prometheus_tsdb_checkpoint_{suffix}"), help)
         };
-        let created = checkpoints(
-            "creations_total",
-            "Total number of checkpoint creations attempted.",
-        );
+        let created =
+            checkpoints("creations_total", "Total number of checkpoint creations attempted.");
         let failed = checkpoints(
             "creations_failed_total",
             "Total number of checkpoint creations that failed.",

@@ -100,11 +100,8 @@ impl Twin {
 }
 
 fn open(disk: &FaultyDisk) -> Arc<Db> {
-    let options = Options {
-        out_of_order_window_ms: WINDOW_MS,
-        out_of_order_count_max: 5,
-        ..options()
-    };
+    let options =
+        Options { out_of_order_window_ms: WINDOW_MS, out_of_order_count_max: 5, ..options() };
     try_open(disk, &options).unwrap()
 }
 

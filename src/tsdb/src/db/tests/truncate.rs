@@ -180,3 +180,32 @@ fn promtool_reads_our_checkpoint() {
     assert_eq!(since(&found, outcome.min_t), since(&outcome.acknowledged, outcome.min_t));
     assert!(is_within(&found, &outcome.tried));
 }
+
+#[test]
+fn a_series_that_came_back_finds_its_head_chunks_at_the_next_start() {
+    let mut disk = FaultyDisk::default();
+    let mut db = open(&disk);
+    let minute = |minute: i64| BEGIN + minute * 60_000;
+    let mut expected = Content::new();
+    let mut add = |db: &Db, numbers: &[usize], minutes: std::ops::Range<i64>| {
+        for t in minutes.map(minute) {
+            let batch: Vec<_> = numbers.iter().map(|number| (*number, t, t as f64)).collect();
+            commit(db, &batch).unwrap();
+            insert(&mut expected, &batch);
+        }
+        expected.clone()
+    };
+    add(&db, &[0, 1], 0..3);
+    add(&db, &[0], 3..400);
+    db.do_upkeep().unwrap();
+    assert_eq!(db.head.index().count(), 1);
+    for begin in [400, 800, 1200] {
+        // Full chunks under its second ref.
+        let all = add(&db, &[0, 1], begin..begin + 400);
+        assert_eq!(content(&db), all);
+        db.close().unwrap();
+        disk = disk.durable_image();
+        db = open(&disk);
+        assert_eq!(content(&db), all);
+    }
+}

@@ -26,7 +26,7 @@ use super::{
     OooBatch, Versions,
     series::{OooSample, OooSeries, OooValue},
 };
-use crate::head::{Head, flush::HeadFiles, slot_in_group};
+use crate::head::{Head, flush::HeadFiles, group_of, slot::NO_TIME, slot_in_group};
 
 /// Samples in one record.
 const RECORD_SAMPLES_COUNT_MAX: usize = 10_000;
@@ -302,17 +302,30 @@ impl Head {
         floats: &[RefSample],
         histograms: &[RefHistogram],
     ) -> OooBatch {
-        let is_overtaken = |slot: u32, series_ref: u64, t: i64| {
-            let group = self.groups.get(slot);
-            group.is_some_and(|group| {
-                let data = read(&group.data);
-                data.hot(slot_in_group(slot), series_ref).is_some_and(|hot| t < hot.last_t)
-            })
-        };
-        let floats = floats.iter().filter(|one| is_overtaken(one.slot, one.series_ref, one.t));
-        let histograms =
-            histograms.iter().filter(|one| is_overtaken(one.slot, one.series_ref, one.t));
-        OooBatch { floats: floats.copied().collect(), histograms: histograms.cloned().collect() }
+        let mut overtaken = OooBatch::default();
+        for run in floats.chunk_by(|a, b| group_of(a.slot) == group_of(b.slot)) {
+            self.with_last_times(run.first().map(|one| one.slot), |last_t| {
+                let is_overtaken = |one: &&RefSample| one.t < last_t(one.slot, one.series_ref);
+                overtaken.floats.extend(run.iter().filter(is_overtaken));
+            });
+        }
+        for one in histograms {
+            self.with_last_times(Some(one.slot), |last_t| {
+                if one.t < last_t(one.slot, one.series_ref) {
+                    overtaken.histograms.push(one.clone());
+                }
+            });
+        }
+        overtaken
+    }
+
+    /// Tells `each` how to find the last in-order times of series in the group of a slot.
+    fn with_last_times(&self, slot: Option<u32>, each: impl FnOnce(&dyn Fn(u32, u64) -> i64)) {
+        let Some(group) = slot.and_then(|slot| self.groups.get(slot)) else { return };
+        let data = read(&group.data);
+        each(&|slot, series_ref| {
+            data.hot(slot_in_group(slot), series_ref).map_or(NO_TIME, |hot| hot.last_t)
+        });
     }
 }
 

@@ -218,11 +218,7 @@ impl OooSeries {
     }
 
     /// The samples within the range, in order. Of several at one time the first that came stays.
-    pub(super) fn read(
-        &self,
-        range: TimeRange,
-        maps: &ChunkMaps,
-    ) -> Result<Columns, ChunkError> {
+    pub(super) fn read(&self, range: TimeRange, maps: &ChunkMaps) -> Result<Columns, ChunkError> {
         let mut parts = Vec::new();
         for chunk in self.closed.iter().filter(|chunk| chunk.overlaps(range)) {
             let mut part = Columns::default();
