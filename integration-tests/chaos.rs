@@ -24,7 +24,7 @@ const LIFE_MS_MAX: u64 = 1_500;
 const STEPS_COUNT_MAX: u64 = 12;
 
 /// The seed and the rounds of this run; printed, so that it can be replayed.
-fn plan(name: &str) -> (Random, u64) {
+pub(crate) fn plan(name: &str) -> (Random, u64) {
     let number = |variable| env::var(variable).ok().and_then(|text| text.parse().ok());
     let seed = number("PROMETHEUS_CHAOS_SEED").unwrap_or_else(random::seed);
     let rounds_count = number("PROMETHEUS_CHAOS_ROUNDS").unwrap_or(ROUNDS_COUNT);

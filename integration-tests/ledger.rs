@@ -24,6 +24,8 @@ pub(crate) struct Ledger {
     steps_count_max: u64,
     next_step: u64,
     acknowledged: Vec<Range<u64>>,
+    /// Passed over, to be sent later or never.
+    holes: Vec<Range<u64>>,
     /// Sent, and not answered: all of it is stored or nothing.
     open: Option<Range<u64>>,
 }
@@ -55,7 +57,8 @@ impl Ledger {
         let begin_ms = (now / STEP_MS - DAYS * 86_400_000 / STEP_MS) * STEP_MS;
         let steps_count_max = ((now - begin_ms) / STEP_MS) as u64;
         let acknowledged = Vec::new();
-        Self { begin_ms, steps_count_max, next_step: 0, acknowledged, open: None }
+        let holes = Vec::new();
+        Self { begin_ms, steps_count_max, next_step: 0, acknowledged, holes, open: None }
     }
 
     /// Whether another request is before now.
@@ -79,6 +82,24 @@ impl Ledger {
         self.next_step = steps.end;
         self.open = Some(steps.clone());
         Batch { begin_ms: self.begin_ms, steps }
+    }
+
+    /// Passes over so many steps.
+    pub(crate) fn leave_hole(&mut self, steps_count: u64) {
+        let steps = self.next_step..self.next_step + steps_count;
+        self.next_step = steps.end;
+        self.holes.push(steps);
+    }
+
+    /// A request for steps that were passed over, at most so many before the newest one; which, the number
+    /// chooses. It counts as unanswered.
+    pub(crate) fn late_batch(&mut self, choice: u64, steps_back_max: u64) -> Option<Batch> {
+        let oldest = self.next_step.saturating_sub(steps_back_max);
+        self.holes.retain(|steps| steps.start >= oldest);
+        let count = self.holes.len() as u64;
+        let steps = self.holes.swap_remove(choice.checked_rem(count)? as usize);
+        self.open = Some(steps.clone());
+        Some(Batch { begin_ms: self.begin_ms, steps })
     }
 
     pub(crate) fn acknowledge(&mut self, batch: &Batch) {

@@ -21,6 +21,7 @@ mod directories;
 mod discovery;
 mod ledger;
 mod metrics;
+mod out_of_order;
 mod package;
 mod queries;
 mod random;

@@ -34,8 +34,14 @@ impl Peer {
     /// The original server on a data folder, ready. Nothing is scraped.
     #[track_caller]
     pub(crate) fn original_on(binary: &Path, data: &Path, args: &[&str]) -> Self {
+        Self::original_with(binary, data, "", args)
+    }
+
+    /// Likewise, with a configuration.
+    #[track_caller]
+    pub(crate) fn original_with(binary: &Path, data: &Path, text: &str, args: &[&str]) -> Self {
         let config = data.with_extension("peer.yml");
-        fs::write(&config, "").unwrap();
+        fs::write(&config, text).unwrap();
         let peer = Self::start(binary, |address| {
             let own = [
                 format!("--config.file={}", config.display()),

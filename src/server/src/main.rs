@@ -6,6 +6,7 @@ mod exemplars;
 mod flags;
 mod float_encoding;
 mod listeners;
+mod out_of_order;
 mod prometheus;
 mod queries;
 mod reload;

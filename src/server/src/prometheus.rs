@@ -33,6 +33,7 @@ use crate::{
     flags::{Feature, Flags, Options},
     float_encoding::float_encoding,
     listeners::listen,
+    out_of_order::out_of_order_window_ms,
     queries::{self, PreparedQueryLog},
     reload::{Prepared, accept_at_start, generation_facts, generations_text},
     retention::{block_duration_max_ms, retention, retention_text},
@@ -283,6 +284,7 @@ impl Service for Prometheus {
             series_limits: self.options.series_limits,
             is_lockfile_used: self.options.is_lockfile_used,
             exemplars_count_max: exemplars_count_max(&self.options, config),
+            out_of_order_window_ms: out_of_order_window_ms(config),
             ..prom_tsdb::Options::default()
         };
         let progress = |progress: ReplayProgress| {

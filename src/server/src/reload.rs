@@ -13,6 +13,7 @@ use prom_telemetry::clock;
 use crate::{
     exemplars::exemplars_count_max,
     float_encoding::float_encoding,
+    out_of_order::apply_out_of_order_window,
     prometheus::{Prometheus, Running},
     queries::PreparedQueryLog,
     retention::retention,
@@ -98,6 +99,7 @@ impl Prometheus {
         self.apply_retention(running, &old, &config);
         running.db.set_exemplars_count_max(exemplars_count_max(&self.options, &config));
         running.db.set_float_encoding(float_encoding(&self.options, &config));
+        apply_out_of_order_window(running, &old, &config);
         running.scrape.commit(scrape);
         query_log.take_over(&running.engine);
         running.included.store(Arc::new(sources.included()));

@@ -258,7 +258,8 @@ impl Head {
                             || is_late_possible
                                 && self.overlaps_out_of_order(series_ref, ticket, range))
                     {
-                        keep(at + position, series_ref, data.may_have_histograms(slot));
+                        let has_histograms = data.may_have_histograms(slot) || is_late_possible;
+                        keep(at + position, series_ref, has_histograms);
                     }
                 }
             }

@@ -35,7 +35,6 @@ impl Checker<'_> {
         let Some(tsdb) = &storage.tsdb else { return };
         let at = at.key("tsdb");
         for (key, is_used) in [
-            ("out_of_order_time_window", !tsdb.out_of_order_time_window.is_zero()),
             ("stale_series_compaction_threshold", tsdb.stale_series_compaction_threshold > 0.0),
         ] {
             if is_used {

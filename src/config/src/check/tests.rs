@@ -355,7 +355,7 @@ fn alertmanagers_are_checked() {
 fn what_is_not_supported_yet_is_said_so() {
     for text in [
         "remote_write: [{url: 'http://x'}]",
-        "storage: {tsdb: {out_of_order_time_window: 1h}}",
+        "storage: {tsdb: {stale_series_compaction_threshold: 0.5}}",
         "tracing: {endpoint: x}",
         "scrape_configs: [{job_name: a, scheme: https}]",
         "scrape_configs: [{job_name: a, tls_config: {insecure_skip_verify: true}}]",
@@ -371,6 +371,7 @@ fn what_is_not_supported_yet_is_said_so() {
         "rule_files:",
         "rule_files: []",
         "storage: {}",
+        "storage: {tsdb: {out_of_order_time_window: 1h}}",
         "storage: {tsdb: {out_of_order_time_window: 0s}}",
         "otlp:",
         "otlp: {promote_all_resource_attributes: true}",

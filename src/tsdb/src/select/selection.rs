@@ -48,13 +48,9 @@ impl HeadSelection {
         let slots: Vec<u32> = candidates.iter().map(|seq| index.slot(*seq)).collect();
         let mut series = Vec::with_capacity(candidates.len());
         let mut pair_ids = Vec::with_capacity(candidates.len() * 8);
-<<<<<<< HEAD
         let mut may_have_histograms = false;
-        head.filter_by_range(&slots, asked, |at, series_ref, has_histograms| {
+        head.filter_by_range(&slots, &ticket, asked, |at, series_ref, has_histograms| {
             may_have_histograms |= has_histograms;
-=======
-        head.filter_by_range(&slots, &ticket, asked, |at, series_ref| {
->>>>>>> 27efa39 (Take samples that come out of order: log, replay, selection, blocks)
             let ids = index.pair_ids(candidates[at]);
             let handle = SeriesHandle { series_ref: SeriesRef(series_ref), slot: slots[at] };
             let ids_begin = pair_ids.len() as u32;
