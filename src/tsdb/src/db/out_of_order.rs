@@ -193,7 +193,7 @@ impl Db {
             meta.add_hint(HINT_OUT_OF_ORDER);
             let range = TimeRange { mint_ms: min_t, maxt_ms: max_t.saturating_sub(1) };
             let mut export = HeadExport::out_of_order(&self.head, range, era);
-            let written = self.write(dir, meta, &mut export, Shape { range, is_dense: false })?;
+            let written = self.write(dir, meta, &mut export, Shape { range, is_dense: true })?;
             if let Some(meta) = written {
                 tracing::info!(
                     ulid = %meta.ulid, mint = meta.min_time, maxt = meta.max_time,

@@ -57,7 +57,7 @@ fn workload(rounds: usize) -> Vec<Vec<(usize, i64, f64)>> {
                 let back = (round * 7 + number as i64 * 13) % 23 * 5 * MINUTE_MS;
                 NEWEST + round * 1000 - back
             };
-            let numbers = (0..9).filter(|number| (number + round as usize) % 4 != 0);
+            let numbers = (0..9).filter(|number| !(number + round as usize).is_multiple_of(4));
             numbers.map(|number| (number, late(number), value(number, late(number)))).collect()
         })
         .collect();
@@ -280,17 +280,17 @@ fn a_crash_at_any_step_of_a_compaction_loses_nothing() {
         (first, disk.ops())
     };
     assert!(ops.len() > first + 20);
-    for at in first..ops.len() {
+    for (at, op) in ops.iter().enumerate().skip(first) {
         let disk = FaultyDisk::default();
         let db = open(&disk);
         let expected = hours(&db);
         disk.fail_at(at as u64, Fault::Crash { written_size_bytes: 0 });
         let done = db.do_upkeep();
-        assert_eq!(content(&db), expected, "op {at} {:?}", ops[at]);
+        assert_eq!(content(&db), expected, "op {at} {op:?}");
         let killed = open(&disk.live_image());
-        assert_eq!(content(&killed), expected, "op {at} {:?}", ops[at]);
+        assert_eq!(content(&killed), expected, "op {at} {op:?}");
         killed.do_upkeep().unwrap();
-        assert_eq!(content(&killed), expected, "op {at} {:?}, {done:?}", ops[at]);
+        assert_eq!(content(&killed), expected, "op {at} {op:?}, {done:?}");
     }
 }
 
