@@ -50,7 +50,8 @@ impl Head {
         let due = files.segment_first.zip(last).filter(|(first, last)| first < last);
         let Some((_, last)) = due else { return Ok(false) };
         self.wal_metrics.truncations.inc();
-        let min_t = self.times.min_valid.load(Ordering::Acquire);
+        // Deletions hold for out-of-order samples, too, which are older.
+        let min_t = self.times.min_valid.load(Ordering::Acquire).min(self.ooo.first_time());
         let done = self.filed_until().and_then(|filed| {
             let filed_until = |series_ref| filed.get(&series_ref).copied().unwrap_or(i64::MIN);
             self.checkpoint(last, min_t, &filed_until)

@@ -156,6 +156,11 @@ impl OutOfOrder {
         first
     }
 
+    /// No sample is older; `i64::MAX` if there is none.
+    pub(super) fn first_time(&self) -> i64 {
+        if self.is_empty() { i64::MAX } else { self.min_t.load(Ordering::Acquire) }
+    }
+
     fn shard(&self, series_ref: u64) -> &RwLock<Shard> {
         &self.shards[series_ref as usize % SHARDS]
     }
