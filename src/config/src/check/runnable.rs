@@ -34,12 +34,9 @@ impl Checker<'_> {
     fn note_unrunnable_storage(&mut self, storage: &StorageConfig, at: &KeyPath<'_>) {
         let Some(tsdb) = &storage.tsdb else { return };
         let at = at.key("tsdb");
-        for (key, is_used) in [
-            ("stale_series_compaction_threshold", tsdb.stale_series_compaction_threshold > 0.0),
-        ] {
-            if is_used {
-                self.report_unsupported(&at.key(key), key);
-            }
+        if tsdb.stale_series_compaction_threshold > 0.0 {
+            let key = "stale_series_compaction_threshold";
+            self.report_unsupported(&at.key(key), key);
         }
     }
 
