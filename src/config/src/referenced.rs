@@ -3,7 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Config, DiscoveryConfig, section::Field};
+use crate::{Config, DiscoveryConfig, HttpClientConfig, section::Field};
+
+impl HttpClientConfig {
+    /// Files with secrets and certificates that requests need. Each once, in order.
+    pub fn referenced_files(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        self.files(&mut files);
+        unique(files)
+    }
+}
 
 impl Config {
     /// Files that are named in it and read when they are used: secrets, certificates and keys. Whoever uses
@@ -31,7 +40,7 @@ impl Config {
         unique(patterns)
     }
 
-    fn clients(&self) -> impl Iterator<Item = (&crate::HttpClientConfig, &[DiscoveryConfig])> {
+    fn clients(&self) -> impl Iterator<Item = (&HttpClientConfig, &[DiscoveryConfig])> {
         let jobs = self.scrape_configs.iter();
         let jobs = jobs.map(|job| (&job.http_client, job.discovery_configs.as_slice()));
         let alertmanagers = self.alerting.alertmanagers.iter();

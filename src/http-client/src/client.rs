@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
-    header::{HOST, LOCATION, USER_AGENT},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, PROXY_AUTHORIZATION, USER_AGENT},
 };
 use http_body_util::Full;
 use hyper::{body::Incoming, ext::ReasonPhrase};
@@ -24,8 +24,13 @@ use crate::{
     connect::{Origin, connect},
     error::Cause,
     exchange::{Exchange, Failure},
+    files::Files,
     headers::{add_configured, remove_sensitive},
     idle::IdleConnections,
+    oauth2::Tokens,
+    proxy::{Proxies, Proxy},
+    stream::Stream,
+    tls::{Connector, Tls},
 };
 
 /// Compat: Go `net/http`, `defaultCheckRedirect`.
@@ -33,6 +38,9 @@ const REDIRECT_COUNT_MAX: usize = 10;
 /// A longer body of an answer that nobody wants is cut off with its connection.
 const DISCARD_SIZE_BYTES_MAX: u64 = 64 << 10;
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
+/// Of a connection without TLS.
+const PLAIN_GENERATION: u64 = 0;
 
 /// What to ask; can be sent any number of times.
 #[derive(Clone, Debug)]
@@ -55,7 +63,18 @@ pub struct Client {
 struct Shared {
     cfg: HttpClientConfig,
     user_agent: HeaderValue,
+    files: Files,
+    tls: Tls,
+    proxies: Proxies,
+    tokens: Option<Tokens>,
     idle: IdleConnections,
+}
+
+/// How a request gets to its server.
+struct Way<'c> {
+    origin: Origin,
+    connector: Option<Connector>,
+    proxy: Option<&'c Proxy>,
 }
 
 /// The head of an answer; its body waits to be read.
@@ -67,6 +86,7 @@ pub struct Response {
     body: Incoming,
     exchange: Exchange,
     origin: Origin,
+    generation: u64,
     deadline: Instant,
     shared: Arc<Shared>,
 }
@@ -77,14 +97,31 @@ impl Request {
     /// # Errors
     /// The URL is none.
     pub fn get(url: &str, timeout: Duration) -> Result<Self, HttpError> {
-        let invalid = |error: http::uri::InvalidUri| HttpError::Exchange {
-            method: Method::GET,
-            url: url.to_owned(),
-            cause: Cause::Request(error.to_string()),
-        };
-        let uri = url.parse::<Uri>().map_err(invalid)?;
-        let (method, headers, body) = (Method::GET, HeaderMap::new(), Bytes::new());
-        Ok(Self { method, uri, headers, body, timeout })
+        Self::new(Method::GET, url, timeout)
+    }
+
+    /// A POST of a form, percent-encoded already.
+    pub(crate) fn post_form(
+        url: &str,
+        timeout: Duration,
+        mut headers: HeaderMap,
+        form: String,
+    ) -> Result<Self, HttpError> {
+        let content_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(CONTENT_TYPE, content_type);
+        Ok(Self { headers, body: form.into(), ..Self::new(Method::POST, url, timeout)? })
+    }
+
+    fn new(method: Method, url: &str, timeout: Duration) -> Result<Self, HttpError> {
+        match url.parse::<Uri>() {
+            Ok(uri) => {
+                Ok(Self { method, uri, headers: HeaderMap::new(), body: Bytes::new(), timeout })
+            }
+            Err(error) => {
+                let cause = Cause::Request(error.to_string());
+                Err(HttpError::Exchange { method, url: url.to_owned(), cause })
+            }
+        }
     }
 
     /// Adds a header.
@@ -110,8 +147,17 @@ impl Request {
 impl Client {
     /// `user_agent` must be plain ASCII, as `Prometheus/3.5.0`.
     pub fn new(cfg: HttpClientConfig, user_agent: &'static str) -> Self {
-        let user_agent = HeaderValue::from_static(user_agent);
-        Self { shared: Arc::new(Shared { cfg, user_agent, idle: IdleConnections::default() }) }
+        let files = cfg.referenced_files();
+        let shared = Shared {
+            files: Files::new(files.iter().map(|file| &**file)),
+            tls: Tls::new(cfg.tls.clone()),
+            proxies: Proxies::new(&cfg.proxy, |name| std::env::var(name).ok()),
+            tokens: cfg.oauth2.as_deref().map(|cfg| Tokens::new(cfg.clone(), user_agent)),
+            user_agent: HeaderValue::from_static(user_agent),
+            idle: IdleConnections::default(),
+            cfg,
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Sends `request`, follows redirects if the configuration says so, and waits for the head of the
@@ -153,42 +199,89 @@ impl Client {
         is_foreign: bool,
         deadline: Instant,
     ) -> Result<Response, Cause> {
+        let shared = &*self.shared;
         let origin = origin_of(&hop.uri)?;
+        let files = shared.files.look().await?;
+        let connector = origin.is_https.then(|| shared.tls.connector(&files)).transpose()?;
+        let way = Way { proxy: shared.proxies.of(&origin)?, origin, connector };
         let mut headers = hop.headers.clone();
         headers.insert(HOST, host_of(&hop.uri)?);
-        headers.insert(USER_AGENT, self.shared.user_agent.clone());
-        add_configured(&mut headers, &self.shared.cfg, is_foreign).await?;
+        headers.insert(USER_AGENT, shared.user_agent.clone());
+        add_configured(&mut headers, &shared.cfg, &files, is_foreign)?;
+        if let Some(tokens) = shared.tokens.as_ref().filter(|_| !is_foreign) {
+            let authorization = tokens.authorization(&files, deadline).await?;
+            headers.entry(AUTHORIZATION).or_insert(authorization);
+        }
+        let mut uri = path_of(&hop.uri);
+        if let Some(proxy) = way.proxy.filter(|_| !way.origin.is_https) {
+            uri = hop.uri.clone();
+            headers.extend(proxy.authorization.clone().map(|value| (PROXY_AUTHORIZATION, value)));
+        }
         let make = || {
             let mut request = http::Request::new(Full::new(hop.body.clone()));
             request.method_mut().clone_from(&hop.method);
-            *request.uri_mut() = path_of(&hop.uri);
+            *request.uri_mut() = uri.clone();
             *request.version_mut() = Version::HTTP_11;
             request.headers_mut().clone_from(&headers);
             request
         };
-        if let Some(stream) = self.shared.idle.take(&origin) {
+        if let Some(stream) = shared.idle.take(&way.origin, way.generation()) {
             match Exchange::begin(stream, make()).await {
                 // The peer closed the idle connection at this very moment; Go asks again, too.
                 Err(Failure { is_silent: true, .. }) if hop.method.is_idempotent() => {}
-                done => return self.respond(done, origin, deadline),
+                done => return self.respond(done, way, deadline),
             }
         }
-        let stream = connect(&origin).await?;
-        self.respond(Exchange::begin(stream, make()).await, origin, deadline)
+        let stream = shared.open(&way).await?;
+        self.respond(Exchange::begin(stream, make()).await, way, deadline)
     }
 
     fn respond(
         &self,
         begun: Result<(Exchange, http::Response<Incoming>), Failure>,
-        origin: Origin,
+        way: Way<'_>,
         deadline: Instant,
     ) -> Result<Response, Cause> {
         let (exchange, response) = begun.map_err(|failure| failure.cause)?;
         let (head, body) = response.into_parts();
         let reason = head.extensions.get::<ReasonPhrase>().cloned();
         let (status, headers) = (head.status, head.headers);
+        let (generation, origin) = (way.generation(), way.origin);
         let shared = Arc::clone(&self.shared);
-        Ok(Response { status, headers, reason, body, exchange, origin, deadline, shared })
+        Ok(Response {
+            status,
+            headers,
+            reason,
+            body,
+            exchange,
+            origin,
+            generation,
+            deadline,
+            shared,
+        })
+    }
+}
+
+impl Shared {
+    /// A new connection.
+    async fn open(&self, way: &Way<'_>) -> Result<Stream, Cause> {
+        let stream = match way.proxy {
+            None => connect(&way.origin).await?,
+            Some(proxy) if way.origin.is_https => {
+                self.proxies.tunnel(proxy, &way.origin, &self.user_agent).await?
+            }
+            Some(proxy) => proxy.connect().await?,
+        };
+        match &way.connector {
+            Some(connector) => self.tls.wrap(connector, &way.origin.host, stream).await,
+            None => Ok(Stream::Plain(stream)),
+        }
+    }
+}
+
+impl Way<'_> {
+    fn generation(&self) -> u64 {
+        self.connector.as_ref().map_or(PLAIN_GENERATION, |connector| connector.generation)
     }
 }
 
@@ -248,7 +341,7 @@ impl Response {
     async fn keep_connection(self) {
         drop(self.body);
         if let Some(stream) = self.exchange.into_stream().await {
-            self.shared.idle.put(&self.origin, stream);
+            self.shared.idle.put(&self.origin, self.generation, stream);
         }
     }
 }
@@ -280,17 +373,17 @@ fn is_same_site(uri: &Uri, first: &Uri) -> bool {
 }
 
 fn origin_of(uri: &Uri) -> Result<Origin, Cause> {
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err(Cause::Tls),
+    let (is_https, default_port) = match uri.scheme_str() {
+        Some("http") => (false, HTTP_PORT),
+        Some("https") => (true, HTTPS_PORT),
         scheme => return Err(Cause::Scheme { scheme: scheme.unwrap_or_default().to_owned() }),
-    }
+    };
     let host = uri.host().unwrap_or_default();
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     if host.is_empty() {
         return Err(Cause::Request("http: no Host in request URL".to_owned()));
     }
-    Ok(Origin { host: host.into(), port: uri.port_u16().unwrap_or(HTTP_PORT) })
+    Ok(Origin { is_https, host: host.into(), port: uri.port_u16().unwrap_or(default_port) })
 }
 
 fn host_of(uri: &Uri) -> Result<HeaderValue, Cause> {

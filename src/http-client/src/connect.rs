@@ -1,5 +1,5 @@
 //! TCP connections to a host: name lookup, then the first address that answers.
-//! TLS, proxies and unix sockets are not here yet; HTTP never is.
+//! What is spoken on them is not known here: neither TLS nor HTTP.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -16,6 +16,7 @@ const ADDRESS_COUNT_MAX: usize = 16;
 /// A server: what connections are shared by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
+    pub(crate) is_https: bool,
     /// Without brackets.
     pub(crate) host: Box<str>,
     pub(crate) port: u16,

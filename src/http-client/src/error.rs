@@ -1,7 +1,7 @@
 //! What can go wrong between a request and its body, in the words that Prometheus shows for a target.
 //! Whether a failure is worth a retry is the caller's matter.
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use http::Method;
 use prom_model::quote_go;
@@ -58,8 +58,18 @@ pub enum Cause {
     Redirects { count: usize },
     #[error("unsupported protocol scheme {}", quote_go(scheme))]
     Scheme { scheme: String },
-    #[error("https is not available in this version")]
-    Tls,
+    /// The handshake failed, or what it needs cannot be used.
+    #[error("{0}")]
+    Tls(String),
+    /// The way to the proxy failed.
+    #[error("proxyconnect tcp: {0}")]
+    Proxy(Box<Cause>),
+    /// The proxy does not let us through; its words.
+    #[error("{0}")]
+    ProxyRefused(String),
+    /// No token came for the request.
+    #[error("{0}")]
+    Token(String),
     #[error("unable to read {what}: unable to read file {path}: {reason}")]
     Secret { what: &'static str, path: String, reason: String },
     #[error("{0}")]
@@ -82,6 +92,10 @@ pub(crate) fn errno_text(error: &io::Error) -> String {
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+pub(crate) fn shown(address: Option<SocketAddr>) -> String {
+    address.map_or_else(|| "?".to_owned(), |address| address.to_string())
 }
 
 /// `GET` as `Get`.

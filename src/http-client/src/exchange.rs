@@ -18,14 +18,13 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use prom_model::quote_go_bytes;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
     BodyLimit, Buffer, HttpError,
-    error::{Cause, errno_text},
+    error::{Cause, errno_text, shown},
+    stream::Stream,
+    tls,
 };
 
 /// How much is read from the socket at once; the head of a response must fit.
@@ -55,7 +54,7 @@ pub(crate) struct Failure {
 /// The socket, with a copy of the first bytes it brought.
 #[derive(Debug)]
 struct Tapped {
-    stream: TcpStream,
+    stream: Stream,
     /// A socket that was reset does not tell any more.
     peer: Option<SocketAddr>,
     start: Vec<u8>,
@@ -64,10 +63,10 @@ struct Tapped {
 impl Exchange {
     /// Sends `request` (origin form, with `Host`) and waits for the head of the response.
     pub(crate) async fn begin(
-        stream: TcpStream,
+        stream: Stream,
         request: http::Request<Full<Bytes>>,
     ) -> Result<(Self, http::Response<Incoming>), Failure> {
-        let peer = stream.peer_addr().ok();
+        let peer = stream.socket().peer_addr().ok();
         let io = TokioIo::new(Tapped { stream, peer, start: Vec::new() });
         let made = Builder::new().read_buf_exact_size(Some(READ_SIZE_BYTES)).handshake(io).await;
         let (sender, connection) = made.map_err(|error| Failure {
@@ -117,7 +116,7 @@ impl Exchange {
     }
 
     /// The connection, if the whole answer was read and the peer keeps it open.
-    pub(crate) async fn into_stream(mut self) -> Option<TcpStream> {
+    pub(crate) async fn into_stream(mut self) -> Option<Stream> {
         poll_fn(|cx| {
             self.drive(cx);
             Poll::Ready(())
@@ -161,9 +160,13 @@ impl Exchange {
     fn explain(self, error: &hyper::Error) -> Failure {
         let Tapped { stream, peer, start } = self.connection.into_parts().io.into_inner();
         let failures = [Some(error), self.failure.as_ref()];
-        let cause = match failures.into_iter().flatten().find_map(io_source) {
+        let io_error = failures.into_iter().flatten().find_map(io_source);
+        if let Some(text) = io_error.and_then(tls::go_text) {
+            return Failure { cause: Cause::Tls(text), is_silent: start.is_empty() };
+        }
+        let cause = match io_error {
             Some(io_error) if io_error.kind() != io::ErrorKind::UnexpectedEof => Cause::Read {
-                local: shown(stream.local_addr().ok()),
+                local: shown(stream.socket().local_addr().ok()),
                 peer: shown(peer),
                 reason: errno_text(io_error),
             },
@@ -175,7 +178,11 @@ impl Exchange {
 
     fn body_error(&self, error: &hyper::Error) -> HttpError {
         let failures = [Some(error), self.failure.as_ref()];
-        HttpError::Body(match failures.into_iter().flatten().find_map(io_source) {
+        let io_error = failures.into_iter().flatten().find_map(io_source);
+        if let Some(text) = io_error.and_then(tls::go_text) {
+            return HttpError::Body(text);
+        }
+        HttpError::Body(match io_error {
             Some(io_error) if io_error.raw_os_error().is_some() => errno_text(io_error),
             Some(io_error) if io_error.kind() == io::ErrorKind::InvalidInput => {
                 "invalid byte in chunk length".to_owned()
@@ -230,10 +237,6 @@ impl AsyncWrite for Tapped {
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
-}
-
-fn shown(address: Option<SocketAddr>) -> String {
-    address.map_or_else(|| "?".to_owned(), |address| address.to_string())
 }
 
 /// The I/O error inside of hyper's, if that is what it was.

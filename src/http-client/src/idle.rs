@@ -1,5 +1,5 @@
-//! Connections between two requests: plain sockets, so that an idle target costs a descriptor and no
-//! buffer. They are bounded in number and age; whether one still works is asked when it is taken.
+//! Connections between two requests: sockets without a task, so that an idle target costs a descriptor and,
+//! with TLS, its keys, but no buffer. They are bounded in number and age; whether one still works is asked when it is taken.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{net::TcpStream, time::Instant};
 
-use crate::connect::Origin;
+use crate::{connect::Origin, stream::Stream};
 
 /// Compat: Go transport settings of prometheus/common (`MaxIdleConns`, `IdleConnTimeout`).
 const IDLE_COUNT_MAX: usize = 20_000;
@@ -30,13 +30,15 @@ struct State {
 
 #[derive(Debug)]
 struct Idle {
-    stream: TcpStream,
+    stream: Stream,
+    /// Of the certificates that it was made with.
+    generation: u64,
     since: Instant,
 }
 
 impl IdleConnections {
-    /// The connection that was used last and that the peer has not closed.
-    pub(crate) fn take(&self, origin: &Origin) -> Option<TcpStream> {
+    /// The connection that was used last and that the peer has not closed; never one of another generation.
+    pub(crate) fn take(&self, origin: &Origin, generation: u64) -> Option<Stream> {
         let now = Instant::now();
         let mut state = self.lock();
         let State { by_origin, count } = &mut *state;
@@ -46,8 +48,8 @@ impl IdleConnections {
             && let Some(last) = idle.pop()
         {
             *count -= 1;
-            found =
-                (now - last.since < IDLE_AGE_MAX && is_silent(&last.stream)).then_some(last.stream);
+            let is_fresh = now - last.since < IDLE_AGE_MAX && last.generation == generation;
+            found = (is_fresh && is_silent(last.stream.socket())).then_some(last.stream);
         }
         if idle.is_empty() {
             by_origin.remove(origin);
@@ -56,7 +58,7 @@ impl IdleConnections {
     }
 
     /// Keeps a connection for the next request; beyond the bounds it is closed.
-    pub(crate) fn put(&self, origin: &Origin, stream: TcpStream) {
+    pub(crate) fn put(&self, origin: &Origin, generation: u64, stream: Stream) {
         let since = Instant::now();
         let mut state = self.lock();
         if state.count >= IDLE_COUNT_MAX {
@@ -69,7 +71,7 @@ impl IdleConnections {
         // Nearly always the origin is new: the connection was taken out of here.
         let idle = by_origin.entry(origin.clone()).or_default();
         if idle.len() < IDLE_COUNT_PER_ORIGIN_MAX {
-            idle.push(Idle { stream, since });
+            idle.push(Idle { stream, generation, since });
             *count += 1;
         }
     }

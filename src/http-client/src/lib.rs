@@ -2,8 +2,8 @@
 //! the words that users know from Prometheus.
 //!
 //! Neighbours: built from one section of the checked configuration (`prom-config`); used by scraping and
-//! discovery, later by remote write and alerting. It speaks plain HTTP/1.1 here; TLS, HTTP/2, proxies and
-//! unix sockets are refused by the configuration until they are built.
+//! discovery, later by remote write and alerting. It speaks HTTP/1.1, over TLS or not, through an HTTP proxy
+//! or not; other proxies are refused by the configuration, and HTTP/2, which is never needed, is not offered.
 //!
 //! Invariants:
 //! I1. A request, its redirects and its body end by one deadline.
@@ -12,6 +12,10 @@
 //! I3. Credentials do not follow a redirect to another host.
 //! I4. No task is spawned: whoever waits for an answer drives its connection, and dropping the future
 //!     closes it.
+//! I5. Secrets and certificates in files are those of the moment: a rotated one counts from the next request
+//!     on, and a connection made with an older certificate is not used again. A file that hangs costs a
+//!     request no more than its deadline, and all requests together one thread.
+//! I6. No error, log or `Debug` shows a secret.
 //!
 //! Concurrency: a `Client` is shared by any number of tasks; an idle connection belongs to nobody and holds
 //! no buffer. `inflate_gzip` is plain CPU work for whichever thread suits.
@@ -25,11 +29,16 @@ mod client;
 mod connect;
 mod error;
 mod exchange;
+mod files;
 mod gzip;
 mod headers;
 mod idle;
+mod oauth2;
+mod proxy;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use buffer::{BodyLimit, Buffer, BufferPool};
 pub use client::{Client, Request, Response};

@@ -3,8 +3,8 @@
 
 use super::{Checker, Sections};
 use crate::{
-    AlertmanagerConfig, Config, DiscoveryConfig, HttpAuth, HttpClientConfig, ScrapeConfig, Source,
-    StorageConfig, TlsConfig, key_path::KeyPath,
+    AlertmanagerConfig, Config, DiscoveryConfig, HttpAuth, HttpClientConfig, ProxyConfig,
+    ScrapeConfig, Source, StorageConfig, TlsConfig, key_path::KeyPath,
 };
 
 /// Mechanisms that `discovery` runs, beside `static_configs`.
@@ -44,7 +44,7 @@ impl Checker<'_> {
         if config.sigv4.is_some() {
             self.report_unsupported(&at.key("sigv4"), "sigv4");
         }
-        self.note_unrunnable_client(&config.http_client, &config.scheme, at);
+        self.note_unrunnable_client(&config.http_client, at);
         self.note_unrunnable_discovery(&config.discovery_configs, at);
     }
 
@@ -54,7 +54,7 @@ impl Checker<'_> {
             let key = "convert_classic_histograms_to_nhcb";
             self.report_unsupported(&at.key(key), key);
         }
-        self.note_unrunnable_client(&job.http_client, &job.scheme, at);
+        self.note_unrunnable_client(&job.http_client, at);
         self.note_unrunnable_discovery(&job.discovery_configs, at);
     }
 
@@ -68,24 +68,14 @@ impl Checker<'_> {
         }
     }
 
-    fn note_unrunnable_client(
-        &mut self,
-        client: &HttpClientConfig,
-        scheme: &str,
-        at: &KeyPath<'_>,
-    ) {
-        if scheme == "https" {
-            self.report_unsupported(&at.key("scheme"), "scheme https");
-        }
-        let proxy = &client.proxy;
-        for (key, is_used) in [
-            ("oauth2", client.oauth2.is_some()),
-            ("tls_config", client.tls != TlsConfig::default()),
-            ("proxy_url", proxy.proxy_url.as_ref().is_some_and(|url| !url.is_empty())),
-            ("proxy_from_environment", proxy.proxy_from_environment),
-        ] {
-            if is_used {
-                self.report_unsupported(&at.key(key), key);
+    fn note_unrunnable_client(&mut self, client: &HttpClientConfig, at: &KeyPath<'_>) {
+        self.note_unrunnable_way(&client.tls, &client.proxy, at);
+        if let Some(oauth2) = &client.oauth2 {
+            let at = at.key("oauth2");
+            self.note_unrunnable_way(&oauth2.tls_config, &oauth2.proxy, &at);
+            self.note_manager(&oauth2.client_secret_ref, &at.key("client_secret_ref"));
+            if !matches!(oauth2.grant_type.as_str(), "" | "client_credentials") {
+                self.report_unsupported(&at.key("grant_type"), &oauth2.grant_type);
             }
         }
         match &client.auth {
@@ -98,6 +88,27 @@ impl Checker<'_> {
                 self.note_reference(credentials, &at.key("authorization").key("credentials_ref"));
             }
             None => {}
+        }
+    }
+
+    /// Notes what of TLS and proxies cannot be done.
+    fn note_unrunnable_way(&mut self, tls: &TlsConfig, proxy: &ProxyConfig, at: &KeyPath<'_>) {
+        let tls_at = at.key("tls_config");
+        for (key, reference) in
+            [("ca_ref", &tls.ca_ref), ("cert_ref", &tls.cert_ref), ("key_ref", &tls.key_ref)]
+        {
+            self.note_manager(reference, &tls_at.key(key));
+        }
+        let url = proxy.proxy_url.as_ref().filter(|url| !url.is_empty());
+        let scheme = url.and_then(|url| url.reveal().split_once("://")).map(|(scheme, _)| scheme);
+        if let Some(scheme) = scheme.filter(|scheme| !scheme.eq_ignore_ascii_case("http")) {
+            self.report_unsupported(&at.key("proxy_url"), format!("a proxy of scheme {scheme}"));
+        }
+    }
+
+    fn note_manager(&mut self, reference: &str, at: &KeyPath<'_>) {
+        if !reference.is_empty() {
+            self.report_unsupported(at, "a secret manager");
         }
     }
 

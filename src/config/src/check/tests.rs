@@ -357,10 +357,10 @@ fn what_is_not_supported_yet_is_said_so() {
         "remote_write: [{url: 'http://x'}]",
         "storage: {tsdb: {stale_series_compaction_threshold: 0.5}}",
         "tracing: {endpoint: x}",
-        "scrape_configs: [{job_name: a, scheme: https}]",
-        "scrape_configs: [{job_name: a, tls_config: {insecure_skip_verify: true}}]",
+        "scrape_configs: [{job_name: a, proxy_url: 'socks5://x'}]",
+        "scrape_configs: [{job_name: a, tls_config: {ca_ref: x}}]",
         "scrape_configs: [{job_name: a, kubernetes_sd_configs: [{role: pod}]}]",
-        "scrape_configs: [{job_name: a, oauth2: {client_id: x, token_url: y}}]",
+        "scrape_configs: [{job_name: a, oauth2: {client_id: x, token_url: y, client_secret_ref: z}}]",
         "alerting: {alertmanagers: [{sigv4: {region: x}}]}",
     ] {
         let errors = load(text).expect_err(text);
@@ -379,7 +379,10 @@ fn what_is_not_supported_yet_is_said_so() {
         "scrape_configs: [{job_name: a, tls_config: {insecure_skip_verify: false}}]",
         "scrape_configs: [{job_name: a, dns_sd_configs: []}]",
         "scrape_configs: [{job_name: a, file_sd_configs: [{files: ['*.json']}]}]",
-        "scrape_configs: [{job_name: a, proxy_from_environment: no}]",
+        "scrape_configs: [{job_name: a, proxy_from_environment: yes}]",
+        "scrape_configs: [{job_name: a, proxy_url: 'http://u:p@x'}]",
+        "scrape_configs: [{job_name: a, scheme: https, tls_config: {ca_file: x}}]",
+        "scrape_configs: [{job_name: a, oauth2: {client_id: x, token_url: y}}]",
     ] {
         good(text);
     }
