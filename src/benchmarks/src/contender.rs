@@ -178,6 +178,13 @@ impl Contender {
         Ok((total.0 + total.1) / TICKS_PER_SECOND)
     }
 
+    /// Makes the kernel forget the most that was resident so far: `VmHWM` begins anew.
+    pub(crate) fn forget_peak(&self) -> Result<()> {
+        const RESET_PEAK: &str = "5";
+        let path = format!("/proc/{}/clear_refs", self.child.id());
+        fs::write(&path, RESET_PEAK).with_context(|| path)
+    }
+
     /// A line of `/proc/<pid>/status` such as `RssAnon`, in bytes.
     pub(crate) fn memory_bytes(&self, field: &str) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;

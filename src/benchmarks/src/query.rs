@@ -103,18 +103,17 @@ pub(crate) fn run(sizes: Sizes) -> Result<()> {
     report::line(&format!("{} series, {step_count} samples each", sizes.series_count));
     // Servers that buffer what they take show it by then.
     std::thread::sleep(Duration::from_secs(5));
-    let before = memory(&contenders)?;
+    let before = memory(&contenders, "RssAnon")?;
+    let resident = memory(&contenders, "VmRSS")?;
+    contenders.iter().try_for_each(Contender::forget_peak)?;
     report::line(
         "wall ms cold, wall ms warm median and minimum, processor ms warm; ratios of the warm medians, of the minima",
     );
     for query in &QUERIES {
         measure(&contenders, query, end_s)?;
     }
-    report::line("growth of anonymous memory over the queries");
-    let growth = memory(&contenders)?.into_iter().zip(before).map(|(after, before)| after - before);
-    for (contender, bytes) in contenders.iter().zip(growth) {
-        report::row(contender.kind.name(), "MiB", &[bytes / f64::from(1 << 20)], None);
-    }
+    report_growth(&contenders, "growth of anonymous memory over the queries", "RssAnon", &before)?;
+    report_growth(&contenders, "peak of resident memory during them", "VmHWM", &resident)?;
     let mut counts = [0; 3];
     for query in &QUERIES {
         let found = compare_answers(&contenders, query, end_s)?;
@@ -284,6 +283,19 @@ fn values(contender: &Contender, path: &str) -> Result<BTreeMap<(String, String)
     Ok(all)
 }
 
-fn memory(contenders: &[Contender]) -> Result<Vec<f64>> {
-    contenders.iter().map(|contender| contender.memory_bytes("RssAnon")).collect()
+/// How much more a line of `/proc/<pid>/status` says now.
+fn report_growth(contenders: &[Contender], title: &str, field: &str, before: &[f64]) -> Result<()> {
+    report::line(title);
+    let growth = memory(contenders, field)?.into_iter().zip(before);
+    let growth: Vec<f64> = growth.map(|(after, before)| after - before).collect();
+    let original = contenders.iter().position(|contender| contender.kind == Kind::Original);
+    for (contender, bytes) in contenders.iter().zip(&growth) {
+        let original = original.map(|at| growth[at] / f64::from(1 << 20));
+        report::row(contender.kind.name(), "MiB", &[bytes / f64::from(1 << 20)], original);
+    }
+    Ok(())
+}
+
+fn memory(contenders: &[Contender], field: &str) -> Result<Vec<f64>> {
+    contenders.iter().map(|contender| contender.memory_bytes(field)).collect()
 }
