@@ -26,7 +26,7 @@ use crate::{
 
 pub use self::{
     active::{ActiveQuery, FinishedQuery, QueryId},
-    question::{Begun, WaitingQuery},
+    question::{Begun, PreparedQuery, WaitingQuery},
 };
 
 use self::{

@@ -37,9 +37,9 @@ pub use annotation::limit_annotations;
 pub use engine::{
     ActiveQuery, AnswerMemory, Begun, DEFAULT_BYTES_MAX, DEFAULT_CONCURRENCY_MAX,
     DEFAULT_LOOKBACK_DELTA_MS, DEFAULT_SAMPLES_COUNT_MAX, DEFAULT_TIMEOUT, DEFAULT_TOTAL_BYTES_MAX,
-    Engine, EngineOptions, FinishedQuery, InstantParams, QueryAnswer, QueryClass, QueryId,
-    QueryJournal, QueryLog, QueryOrigin, QueryParams, QueryTimes, RangeParams, SubqueryStep,
-    WaitingQuery,
+    Engine, EngineOptions, FinishedQuery, InstantParams, PreparedQuery, QueryAnswer, QueryClass,
+    QueryId, QueryJournal, QueryLog, QueryOrigin, QueryParams, QueryTimes, RangeParams,
+    SubqueryStep, WaitingQuery,
 };
 pub use error::{QueryError, QueryErrorKind};
 pub use exec::{OperatorProfile, QueryEstimate};

@@ -1,8 +1,17 @@
 //! The crossing from async to the synchronous store and engine. A caller that goes away cancels its
 //! query; how much may run and wait is the lifecycle's pool.
 
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
 use prom_lifecycle::{BlockingError, BlockingPool, Handle, PoolLimits};
 use prom_promql::CancelToken;
+use tokio::{
+    runtime::{self, RuntimeFlavor},
+    sync::{Semaphore, SemaphorePermit},
+};
 
 use crate::error::{ApiError, ErrorKind};
 
@@ -13,11 +22,21 @@ const WORKERS_MAX: usize = 256;
 /// Requests that wait for a thread; one more is refused.
 const WAITING_MAX: usize = 4096;
 
+/// Light work that is done at once without a thread of its own: each makes the runtime start another
+/// thread for its other tasks.
+const IN_PLACE_MAX: usize = 32;
+
 /// Runs blocking work of the API and the pages.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkPool {
     pool: BlockingPool,
+    places: Arc<Semaphore>,
 }
+
+/// The right to do light work on the thread that has it.
+pub(crate) struct Place<'p>(
+    #[expect(dead_code, reason = "dropping it gives the right back")] SemaphorePermit<'p>,
+);
 
 /// Cancels when it is dropped: when the future that holds it is.
 struct CancelOnDrop(Option<CancelToken>);
@@ -30,7 +49,15 @@ impl WorkPool {
             count => count.saturating_mul(WORKERS_PER_QUERY).min(WORKERS_MAX),
         };
         let limits = PoolLimits { workers_count_max, waiting_count_max: WAITING_MAX };
-        Self { pool: lifecycle.pool("queries", limits) }
+        let places = Arc::new(Semaphore::new(IN_PLACE_MAX));
+        Self { pool: lifecycle.pool("queries", limits), places }
+    }
+
+    /// A place for light work, unless there is too much of it, or nobody to take this thread's other tasks.
+    pub(crate) fn place(&self) -> Option<Place<'_>> {
+        let flavor = runtime::Handle::try_current().ok()?.runtime_flavor();
+        let place = self.places.try_acquire().ok()?;
+        (flavor == RuntimeFlavor::MultiThread).then_some(Place(place))
     }
 
     /// Runs `work` on a thread that may block.
@@ -53,6 +80,21 @@ impl WorkPool {
                 ApiError::internal("query processing panicked", &error)
             }
             _ => ApiError::new(ErrorKind::Unavailable, error.to_string()),
+        })
+    }
+}
+
+impl Place<'_> {
+    /// Does `work`, which takes less time than handing it to another thread and its result back. Other
+    /// tasks of this thread are not kept waiting; what belongs to the same connection is.
+    ///
+    /// # Errors
+    /// The work panicked.
+    pub(crate) fn run<T>(self, work: impl FnOnce() -> T) -> Result<T, ApiError> {
+        tokio::task::block_in_place(|| catch_unwind(AssertUnwindSafe(work))).map_err(|panic| {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
+            ApiError::internal("query processing panicked", &message.unwrap_or("unknown"))
         })
     }
 }
@@ -99,6 +141,24 @@ mod tests {
         assert!(futures_util::poll!(&mut call).is_pending());
         drop(call);
         ended_rx.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn light_work_is_done_in_place() {
+        let pool = WorkPool::new(&Handle::detached("test", State::Ready), 1);
+        let thread = || std::thread::current().id();
+        let places: Vec<_> = std::iter::from_fn(|| pool.place()).collect();
+        assert_eq!(places.len(), IN_PLACE_MAX);
+        drop(places);
+        let panicked = pool.place().unwrap().run(|| panic!("x")).map(|()| 0);
+        assert_eq!(panicked.unwrap_err().kind, ErrorKind::Internal);
+        assert_eq!(pool.place().unwrap().run(thread), Ok(thread()));
+    }
+
+    #[tokio::test]
+    async fn one_thread_has_no_place_for_light_work() {
+        let pool = WorkPool::new(&Handle::detached("test", State::Ready), 1);
+        assert!(pool.place().is_none());
     }
 
     #[tokio::test]

@@ -26,6 +26,8 @@ use crate::{
 
 /// Values that a small query reads or computes at most: some ten milliseconds.
 const SMALL_WORK_MAX: u64 = 2_000_000;
+/// Values that a light query reads or computes at most: part of a millisecond.
+const LIGHT_WORK_MAX: u64 = 50_000;
 /// Longer texts are heavy whatever they say.
 const SMALL_TEXT_SIZE_BYTES_MAX: usize = 64 << 10;
 
@@ -35,6 +37,12 @@ pub enum Begun {
     Done(Box<Result<QueryAnswer, QueryError>>),
     /// Others come first.
     Waiting(Box<WaitingQuery>),
+}
+
+/// A query whose cost is known and that has not asked for its turn. It holds the series that it selected.
+pub struct PreparedQuery {
+    question: Question,
+    prepared: Prepared,
 }
 
 /// A query that waits for its turn. Dropping it gives the place in the queue up.
@@ -68,15 +76,35 @@ impl Engine {
         times: QueryTimes,
         params: QueryParams,
     ) -> Begun {
-        let question = self.question(query, times, params);
-        let admitted = question.job.prepare(self, store).and_then(|prepared| {
-            question.listed.set_estimate(prepared.estimate.clone());
-            let ticket = self.admission.ask(question.claim(&prepared))?;
-            Ok((prepared, ticket))
-        });
-        match admitted {
+        match self.prepare(store, query, times, params) {
+            Ok(query) => self.begin_prepared(store, query),
             Err(error) => Begun::Done(Box::new(Err(error))),
-            Ok((mut prepared, mut ticket)) => match ticket.take() {
+        }
+    }
+
+    /// Parses, plans and estimates `query`. No sample is read.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub fn prepare(
+        &self,
+        store: &dyn Queryable,
+        query: &str,
+        times: QueryTimes,
+        params: QueryParams,
+    ) -> Result<PreparedQuery, QueryError> {
+        let question = self.question(query, times, params);
+        let prepared = question.job.prepare(self, store)?;
+        question.listed.set_estimate(prepared.estimate.clone());
+        Ok(PreparedQuery { question, prepared })
+    }
+
+    /// Evaluates a query that was prepared, where nobody comes first.
+    pub fn begin_prepared(&self, store: &dyn Queryable, query: PreparedQuery) -> Begun {
+        let PreparedQuery { question, mut prepared } = query;
+        match self.admission.ask(question.claim(&prepared)) {
+            Err(error) => Begun::Done(Box::new(Err(error))),
+            Ok(mut ticket) => match ticket.take() {
                 Some(permit) => {
                     Begun::Done(Box::new(self.execute(store, &question, prepared, &permit)))
                 }
@@ -185,6 +213,13 @@ impl Question {
     }
 }
 
+impl PreparedQuery {
+    /// Whether it takes no longer than handing it to another thread and back.
+    pub fn is_light(&self) -> bool {
+        self.prepared.estimate.work <= LIGHT_WORK_MAX
+    }
+}
+
 impl WaitingQuery {
     /// Ready when the turn has come: [`Engine::finish`] does not block for others then.
     pub fn poll_turn(&mut self, ctx: &Context<'_>) -> Poll<()> {
@@ -202,6 +237,12 @@ impl WaitingQuery {
     /// Time that is left.
     pub fn remaining(&self) -> Duration {
         self.question.job.watch.remaining()
+    }
+}
+
+impl fmt::Debug for PreparedQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreparedQuery").field("job", &self.question.job).finish_non_exhaustive()
     }
 }
 
