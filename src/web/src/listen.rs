@@ -1,6 +1,10 @@
 //! Listening sockets: addresses to bind, the loops that accept, and the end of both.
 //! What is answered on a connection is the router's business; inherited sockets come from `lifecycle`.
 
+mod stall;
+#[cfg(test)]
+mod tests;
+
 use std::{
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs},
@@ -20,6 +24,7 @@ use tokio::{net::TcpStream, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 
+use self::stall::StallGuard;
 use crate::origin::ClientAddress;
 
 /// Connections the kernel keeps while we are busy.
@@ -30,6 +35,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const H2_STREAMS_MAX: u32 = 250;
 /// Idle time after which the kernel asks whether the peer still lives.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Time after which a peer that takes nothing of an answer is left: what it was to get is memory.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a connection that has asked for nothing yet is kept once stopping began: its request is
 /// perhaps on the way, and who made it during a restart is to get an answer.
@@ -90,9 +98,20 @@ pub async fn serve(
     options: ServeOptions,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    serve_with(listeners, router, options, STALL_TIMEOUT, stop).await
+}
+
+async fn serve_with(
+    listeners: Vec<TcpListener>,
+    router: Router,
+    options: ServeOptions,
+    stall_timeout: Duration,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let server = Arc::new(Server {
         router,
         options,
+        stall_timeout,
         slots: Arc::new(Semaphore::new(options.connections_max.clamp(1, Semaphore::MAX_PERMITS))),
         stop,
     });
@@ -125,6 +144,7 @@ pub async fn serve(
 struct Server {
     router: Router,
     options: ServeOptions,
+    stall_timeout: Duration,
     slots: Arc<Semaphore>,
     stop: CancellationToken,
 }
@@ -167,6 +187,7 @@ impl Server {
         address: SocketAddr,
     ) -> impl Future<Output = ()> + Send + use<> {
         set_socket_options(&stream);
+        let stream = StallGuard::new(stream, self.stall_timeout);
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -295,6 +316,3 @@ fn set_socket_options(stream: &TcpStream) {
         tracing::debug!(err = %error, "Setting options of a connection failed");
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,6 +4,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use axum::{
@@ -15,6 +16,7 @@ use http::{HeaderValue, header::CONTENT_TYPE};
 use http_body::{Frame, SizeHint};
 use prom_model::push_float;
 use prom_promql::{QueryAnswer, QueryStats, SamplesPerStep, Series, Value};
+use prom_telemetry::clock;
 
 use super::histogram::push_histogram_sample;
 use crate::json;
@@ -30,7 +32,14 @@ pub(super) struct AnswerOptions {
     /// Most series or elements, 0 for all.
     pub(super) limit: usize,
     pub(super) has_stats: bool,
+    /// When the client must have read all but what is in buffers: until then the answer holds memory.
+    pub(super) deadline: Option<Instant>,
 }
+
+/// Why an answer ends before it is whole. Its client sees that the connection ends.
+#[derive(Debug, thiserror::Error)]
+#[error("the client did not read the answer in time")]
+struct Overdue;
 
 /// Answers with the value of a query.
 pub(super) fn respond(mut answer: QueryAnswer, options: AnswerOptions) -> Response {
@@ -47,7 +56,10 @@ pub(super) fn respond(mut answer: QueryAnswer, options: AnswerOptions) -> Respon
     writer.write(&mut first, PIECE_SIZE_BYTES);
     let body = match writer.stage {
         Stage::End => Body::from(first),
-        _ => Body::new(AnswerBody { first: Some(first.into()), writer }),
+        _ => {
+            let first = Some(first.into());
+            Body::new(AnswerBody { first, writer, deadline: options.deadline })
+        }
     };
     ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }
@@ -191,11 +203,12 @@ impl AnswerWriter {
 struct AnswerBody {
     first: Option<Bytes>,
     writer: AnswerWriter,
+    deadline: Option<Instant>,
 }
 
 impl http_body::Body for AnswerBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Overdue;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -206,6 +219,9 @@ impl http_body::Body for AnswerBody {
         }
         if self.writer.stage == Stage::End {
             return Poll::Ready(None);
+        }
+        if self.deadline.is_some_and(|deadline| clock::monotonic() > deadline) {
+            return Poll::Ready(Some(Err(Overdue)));
         }
         let mut piece = Vec::with_capacity(PIECE_SIZE_BYTES + 1024);
         self.writer.write(&mut piece, PIECE_SIZE_BYTES);

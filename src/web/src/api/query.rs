@@ -19,6 +19,8 @@ use crate::{context::WebContext, error::ApiError, evaluate::evaluate, json, orig
 
 /// Points of one series in the answer of a range query.
 pub(crate) const RANGE_POINTS_MAX: i64 = 11_000;
+/// What a client has to read its answer, however short its query's time is.
+const READ_TIME_MIN: Duration = Duration::from_secs(30);
 
 pub(super) async fn instant(
     State(ctx): State<Arc<WebContext>>,
@@ -29,8 +31,9 @@ pub(super) async fn instant(
     let limit = limit(&form)?;
     let times = instant_times(&form)?;
     let params = query_params(&form, origin)?;
+    let timeout = params.timeout;
     let answer = evaluate(&ctx, asked, form.value("query"), times, params).await?;
-    Ok(respond(answer, AnswerOptions { limit, has_stats: !form.value("stats").is_empty() }))
+    Ok(respond(answer, answer_options(&ctx, &form, limit, timeout)))
 }
 
 pub(super) async fn range(
@@ -42,8 +45,22 @@ pub(super) async fn range(
     let limit = limit(&form)?;
     let times = range_times(&form)?;
     let params = query_params(&form, origin)?;
+    let timeout = params.timeout;
     let answer = evaluate(&ctx, asked, form.value("query"), times, params).await?;
-    Ok(respond(answer, AnswerOptions { limit, has_stats: !form.value("stats").is_empty() }))
+    Ok(respond(answer, answer_options(&ctx, &form, limit, timeout)))
+}
+
+/// An answer may be read for as long as its query might have run.
+fn answer_options(
+    ctx: &WebContext,
+    form: &Form,
+    limit: usize,
+    timeout: Option<Duration>,
+) -> AnswerOptions {
+    let timeout_max = ctx.parts.engine.options().timeout;
+    let timeout = timeout.unwrap_or(timeout_max).min(timeout_max).max(READ_TIME_MIN);
+    let deadline = clock::monotonic().checked_add(timeout);
+    AnswerOptions { limit, has_stats: !form.value("stats").is_empty(), deadline }
 }
 
 /// The time of an instant query; now if there is none.

@@ -9,6 +9,9 @@ use tokio::{
 
 use super::*;
 
+/// Long enough for a client that reads, on a busy machine, too.
+const STALL: Duration = Duration::from_secs(2);
+
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn kind_of(address: &str) -> Result<(), (ListenErrorKind, String)> {
@@ -71,7 +74,7 @@ fn serving(router: Router, connections_max: usize, read_timeout: Duration) -> Se
     let options =
         ServeOptions { connections_max, read_timeout, drain_timeout: Duration::from_secs(60) };
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve(listeners, router, options, stop.clone()));
+    tasks.spawn(serve_with(listeners, router, options, STALL, stop.clone()));
     let ended = tokio::runtime::Handle::current().spawn(async move {
         tasks.join_next().await.expect("one task").expect("serving does not panic")
     });
@@ -169,6 +172,45 @@ async fn a_request_that_does_not_arrive_is_given_up() {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).await.unwrap();
     assert!(!rest.starts_with(b"HTTP/1.1 200"));
+    serving.stop.cancel();
+    serving.ended.await.unwrap().unwrap();
+}
+
+/// A body that never ends, and tells when it is dropped.
+struct Endless(Arc<Notify>);
+
+impl http_body::Body for Endless {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+        let piece = bytes::Bytes::from_static(&[b'x'; 65_536]);
+        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(piece))))
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_left() {
+    let dropped = Arc::new(Notify::new());
+    let of_body = Arc::clone(&dropped);
+    let endless = async move || axum::body::Body::new(Endless(Arc::clone(&of_body)));
+    let serving = serving(Router::new().route("/", get(endless)), 8, Duration::from_secs(60));
+    let mut stream = TcpStream::connect(serving.address).await.unwrap();
+    stream.write_all(REQUEST).await.unwrap();
+    dropped.notified().await;
+    // What the kernel had taken can still be read, then the connection ends.
+    let mut rest = Vec::new();
+    let _ended = stream.read_to_end(&mut rest).await;
+    assert!(rest.starts_with(b"HTTP/1.1 200 OK\r\n"));
     serving.stop.cancel();
     serving.ended.await.unwrap().unwrap();
 }

@@ -58,6 +58,7 @@ fn line(query: &FinishedQuery, now_ms: i64) -> Vec<u8> {
         push_text(&mut out, ",", "error", &error.to_string());
     }
     push_text(&mut out, ",", "spanID", "0000000000000000");
+    push_text(&mut out, ",", "traceID", "00000000000000000000000000000000");
     match &query.origin {
         QueryOrigin::Unknown => {}
         QueryOrigin::Http { client_ip, method, path } => {
@@ -124,8 +125,17 @@ mod tests {
         };
         let line = logged("up < 5", origin);
         let names: Vec<&String> = line.as_object().unwrap().keys().collect();
-        let expected =
-            ["httpRequest", "level", "msg", "params", "source", "spanID", "stats", "time"];
+        let expected = [
+            "httpRequest",
+            "level",
+            "msg",
+            "params",
+            "source",
+            "spanID",
+            "stats",
+            "time",
+            "traceID",
+        ];
         assert_eq!(names, expected);
         let params = serde_json::json!({
             "end": "2023-11-14T22:13:20.123Z",
