@@ -224,6 +224,8 @@ fn spawn(
             format!("-storageDataPath={data}"),
             format!("-httpListenAddr={address}"),
             "-search.latencyOffset=0s".to_owned(),
+            // Senders keep their connections, however long a load takes.
+            "-http.connTimeout=1h".to_owned(),
         ]),
     };
     Ok(command.args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)

@@ -1,5 +1,5 @@
-//! T8 and T9: hours of samples, then SIGTERM and later SIGKILL; time from exec until the last samples of
-//! all series are found by a query, and the most memory used on the way.
+//! T8 and T9: hours of samples, then SIGTERM and later SIGKILL; time and processor time from exec until the
+//! last samples of all series are found by a query, and the most memory used on the way.
 
 use std::time::Duration;
 
@@ -8,14 +8,24 @@ use anyhow::{Result, ensure};
 use crate::{
     contender::{Contender, Kind, now},
     load::{Load, Sender, count_series},
+    report,
     sizes::Sizes,
-    write::table,
 };
 
-/// Steps that are sent after the first restart, so that the second has something to replay.
+/// Steps that are sent after the first restarts, so that the others have something to replay.
 const STEPS_BETWEEN_COUNT: usize = 40;
 /// Samples of each series in a request.
 const STEPS_PER_REQUEST: usize = 4;
+/// Restarts of each server by each signal, taken in turn.
+const ROUND_COUNT: usize = 3;
+
+/// What one server's restarts cost.
+#[derive(Clone, Debug, Default)]
+struct Costs {
+    wall_ms: Vec<f64>,
+    cpu_ms: Vec<f64>,
+    peak_mebibytes: Vec<f64>,
+}
 
 pub(crate) fn run(sizes: Sizes) -> Result<()> {
     let kinds = [Kind::Ours, Kind::Original, Kind::VictoriaMetrics];
@@ -39,28 +49,57 @@ fn restart_all(
     load: &Load,
     steps_count: usize,
 ) -> Result<()> {
-    let at_seconds = load.end_seconds(steps_count - 1);
-    let (mut times, mut peaks) = (Vec::new(), Vec::new());
-    for contender in &mut *contenders {
-        if contender.kind == Kind::VictoriaMetrics {
-            // It shows the samples of the last seconds after a while only, and does not keep them.
-            std::thread::sleep(Duration::from_secs(6));
+    let mut costs = vec![Costs::default(); contenders.len()];
+    for _ in 0..ROUND_COUNT {
+        for (contender, costs) in contenders.iter_mut().zip(&mut costs) {
+            restart(contender, signal, load, steps_count, costs)?;
         }
-        contender.end(signal)?;
-        let begin = now();
-        contender.restart()?;
-        let found = count_series(contender, at_seconds)?;
-        times.push(begin.elapsed().as_secs_f64());
-        peaks.push(contender.memory_bytes("VmHWM")?);
-        ensure!(
-            found == load.series_count || contender.kind == Kind::VictoriaMetrics,
-            "{} has {found} of {} series after SIG{signal}",
-            contender.kind.name(),
-            load.series_count
-        );
     }
     let title = format!("SIG{signal} to the first right answer, {steps_count} samples a series");
-    table(contenders, &title, "ms", &times, |seconds| seconds * 1e3);
-    table(contenders, "most memory until then", "MiB", &peaks, |bytes| bytes / 1_048_576.0);
+    table(contenders, &title, "ms", &costs, |costs| &costs.wall_ms);
+    table(contenders, "processor time of it", "ms", &costs, |costs| &costs.cpu_ms);
+    table(contenders, "most memory until then", "MiB", &costs, |costs| &costs.peak_mebibytes);
     Ok(())
+}
+
+fn restart(
+    contender: &mut Contender,
+    signal: &str,
+    load: &Load,
+    steps_count: usize,
+    costs: &mut Costs,
+) -> Result<()> {
+    if contender.kind == Kind::VictoriaMetrics {
+        // It shows the samples of the last seconds after a while only, and does not keep them.
+        std::thread::sleep(Duration::from_secs(6));
+    }
+    contender.end(signal)?;
+    let begin = now();
+    contender.restart()?;
+    let found = count_series(contender, load.end_seconds(steps_count - 1))?;
+    costs.wall_ms.push(begin.elapsed().as_secs_f64() * 1e3);
+    costs.cpu_ms.push(contender.cpu_seconds()? * 1e3);
+    costs.peak_mebibytes.push(contender.memory_bytes("VmHWM")? / 1_048_576.0);
+    ensure!(
+        found == load.series_count || contender.kind == Kind::VictoriaMetrics,
+        "{} has {found} of {} series after SIG{signal}",
+        contender.kind.name(),
+        load.series_count
+    );
+    Ok(())
+}
+
+fn table(
+    contenders: &[Contender],
+    title: &str,
+    unit: &str,
+    costs: &[Costs],
+    values: fn(&Costs) -> &Vec<f64>,
+) {
+    report::line(title);
+    let original = contenders.iter().position(|contender| contender.kind == Kind::Original);
+    let original = original.map(|index| report::median(values(&costs[index])));
+    for (contender, costs) in contenders.iter().zip(costs) {
+        report::row(contender.kind.name(), unit, values(costs), original);
+    }
 }

@@ -24,6 +24,8 @@ const SAMPLES: usize = 100;
 /// Start of a chunk range, so that all samples are in one open chunk.
 const FIRST_MS: i64 = 236_112 * 7_200_000;
 
+const SIDECAR: &str = "head_state";
+
 /// The directory to replay, for the second process.
 const REPLAY_VARIABLE: &str = "FOOTPRINT_REPLAY";
 
@@ -42,10 +44,16 @@ fn main() {
     report("appended", before);
     db.close().expect("room on the disk");
     drop(db);
-    // A fresh process, whose memory has no past.
+    // Fresh processes, whose memory has no past: with the sidecar, then with the log.
     let this = env::current_exe().expect("we are running");
-    let status = Command::new(this).env(REPLAY_VARIABLE, dir.path()).status();
-    assert!(status.expect("it can be started again").success());
+    for what in ["sidecar", "log"] {
+        if what == "log" {
+            fs::remove_file(dir.path().join(SIDECAR)).expect("it was written");
+        }
+        println!("by the {what}:");
+        let status = Command::new(&this).env(REPLAY_VARIABLE, dir.path()).status();
+        assert!(status.expect("it can be started again").success());
+    }
 }
 
 fn replay(dir: &Path) {

@@ -76,7 +76,6 @@ impl Encoding {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn is_float(self) -> bool {
         matches!(self, Self::Xor | Self::Xor2)
     }

@@ -56,6 +56,11 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Whether finished segments may be made durable by another thread; tests want to know the order.
+    fn may_sync_later(&self) -> bool {
+        true
+    }
+
     /// Makes names in the directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 }
@@ -78,6 +83,9 @@ pub(crate) trait AppendFile: Send + fmt::Debug {
 pub(crate) trait ReadFile: Send + fmt::Debug {
     /// Reads some of the bytes that follow; 0 at the end.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Passes over bytes that follow; it is no error if there are fewer.
+    fn skip(&mut self, size_bytes: u64) -> io::Result<()>;
 }
 
 /// Writes all of the bytes, or says why not; some may have been written then.

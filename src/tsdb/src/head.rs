@@ -18,6 +18,7 @@ mod group;
 mod histograms;
 mod index;
 mod log;
+mod mend;
 mod metrics;
 mod newest;
 mod open;
@@ -71,7 +72,7 @@ pub(crate) use self::{
     index::SeriesIndex,
     out_of_order::{WblCounts, WblReplay},
     replay::{FiledChunks, HeadReplay, RefTable, ReplayCounts},
-    sidecar::{SidecarHeader, SidecarLoad},
+    sidecar::{LoadedSidecar, SidecarError, SidecarHeader},
     visibility::ReaderTicket,
 };
 
@@ -106,7 +107,8 @@ pub(crate) struct Head {
     chunks_count: AtomicU64,
     stale_count: AtomicI64,
     is_open: AtomicBool,
-    is_sidecar_spoiled: AtomicBool,
+    /// The files of head chunks were taken without a look into them.
+    are_files_unread: AtomicBool,
     metrics: HeadMetrics,
     wal_metrics: WalMetrics,
     chunk_metrics: ChunkMetrics,
@@ -153,7 +155,7 @@ impl Head {
             chunks_count: AtomicU64::new(0),
             stale_count: AtomicI64::new(0),
             is_open: AtomicBool::new(true),
-            is_sidecar_spoiled: AtomicBool::new(false),
+            are_files_unread: AtomicBool::new(false),
             metrics: HeadMetrics::register(registry),
             wal_metrics,
             chunk_metrics: ChunkMetrics::register(registry),
@@ -168,7 +170,9 @@ impl Head {
 
     /// From now on commits go to this log.
     pub(crate) fn set_wal(&self, wal: Wal) {
-        lock(&self.commit).wal = Some(wal);
+        let mut log = lock(&self.commit);
+        log.place = Some(wal.place());
+        log.wal = Some(wal);
     }
 
     /// The log may mention these refs up to this segment, though no series has them: their records stay
@@ -182,6 +186,21 @@ impl Head {
     #[cfg(test)]
     pub(crate) fn position(&self) -> Option<(u64, u64)> {
         lock(&self.commit).wal.as_ref().and_then(Wal::position)
+    }
+
+    /// [`Self::min_valid_time`], for tests of others.
+    #[cfg(test)]
+    pub(crate) fn bound(&self, first_t: i64) -> i64 {
+        self.min_valid_time(first_t)
+    }
+
+    /// Metadata by ref.
+    #[cfg(test)]
+    pub(crate) fn metadata(&self) -> Vec<(u64, Metadata)> {
+        let metadata = lock(&self.metadata);
+        let mut all: Vec<_> = metadata.iter().map(|(r, m)| (*r, m.clone())).collect();
+        all.sort_by_key(|(series_ref, _)| *series_ref);
+        all
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -267,8 +286,27 @@ impl Head {
         }
     }
 
-    /// Appends the samples of a series as of the ticket. A series that is gone has none.
+    /// Appends the samples of a series as of the ticket. A series that is gone has none. A chunk that is
+    /// damaged in its file is mended first.
     pub(crate) fn read(
+        &self,
+        ticket: &ReaderTicket,
+        handle: SeriesHandle,
+        range: TimeRange,
+        out: &mut Columns,
+    ) -> Result<(), ChunkError> {
+        let begin = (out.timestamps_ms.len(), out.values.len(), out.histograms.len());
+        let result = self.try_read(ticket, handle, range, out);
+        if result != Err(ChunkError::Filed) || !self.try_mend() {
+            return result;
+        }
+        out.timestamps_ms.truncate(begin.0);
+        out.values.truncate(begin.1);
+        out.histograms.truncate(begin.2);
+        self.try_read(ticket, handle, range, out)
+    }
+
+    fn try_read(
         &self,
         ticket: &ReaderTicket,
         handle: SeriesHandle,
@@ -284,15 +322,11 @@ impl Head {
         let hidden_count = data.tails.hidden_count(slot, ticket.snapshot);
         let mint_ms = range.mint_ms.max(ticket.floor_ms);
         let in_order = TimeRange { mint_ms, ..range };
-        let read = self.without_deleted(handle, out, |out| {
+        self.without_deleted(handle, out, |out| {
             self.with_out_of_order((ticket, handle.series_ref.0, range), out, |maps, out| {
                 data.read(slot, in_order, hidden_count, maps, out)
             })
-        });
-        if read == Err(ChunkError::Filed) {
-            self.chunk_metrics.corruptions.inc();
-        }
-        read
+        })
     }
 
     /// Shows the chunks of a series that reach into the range, oldest first. A series that is gone has none.

@@ -22,7 +22,8 @@
 //!     too, so these files may be lost or damaged; chunks behind a damaged place are not used. Where the
 //!     log is shortened early, it has those samples only that no durable and good file has.
 //! I10. A sidecar of the head is used only with the log and the head chunks that it was made of; the log
-//!     behind it is replayed. Without it a start takes longer and ends the same.
+//!     behind it is replayed. Without it a start takes longer and ends the same. Head chunks are not read
+//!     before; one that is found damaged later is made anew of the log, which has it until its block is written.
 //! I11. Damaged files are kept under `quarantine/`; their good records are used. Nothing is deleted but
 //!     the rest of a write that had not ended.
 //! I12. What came out of order stands beside its series and is merged when it is read; of two samples at one
@@ -44,7 +45,7 @@
 //! Open chunks of floats at an even pace with constant or whole values are kept as differences (`chunk::steady`)
 //! and made XOR when they are closed: half of all series of a usual target are such.
 //!
-//! Limits: a head that holds more than floats, or deletions, or out-of-order samples, has no sidecar.
+//! Limits: a head that holds out-of-order samples has no sidecar, and its head chunks are not mended.
 //! Queues, buffers and windows have named constants beside their use.
 
 mod block;

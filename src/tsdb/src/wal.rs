@@ -28,11 +28,11 @@ pub(crate) use self::{
     metrics::WalMetrics,
     record::{
         Decoded, Keep, RefExemplar, RefHistogram, RefMarker, RefMetadata, RefSample, RefSeries,
-        RefTombstone, SampleBatch, encode_exemplars, encode_histograms, encode_markers,
-        encode_metadata, encode_samples, encode_series, encode_tombstones, is_in_sidecar,
+        RefTombstone, SampleBatch, decode, encode_exemplars, encode_histograms, encode_markers,
+        encode_metadata, encode_samples, encode_series, encode_tombstones,
     },
     repair::{Damage, quarantine, remove_leftovers, repair},
     replay::{FileReport, LogReader, decode_record},
-    segment::{LogFiles, SegmentFile, list_log},
+    segment::{LogFiles, SegmentFile, fingerprint, list_log},
     writer::Wal,
 };

@@ -119,6 +119,11 @@ impl<'a> BitReader<'a> {
         Self { bytes, bit: 0, end: bytes.len() * 8 }
     }
 
+    /// How many bits have been read.
+    pub(super) fn read_bits(&self) -> usize {
+        self.bit
+    }
+
     /// How many bits there still are.
     pub(super) fn rest_bits(&self) -> usize {
         self.end.saturating_sub(self.bit)

@@ -1,5 +1,5 @@
 //! The thread that brings closed chunks from memory into files, and now and then writes what makes the next
-//! start fast. Nothing waits for it.
+//! start fast. Files that a start took unread it looks through first. Nothing waits for it.
 
 use std::{
     path::{Path, PathBuf},
@@ -61,6 +61,11 @@ impl Shared {
         let mut last_sidecar = clock::monotonic();
         let mut is_failing = false;
         while !self.is_over_after(if is_failing { REST_AFTER_FAILURE } else { LOOK_INTERVAL }) {
+            if head.take_unread_files()
+                && let Err(err) = head.mend()
+            {
+                tracing::error!(err = %err, "Looking through head chunks failed");
+            }
             if let Some(path) = sidecar_path.filter(|_| last_sidecar.elapsed() >= SIDECAR_INTERVAL)
             {
                 last_sidecar = clock::monotonic();

@@ -10,10 +10,13 @@ use crate::{
     disk::Disk,
     head::{FiledChunks, Head, HeadReplay, RefTable, ReplayCounts},
     head_chunks::ChunkFiles,
-    wal::{Damage, FileReport, LogFiles, LogReader, Wal, list_log, remove_leftovers, repair},
+    wal::{
+        Damage, Decoded, FileReport, LogFiles, LogReader, RefSeries, Wal, list_log,
+        remove_leftovers, repair,
+    },
 };
 
-use super::{out_of_order::open_wbl, sidecar};
+use super::{directory::remove_outdated_snapshots, out_of_order::open_wbl, sidecar};
 
 pub(super) const WAL_DIR: &str = "wal";
 const CHUNKS_DIR: &str = "chunks_head";
@@ -45,6 +48,7 @@ pub(super) fn open_log(
     if log.has_gap {
         tracing::warn!(dir = %wal_dir.display(), "WAL segments are missing; what they held is lost");
     }
+    remove_outdated_snapshots(&*disk, dir, &log);
     let (filed, begin_at) = open_chunks(&disk, dir, options, &log, head)?;
     let (counts, refs, reports) =
         replay(&*disk, &log, progress, head, filed, begin_at).map_err(|err| match err {
@@ -98,8 +102,7 @@ fn open_chunks(
 ) -> Result<(FiledChunks, Option<(u64, u64)>), OpenError> {
     let chunks_dir = dir.join(CHUNKS_DIR);
     let files = || ChunkFiles::new(Arc::clone(disk), &chunks_dir);
-    let range_ms = options.min_block_duration_ms.max(1);
-    let sidecar = sidecar::examine(&**disk, dir, log, &files(), range_ms).filter(|sidecar| {
+    let sidecar = sidecar::load(&**disk, dir, log, &files(), options).filter(|sidecar| {
         let opened = head.open_trusted_chunk_files(files(), &sidecar.header);
         opened
             .inspect_err(|err| tracing::warn!(err = %err, "The head's sidecar is not used"))
@@ -107,16 +110,15 @@ fn open_chunks(
     });
     let mut filed = FiledChunks::default();
     let Some(sidecar) = sidecar else {
+        sidecar::remove(&**disk, dir);
         head.open_chunk_files(files(), dir, |chunk| filed.push(chunk))
             .map_err(|err| OpenError::io(&chunks_dir, "read head chunks", err))?;
         return Ok((filed, None));
     };
-    sidecar.take(head).map_err(|err| {
-        let broken = std::io::Error::other(err.to_string());
-        OpenError::io(dir, "read the head's sidecar", broken)
-    })?;
+    let begin_at = (sidecar.header.segment, sidecar.header.offset);
+    sidecar.take(head);
     head.drop_what_is_in_blocks();
-    Ok((filed, Some((sidecar.header.segment, sidecar.header.offset))))
+    Ok((filed, Some(begin_at)))
 }
 
 enum ReplayError {
@@ -135,10 +137,26 @@ fn replay(
     begin_at: Option<(u64, u64)>,
 ) -> Result<(ReplayCounts, RefTable, Vec<FileReport>), ReplayError> {
     let mut reader = LogReader::new(disk, log);
+    let all_series = |each: &mut dyn FnMut(Vec<RefSeries>)| {
+        let mut reader = LogReader::new(disk, log);
+        while let Ok(Some((_, records))) = reader.next_decoded() {
+            for record in records {
+                if let Decoded::Series(series) = record {
+                    each(series);
+                }
+            }
+        }
+    };
     let mut replay = HeadReplay::new(head, filed);
     if let Some((segment, offset)) = begin_at {
         reader.skip_to(segment, offset);
-        replay.know_series();
+        let has_tail = log.files.iter().any(|file| {
+            let begin = if file.index == segment { offset } else { 0 };
+            !file.is_checkpoint && file.index >= segment && file.size_bytes > begin
+        });
+        if has_tail {
+            replay.know_series(Some(&all_series));
+        }
     }
     let segment_first = log.files.first().map_or(0, |file| file.index);
     let mut next = reader.next_decoded().map_err(ReplayError::Io)?;

@@ -7,27 +7,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hashbrown::HashSet;
 use prom_statefile::{Kind, StateFileError, StateReader, StateWriter};
 use prom_storage::StorageError;
 
 use crate::{
+    Options,
     disk::Disk,
-    head::{Head, SidecarHeader, SidecarLoad},
+    head::{Head, LoadedSidecar, SidecarError, SidecarHeader},
     head_chunks::{ChunkFiles, trusted_files},
-    wal::{Decoded, LogFiles, LogReader},
+    wal::{LogFiles, fingerprint},
 };
 
-use super::out_of_order::has_log;
+use super::{open::WAL_DIR, out_of_order::has_log};
 
 const FILE_NAME: &str = "head_state";
-const KIND: Kind = Kind { magic: *b"PROMHEAD", version: 2, payload_size_bytes_max: 256 << 30 };
-
-/// A sidecar that can be taken.
-pub(super) struct GoodSidecar {
-    path: PathBuf,
-    pub(super) header: SidecarHeader,
-}
+const KIND: Kind = Kind { magic: *b"PROMHEAD", version: 3, payload_size_bytes_max: 256 << 30 };
 
 /// Where the sidecar of a data directory is kept; nowhere on disks of tests.
 pub(super) fn path_in(disk: &dyn Disk, dir: &Path) -> Option<PathBuf> {
@@ -52,137 +46,108 @@ pub(super) fn write(head: &Head, path: &Path) -> Result<bool, StorageError> {
     Ok(is_whole)
 }
 
-/// Looks whether there is a sidecar that fits; nothing is changed.
-pub(super) fn examine(
+/// Removes a sidecar that is of no use: what is written from now on might make it look as if it fitted.
+pub(super) fn remove(disk: &dyn Disk, dir: &Path) {
+    let Some(path) = path_in(disk, dir) else { return };
+    match std::fs::remove_file(&path) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(file = %path.display(), err = %err, "Removing the head's sidecar failed");
+        }
+        _ => {}
+    }
+}
+
+/// Reads the sidecar if it is whole and fits; nothing is changed.
+pub(super) fn load(
     disk: &dyn Disk,
     dir: &Path,
     log: &LogFiles,
     files: &ChunkFiles,
-    chunk_range_ms: i64,
-) -> Option<GoodSidecar> {
+    options: &Options,
+) -> Option<LoadedSidecar> {
     let path = path_in(disk, dir)?;
-    match try_examine(disk, dir, &path, log, files, chunk_range_ms) {
-        Ok(Ok(header)) => Some(GoodSidecar { path, header }),
-        Ok(Err("there is none")) => None,
-        Ok(Err(reason)) => {
+    match try_load(disk, dir, &path, log, files, options) {
+        Ok(sidecar) => Some(sidecar),
+        Err(NotUsed::NotThere) => None,
+        Err(NotUsed::DoesNotFit(reason)) => {
             tracing::info!(file = %path.display(), reason, "The head's sidecar does not fit; the WAL is replayed");
             None
         }
-        Err(err) => {
+        Err(NotUsed::Bad(err)) => {
             tracing::warn!(file = %path.display(), err = %err, "The head's sidecar cannot be used; the WAL is replayed");
             None
         }
     }
 }
 
-impl GoodSidecar {
-    /// Takes it into an empty head.
-    ///
-    /// # Errors
-    /// It has changed since it was examined; it is removed then.
-    pub(super) fn take(&self, head: &Head) -> Result<(), StateFileError> {
-        let taken = read(&self.path, Some(head), |_, _| {}).map(|_| ());
-        if taken.is_err()
-            && let Err(err) = std::fs::remove_file(&self.path)
-        {
-            tracing::warn!(file = %self.path.display(), err = %err, "Removing a sidecar failed");
-        }
-        taken
+/// Why a start does without a sidecar.
+enum NotUsed {
+    NotThere,
+    DoesNotFit(&'static str),
+    Bad(StateFileError),
+}
+
+impl From<StateFileError> for NotUsed {
+    fn from(err: StateFileError) -> Self {
+        Self::Bad(err)
     }
 }
 
-type Examined = Result<SidecarHeader, &'static str>;
+impl From<SidecarError> for NotUsed {
+    fn from(_: SidecarError) -> Self {
+        Self::DoesNotFit("it is not what was written")
+    }
+}
 
-fn try_examine(
+fn try_load(
     disk: &dyn Disk,
     dir: &Path,
     path: &Path,
     log: &LogFiles,
     files: &ChunkFiles,
-    chunk_range_ms: i64,
-) -> Result<Examined, StateFileError> {
-    let Some(header) = read_header(path)? else { return Ok(Err("there is none")) };
+    options: &Options,
+) -> Result<LoadedSidecar, NotUsed> {
+    let mut reader = StateReader::open(path, KIND)?.ok_or(NotUsed::NotThere)?;
+    let header = SidecarHeader::decode(&reader.bytes()?)?;
+    if let Some(reason) = misfit(disk, dir, &header, log, files, options) {
+        return Err(NotUsed::DoesNotFit(reason));
+    }
+    let sidecar = LoadedSidecar::read(header, || reader.bytes().map_err(NotUsed::from))?;
+    reader.finish()?;
+    Ok(sidecar)
+}
+
+fn misfit(
+    disk: &dyn Disk,
+    dir: &Path,
+    header: &SidecarHeader,
+    log: &LogFiles,
+    files: &ChunkFiles,
+    options: &Options,
+) -> Option<&'static str> {
     let is_there = log.files.iter().any(|file| {
         !file.is_checkpoint && file.index == header.segment && file.size_bytes >= header.offset
     });
     if !is_there || log.has_gap {
-        return Ok(Err("the log is another one"));
+        return Some("the log is another one");
     }
-    if header.chunk_range_ms != chunk_range_ms {
-        return Ok(Err("chunks have another range"));
+    let place = (header.segment, header.offset);
+    let found = fingerprint(disk, &dir.join(WAL_DIR), place);
+    if !found.is_ok_and(|found| found == header.fingerprint) {
+        return Some("the log is another one");
+    }
+    if header.chunk_range_ms != options.min_block_duration_ms.max(1) {
+        return Some("chunks have another range");
     }
     if has_log(disk, dir) {
-        return Ok(Err("there are out-of-order samples"));
+        return Some("there are out-of-order samples");
     }
-    if !trusted_files(files, &header).is_ok_and(|is_there| is_there) {
-        return Ok(Err("files of head chunks are others"));
+    if options.exemplars_count_max > 0 && !header.has_exemplars() {
+        return Some("exemplars were not kept");
     }
-    let mut refs = HashSet::new();
-    let Some(header) = read(path, None, |series_ref, _| {
-        refs.insert(series_ref);
-    })?
-    else {
-        return Ok(Err("there is none"));
-    };
-    match is_tail_known(disk, log, &header, &mut refs) {
-        true => Ok(Ok(header)),
-        false => Ok(Err("the end of the log speaks of what it does not know")),
+    if options.is_metadata_logged && !header.has_metadata() {
+        return Some("metadata was not kept");
     }
-}
-
-/// Whether the log behind the sidecar mentions its series only, or such as it tells itself; somebody else may
-/// have written it.
-fn is_tail_known(
-    disk: &dyn Disk,
-    log: &LogFiles,
-    header: &SidecarHeader,
-    refs: &mut HashSet<u64>,
-) -> bool {
-    let mut reader = LogReader::new(disk, log);
-    reader.skip_to(header.segment, header.offset);
-    while let Ok(next) = reader.next_decoded() {
-        let Some((_, records)) = next else { return true };
-        let mut batches = Vec::new();
-        for record in records {
-            match record {
-                Decoded::Series(series) => refs.extend(series.iter().map(|one| one.series_ref)),
-                Decoded::Samples(samples) => {
-                    if samples.iter().any(|sample| !refs.contains(&sample.series_ref)) {
-                        return false;
-                    }
-                    batches.push(samples);
-                }
-                _ => return false,
-            }
-        }
-        reader.recycle(batches);
-    }
-    false
-}
-
-fn read_header(path: &Path) -> Result<Option<SidecarHeader>, StateFileError> {
-    let Some(mut reader) = StateReader::open(path, KIND)? else { return Ok(None) };
-    let bytes = reader.bytes()?;
-    SidecarHeader::decode(&bytes).map(Some).map_err(|_| damaged(path))
-}
-
-/// Reads all of it, into a head or only to see that it is whole.
-fn read(
-    path: &Path,
-    head: Option<&Head>,
-    mut each_ref: impl FnMut(u64, u32),
-) -> Result<Option<SidecarHeader>, StateFileError> {
-    let Some(mut reader) = StateReader::open(path, KIND)? else { return Ok(None) };
-    let header = SidecarHeader::decode(&reader.bytes()?).map_err(|_| damaged(path))?;
-    let mut load = SidecarLoad::new(header.clone(), head);
-    for _ in 0..load.items_count() {
-        load.item(reader.bytes()?, &mut each_ref).map_err(|_| damaged(path))?;
-    }
-    reader.finish()?;
-    load.finish().map_err(|_| damaged(path))?;
-    Ok(Some(header))
-}
-
-fn damaged(path: &Path) -> StateFileError {
-    StateFileError::Damaged { path: path.to_owned(), what: "not what was written".to_owned() }
+    let are_files_there = trusted_files(files, header).is_ok_and(|is_there| is_there);
+    (!are_files_there).then_some("files of head chunks are others")
 }

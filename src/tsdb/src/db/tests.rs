@@ -6,6 +6,8 @@ mod crash;
 mod delete;
 mod early;
 mod head_chunks;
+mod lives;
+mod mend;
 mod model;
 mod opening;
 mod out_of_order;

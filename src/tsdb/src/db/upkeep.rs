@@ -222,7 +222,7 @@ impl Db {
                 if !self.has_room_for_head_block() {
                     break;
                 }
-                self.write_head_block(&self.dir, min_t, max_t)?;
+                self.write_sealed_block(min_t, max_t)?;
                 self.reload_blocks()?;
                 self.upkeep.written_until.store(max_t, Ordering::Release);
             }
@@ -242,6 +242,17 @@ impl Db {
         self.head.truncate_log(end)?;
         self.upkeep.truncated_until.store(i64::MIN, Ordering::Release);
         Ok(())
+    }
+
+    /// [`Db::write_head_block`] beside the others; chunks that are found damaged are mended.
+    fn write_sealed_block(&self, min_t: i64, max_t: i64) -> Result<(), StorageError> {
+        let written = self.write_head_block(&self.dir, min_t, max_t);
+        match written {
+            Err(err) if err.is_corruption() && self.head.mend()?.lost_count > 0 => {
+                self.write_head_block(&self.dir, min_t, max_t).map(|_| ())
+            }
+            written => written.map(|_| ()),
+        }
     }
 
     /// Writes the head's samples from `min_t` on, before `max_t`, as a block into `dir`.

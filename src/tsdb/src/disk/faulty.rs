@@ -78,4 +78,17 @@ impl ReadFile for FaultyFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.read(buffer)
     }
+
+    fn skip(&mut self, size_bytes: u64) -> io::Result<()> {
+        let mut left = size_bytes;
+        let mut buffer = [0; 512];
+        while left > 0 {
+            let size = left.min(buffer.len() as u64) as usize;
+            match self.read(&mut buffer[..size])? {
+                0 => break,
+                count => left -= count as u64,
+            }
+        }
+        Ok(())
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
 };
 
@@ -100,5 +100,10 @@ impl AppendFile for RealFile {
 impl ReadFile for RealFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Read::read(&mut self.0, buffer)
+    }
+
+    fn skip(&mut self, size_bytes: u64) -> io::Result<()> {
+        let size = i64::try_from(size_bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.0.seek_relative(size)
     }
 }

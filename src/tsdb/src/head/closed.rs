@@ -33,6 +33,13 @@ pub(super) struct ClosedChunk {
 
 const _: () = assert!(size_of::<ClosedChunk>() == 32);
 
+impl ClosedChunk {
+    /// The number of its file; 0 while it is in memory.
+    pub(super) fn file(&self) -> u32 {
+        self.place.file
+    }
+}
+
 /// The closed chunks of one group.
 #[derive(Debug, Default)]
 pub(super) struct ClosedChunks {
@@ -135,8 +142,11 @@ impl ClosedChunks {
         if let Some(data) = self.waiting_data(chunk) {
             return Ok(data);
         }
-        let filed = maps.chunk(chunk.place, Some(series_ref));
-        filed.map(|filed| filed.data).map_err(|_| ChunkError::Filed)
+        let filed = maps.chunk(chunk.place, Some(series_ref)).map_err(|_| ChunkError::Filed)?;
+        match (filed.min_t, filed.max_t) == (chunk.min_t, chunk.max_t) {
+            true => Ok(filed.data),
+            false => Err(ChunkError::Filed),
+        }
     }
 
     /// Whether there may be chunks of histograms.
@@ -144,20 +154,15 @@ impl ClosedChunks {
         self.may_have_histograms
     }
 
-    /// Whether all chunks are such as a sidecar can hold.
-    pub(super) fn is_plain(&self) -> bool {
-        self.chunks.iter().all(|chunk| chunk.encoding == Encoding::Xor)
-    }
-
     /// A chunk as a sidecar holds it.
-    pub(super) fn image(&self, id: ClosedId) -> ClosedImage {
+    pub(super) fn image(&self, id: ClosedId) -> ClosedImage<'_> {
         let chunk = self.get(id);
         let data = match self.waiting_data(chunk) {
-            Some(data) => ClosedData::Waiting(data.to_vec()),
+            Some(data) => ClosedData::Waiting(data),
             None => ClosedData::Filed(chunk.place),
         };
-        let ClosedChunk { min_t, max_t, samples_count, .. } = *chunk;
-        ClosedImage { min_t, max_t, samples_count, data }
+        let ClosedChunk { min_t, max_t, samples_count, encoding, .. } = *chunk;
+        ClosedImage { min_t, max_t, samples_count, encoding, data }
     }
 
     pub(super) fn is_filed_before(&self, chunk: &ClosedChunk, file: u32) -> bool {

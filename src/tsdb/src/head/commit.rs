@@ -1,7 +1,11 @@
 //! A batch becomes durable, then visible. Records are made before the commit lock is taken; under it the
 //! log is written and the samples are applied.
 
-use std::{ops::Range, sync::atomic::Ordering};
+use std::{
+    ops::Range,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+};
 
 use hashbrown::HashMap;
 use prom_model::{Exemplar, Labels};
@@ -10,11 +14,11 @@ use smallvec::SmallVec;
 
 use crate::{
     WalCompression,
+    disk::Disk,
     lock::{lock, read, write},
     wal::{
         Compressor, EncodedRecord, RefExemplar, RefHistogram, RefMetadata, RefSample, Wal,
         encode_exemplars, encode_histograms, encode_metadata, encode_samples, encode_series,
-        is_in_sidecar,
     },
 };
 
@@ -43,6 +47,8 @@ pub(super) struct CommitLog {
     /// The log of what comes out of order; absent where nothing may.
     pub(super) wbl: Option<Wal>,
     pub(super) last_id: u64,
+    /// Where the log is kept, also once it is closed.
+    pub(super) place: Option<(Arc<dyn Disk>, PathBuf)>,
     /// Where the log ended, once it is closed.
     pub(super) end: Option<(u64, u64)>,
     /// Refs of series that have gone, and the segment that was written to then: up to there, the log may
@@ -189,9 +195,6 @@ impl Batch {
     }
 
     fn push_encoded(&mut self, head: &Head, mut bytes: Vec<u8>) {
-        if bytes.first().is_some_and(|kind| !is_in_sidecar(*kind)) {
-            head.spoil_sidecar();
-        }
         let (compression, saved) = self.compressor.compress(head.compression, &mut bytes);
         head.wal_metrics.count_saved(compression, saved);
         self.records.push(Record { compression, bytes });

@@ -41,6 +41,12 @@ impl Deletions {
         self.is_any.store(!ranges.is_empty(), Ordering::Release);
     }
 
+    pub(super) fn for_each(&self, mut each: impl FnMut(u64, TimeRange)) {
+        for (series_ref, of_series) in &*read(&self.ranges) {
+            of_series.iter().for_each(|range| each(*series_ref, *range));
+        }
+    }
+
     fn of(&self, series_ref: u64) -> Vec<TimeRange> {
         if !self.is_any.load(Ordering::Acquire) {
             return Vec::new();
@@ -99,7 +105,6 @@ impl Head {
         if tombstones.is_empty() {
             return Ok(());
         }
-        self.spoil_sidecar();
         let Some(wal) = &mut log.wal else {
             return Err(StorageError::Suspended("the database is closed".to_owned()));
         };

@@ -75,8 +75,23 @@ impl Dictionary {
         labels.iter().map(|(name, value)| pairs.intern_pair(name, value)).collect()
     }
 
-    pub(super) fn add_pair(&self, name: &str, value: &str) -> Result<u32, DictionaryFull> {
-        write(&self.pairs).intern_pair(name, value)
+    /// A dictionary of these pairs, which differ, by their ids.
+    pub(super) fn of_pairs(all: &[(&str, &str)]) -> Result<Self, DictionaryFull> {
+        let mut pairs = Pairs::default();
+        pairs.pairs.reserve_exact(all.len());
+        for (name, value) in all {
+            let value = pairs.values.push(value)?;
+            let name = pairs.intern_name(name);
+            let id = u32::try_from(pairs.pairs.len()).map_err(|_| DictionaryFull)?;
+            pairs.pairs.push(Pair { name, value });
+            pairs.names[name as usize].pairs.push(id);
+        }
+        let hashes: Vec<u64> = all.iter().map(|pair| pairs.hasher.hash_one(pair)).collect();
+        pairs.pair_index = HashTable::with_capacity(all.len());
+        for (id, hash) in hashes.iter().enumerate() {
+            pairs.pair_index.insert_unique(*hash, id as u32, |id| hashes[*id as usize]);
+        }
+        Ok(Self { pairs: RwLock::new(pairs) })
     }
 
     /// The pair ids of a label set of another dictionary, made where they are not known. `known` has what

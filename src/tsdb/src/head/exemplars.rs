@@ -111,6 +111,14 @@ impl Exemplars {
         self.metrics.show(&ring);
     }
 
+    /// Shows all with the refs of their series, in the order in which they came.
+    pub(super) fn for_each(&self, mut each: impl FnMut(u64, &Exemplar)) {
+        let ring = read(&self.ring);
+        let begin = if ring.places.len() < ring.capacity { 0 } else { ring.next };
+        let (newer, older) = ring.places.split_at(begin.min(ring.places.len()));
+        older.iter().chain(newer).for_each(|place| each(place.series_ref, &place.exemplar));
+    }
+
     /// The exemplars within the range of the series that match one of the sets; series by their labels.
     pub(super) fn select(&self, range: TimeRange, sets: &[Vec<Matcher>]) -> Vec<ExemplarSeries> {
         let ring = read(&self.ring);

@@ -72,6 +72,7 @@ impl Head {
         let writer = ChunkWriter::new(Arc::clone(&files), last);
         *write(&self.chunk_files) = Some(Arc::clone(&files));
         *lock(&self.head_files) = Some(HeadFiles { files, writer });
+        self.are_files_unread.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -124,6 +125,18 @@ impl Head {
         self.write_batch(&mut batch, writer).map_err(io_error)?;
         self.chunk_metrics.waiting_size_bytes.set(0.0);
         Ok(())
+    }
+
+    /// Writes the closed chunks of one group.
+    pub(super) fn flush_group(&self, group: &Group, writer: &mut ChunkWriter) -> io::Result<()> {
+        let mut batch = FlushBatch::default();
+        batch.add(group);
+        self.write_batch(&mut batch, writer)
+    }
+
+    /// Whether the files were taken without a look into them; asked once.
+    pub(crate) fn take_unread_files(&self) -> bool {
+        self.are_files_unread.swap(false, Ordering::AcqRel)
     }
 
     /// Makes head chunks durable.

@@ -1,10 +1,18 @@
 //! 1 024 slots behind one lock, with all that their samples need: a batch takes the lock once for a run of
 //! samples, a reader for one series.
 
+mod closed_files;
+mod image;
+
 use std::sync::{OnceLock, RwLock};
 
 use prom_model::{HistogramValue, is_stale};
 use prom_storage::{Columns, Rejection, TimeRange};
+
+pub(super) use self::{
+    closed_files::{Lost, Remade},
+    image::RestoredGroup,
+};
 
 use crate::{
     chunk::{ChunkError, Encoding, is_new_chunk_due, range_end_ms, read_chunk},
@@ -15,7 +23,6 @@ use super::{
     blocks::BlockPool,
     closed::{ClosedChunks, ClosedId},
     histograms::{HistogramSlots, is_marker, stale_like},
-    sidecar::{ClosedData, ClosedImage, OpenImage, SlotImage},
     slot::{ColdSlot, HotSlot, NO_TIME},
     visibility::CommitTails,
 };
@@ -163,83 +170,6 @@ impl GroupData {
     pub(super) fn series_ref(&self, slot: usize) -> Option<u64> {
         let series_ref = self.hot.get(slot)?.series_ref;
         (series_ref != HotSlot::NO_REF).then_some(series_ref)
-    }
-
-    /// Whether a sidecar can hold all that is here.
-    pub(super) fn is_plain(&self) -> bool {
-        self.closed.is_plain() && !self.hot.iter().any(|hot| hot.has(HotSlot::HISTOGRAM))
-    }
-
-    /// All slots as a sidecar holds them; series with higher numbers and without a record are left out.
-    pub(super) fn image(&self, series_count: u32) -> Vec<Option<SlotImage>> {
-        let image = |(hot, cold): (&HotSlot, &ColdSlot)| {
-            let is_known = hot.series_ref != HotSlot::NO_REF
-                && cold.seq < series_count
-                && !hot.has(HotSlot::UNLOGGED);
-            is_known.then(|| SlotImage {
-                series_ref: hot.series_ref,
-                seq: cold.seq,
-                last: (hot.last_t, hot.last_v),
-                flags: hot.flags & HotSlot::STALE,
-                open: self.open_image(hot),
-                closed: self.closed_images(cold),
-            })
-        };
-        self.hot.iter().zip(&self.cold).map(image).collect()
-    }
-
-    fn open_image(&self, hot: &HotSlot) -> Option<OpenImage> {
-        let mut words = Vec::with_capacity(usize::from(hot.chain.size_bytes));
-        self.blocks.copy(&hot.chain, &mut words);
-        (hot.samples_count > 0).then_some(OpenImage {
-            samples_count: hot.samples_count,
-            next_at: hot.next_at,
-            min_t: hot.chunk_min_t,
-            xor: hot.xor,
-            xor_bits: hot.xor_bits,
-            form: hot.form,
-            words,
-        })
-    }
-
-    fn closed_images(&self, cold: &ColdSlot) -> Vec<ClosedImage> {
-        let ids = std::iter::successors(cold.closed_last, |id| self.closed.get(*id).previous);
-        let mut images: Vec<ClosedImage> = ids.map(|id| self.closed.image(id)).collect();
-        images.reverse();
-        images
-    }
-
-    /// Takes slots from a sidecar; the group is empty before.
-    pub(super) fn restore(&mut self, slots: Vec<Option<SlotImage>>) {
-        for (at, image) in slots.into_iter().enumerate().take(GROUP_SLOTS) {
-            let Some(image) = image else {
-                self.create(at, HotSlot::NO_REF, u32::MAX, 0);
-                continue;
-            };
-            self.create(at, image.series_ref, image.seq, image.flags);
-            for chunk in image.closed {
-                let previous = self.cold[at].closed_last;
-                let times = (chunk.min_t, chunk.max_t);
-                let kind = (Encoding::Xor, chunk.samples_count);
-                let id = match chunk.data {
-                    ClosedData::Filed(place) => {
-                        self.closed.push_filed(previous, times, kind, place)
-                    }
-                    ClosedData::Waiting(data) => self.closed.push(at, previous, times, kind, &data),
-                };
-                self.cold[at].closed_last = Some(id);
-            }
-            let hot = &mut self.hot[at];
-            (hot.last_t, hot.last_v) = image.last;
-            let Some(open) = image.open else { continue };
-            for word in open.words.as_chunks().0 {
-                self.blocks.push_word(&mut hot.chain, u32::from_be_bytes(*word));
-            }
-            (hot.xor, hot.xor_bits, hot.form) = (open.xor, open.xor_bits, open.form);
-            hot.samples_count = open.samples_count;
-            hot.chunk_min_t = open.min_t;
-            hot.next_at = open.next_at;
-        }
     }
 
     pub(super) fn stale_count(&self) -> usize {

@@ -9,12 +9,16 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use prom_model::{FloatHistogram, Histogram, HistogramValue, is_stale};
 
-use crate::chunk::{
-    HistogramChunkState, OpenHistograms, Written, is_new_histogram_chunk_due, range_end_ms,
+use crate::{
+    chunk::{
+        HistogramChunkState, OpenHistograms, Written, is_new_histogram_chunk_due, range_end_ms,
+    },
+    wal::{Decoded, RefHistogram, decode, encode_histograms},
 };
 
 use super::{
     group::{Appended, GroupData},
+    sidecar::{HistogramImage, SidecarError},
     slot::{HotSlot, NO_TIME},
 };
 
@@ -60,6 +64,52 @@ impl HistogramSlots {
     pub(super) fn set_last(&mut self, slot: usize, last: HistogramValue) {
         let entry = HistogramSlot { open: None, is_end_known: false, last };
         self.slots.insert(slot as u16, entry);
+    }
+
+    /// What a sidecar holds of a slot, put into empty buffers: a log record and a chunk.
+    pub(super) fn image<'a>(
+        &self,
+        slot: usize,
+        last_t: i64,
+        (record, chunk): (&'a mut Vec<u8>, &'a mut Vec<u8>),
+    ) -> Option<HistogramImage<'a>> {
+        let entry = self.slots.get(&(slot as u16))?;
+        let value = entry.last.clone();
+        let last = RefHistogram { series_ref: 0, slot: 0, t: last_t, value };
+        encode_histograms(&[last], |bytes| record.extend_from_slice(bytes));
+        if let Some(open) = &entry.open {
+            open.put(chunk);
+        }
+        Some(HistogramImage { last: record, is_end_known: entry.is_end_known, chunk })
+    }
+
+    /// Takes a slot from a sidecar; `open_count` samples are in its open chunk, if it has one.
+    ///
+    /// # Errors
+    /// It is not what was written.
+    pub(super) fn restore(
+        &mut self,
+        slot: usize,
+        image: HistogramImage<'_>,
+        open_count: Option<u16>,
+    ) -> Result<(), SidecarError> {
+        let Ok(Decoded::Histograms(mut last)) = decode(image.last, Vec::new) else {
+            return Err(SidecarError);
+        };
+        let last = last.pop().ok_or(SidecarError)?.value;
+        let open = match open_count {
+            None => None,
+            Some(count) => {
+                let open = OpenHistograms::reopen(&last, image.chunk).map_err(|_| SidecarError)?;
+                Some(open).filter(|open| open.samples_count() == count)
+            }
+        };
+        if open.is_some() != open_count.is_some() {
+            return Err(SidecarError);
+        }
+        let entry = HistogramSlot { open, is_end_known: image.is_end_known, last };
+        self.slots.insert(slot as u16, entry);
+        Ok(())
     }
 }
 

@@ -81,16 +81,38 @@ impl SeriesIndex {
         self.slots_count
     }
 
-    /// Tells which slots are taken, in an index that was made elsewhere.
-    pub(super) fn set_slots(&mut self, is_used: &[bool]) {
-        self.slots_count = is_used.len() as u32;
-        let free = (0..self.slots_count).rev().filter(|slot| !is_used[*slot as usize]);
-        self.free_slots = free.collect();
+    /// An index of these pairs, each of them once, by their ids; it has no series yet.
+    pub(super) fn with_pairs(pairs: &[(&str, &str)]) -> Result<Self, DictionaryFull> {
+        let dictionary = Arc::new(Dictionary::of_pairs(pairs)?);
+        Ok(Self { dictionary, ..Self::default() })
     }
 
-    /// Adds a pair; ids are given in order.
-    pub(super) fn add_pair(&self, name: &str, value: &str) -> Result<u32, DictionaryFull> {
-        self.dictionary.add_pair(name, value)
+    /// Adds many series to an index that has none, each with its slot and the pair ids up to its end among
+    /// all of them; they differ in their pairs.
+    pub(super) fn with_series(
+        mut self,
+        slots: &[u32],
+        (sets, ends): (&[u32], &[usize]),
+        slots_count: u32,
+    ) -> Result<Self, DictionaryFull> {
+        let mut is_used = vec![false; slots_count as usize];
+        for slot in slots {
+            *is_used.get_mut(*slot as usize).ok_or(DictionaryFull)? = true;
+        }
+        self.slots_count = slots_count;
+        self.free_slots = (0..slots_count).rev().filter(|slot| !is_used[*slot as usize]).collect();
+        self.slots = slots.to_vec();
+        self.label_places.reserve_exact(slots.len());
+        for ids in sets_of(sets, ends) {
+            self.label_places.push(self.label_sets.push(ids)?);
+        }
+        let pairs_count = self.dictionary.read().count();
+        let (postings, by_labels) = rayon::join(
+            || postings_of(sets_of(sets, ends), sets, pairs_count),
+            || by_labels_of(sets_of(sets, ends), ends.len(), &self.hasher),
+        );
+        (self.postings, self.by_labels) = (postings, by_labels);
+        Ok(self)
     }
 
     /// Begins to make an index of the series that are not doomed.
@@ -193,6 +215,40 @@ impl Compaction {
         let ids = self.index.dictionary.adopt(&pairs, old.pair_ids(seq), &mut self.known_pairs)?;
         self.index.insert(&ids, old.slot(seq)).map(|_| ())
     }
+}
+
+fn sets_of<'a>(sets: &'a [u32], ends: &'a [usize]) -> impl Iterator<Item = &'a [u32]> {
+    let begins = std::iter::once(0).chain(ends.iter().copied());
+    begins.zip(ends).map(|(begin, end)| &sets[begin..*end])
+}
+
+/// Postings of series that are numbered as they come, each list as large as it must be.
+fn postings_of<'a>(
+    series: impl Iterator<Item = &'a [u32]>,
+    all: &[u32],
+    pairs_count: usize,
+) -> Vec<Postings> {
+    let mut counts = vec![0_u32; pairs_count];
+    all.iter().for_each(|id| counts[*id as usize] += 1);
+    let mut postings: Vec<Postings> =
+        counts.iter().map(|count| Postings::with_capacity(*count as usize)).collect();
+    for (seq, ids) in series.enumerate() {
+        ids.iter().for_each(|id| postings[*id as usize].push(seq as u32));
+    }
+    postings
+}
+
+fn by_labels_of<'a>(
+    series: impl Iterator<Item = &'a [u32]>,
+    count: usize,
+    hasher: &RandomState,
+) -> HashTable<u32> {
+    let hashes: Vec<u64> = series.map(|ids| hasher.hash_one(ids)).collect();
+    let mut table = HashTable::with_capacity(count);
+    for (seq, hash) in hashes.iter().enumerate() {
+        table.insert_unique(*hash, seq as u32, |seq| hashes[*seq as usize]);
+    }
+    table
 }
 
 /// Label sets end to end: count, then pair ids.

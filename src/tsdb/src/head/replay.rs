@@ -40,11 +40,15 @@ impl FiledChunks {
     }
 }
 
+/// Hands over the series records of the whole log.
+pub(crate) type AllSeries<'a> = &'a (dyn Fn(&mut dyn FnMut(Vec<RefSeries>)) + Sync);
+
 /// A replay under way.
-#[derive(Debug)]
 pub(crate) struct HeadReplay<'a> {
     head: &'a Head,
     refs: RefTable,
+    /// Asked once, when the log behind a sidecar speaks of a ref that nobody knows.
+    all_series: Option<AllSeries<'a>>,
     /// Chunks of files by ref, until their series comes.
     filed: FiledChunks,
     unknown_refs: BTreeSet<u64>,
@@ -73,15 +77,18 @@ impl<'a> HeadReplay<'a> {
             head,
             filed,
             refs: RefTable::default(),
+            all_series: None,
             unknown_refs: BTreeSet::new(),
             counts: ReplayCounts::default(),
         }
     }
 
-    /// Begins behind a sidecar: its series are known.
-    pub(crate) fn know_series(&mut self) {
+    /// Begins behind a sidecar: its series are known. Somebody else may have written on with a ref of a
+    /// series that had gone; `all_series` tells of it.
+    pub(crate) fn know_series(&mut self, all_series: Option<AllSeries<'a>>) {
         let refs = &mut self.refs;
         self.head.for_each_ref(|series_ref, slot| refs.set(series_ref, slot));
+        self.all_series = all_series;
     }
 
     /// Applies records, in order; gives the buffers back.
@@ -95,9 +102,6 @@ impl<'a> HeadReplay<'a> {
         let mut pending = Pending::default();
         pending.batches.reserve(records.len());
         for record in records {
-            if !matches!(record, Decoded::Series(_) | Decoded::Samples(_)) {
-                self.head.spoil_sidecar();
-            }
             match record {
                 Decoded::Samples(samples) => pending.batches.push(samples),
                 Decoded::Histograms(histograms) => {
@@ -108,9 +112,16 @@ impl<'a> HeadReplay<'a> {
                         self.add_series(&one, &mut pending)?;
                     }
                 }
-                Decoded::Exemplars(exemplars) => self.add_exemplars(exemplars),
-                Decoded::Metadata(metadata) => self.add_metadata(metadata),
+                Decoded::Exemplars(exemplars) => {
+                    self.know(exemplars.iter().map(|one| one.series_ref))?;
+                    self.add_exemplars(exemplars);
+                }
+                Decoded::Metadata(metadata) => {
+                    self.know(metadata.iter().map(|one| one.series_ref))?;
+                    self.add_metadata(metadata);
+                }
                 Decoded::Tombstones(mut tombstones) => {
+                    self.know(tombstones.iter().map(|one| one.series_ref))?;
                     for one in &mut tombstones {
                         let slot = self.refs.get(one.series_ref);
                         if slot != NO_SLOT {
@@ -124,13 +135,16 @@ impl<'a> HeadReplay<'a> {
                 }
             }
         }
-        self.apply_samples(&mut pending);
+        self.apply_samples(&mut pending)?;
         Ok(pending.batches)
     }
 
     /// Gives the refs of all series, too.
     pub(crate) fn finish(mut self) -> (ReplayCounts, RefTable) {
-        self.head.recall_last_values();
+        // A sidecar tells the last values itself.
+        if !self.filed.ends.is_empty() {
+            self.head.recall_last_values();
+        }
         self.counts.unknown_refs_count = self.unknown_refs.len() as u64;
         (self.counts, self.refs)
     }
@@ -183,12 +197,14 @@ impl<'a> HeadReplay<'a> {
         let known = self.refs.get(series.series_ref);
         if known != NO_SLOT && known != slot {
             // A ref that changes its owner: nobody writes that, but what came before is the old one's.
-            self.apply_samples(pending);
+            self.apply_samples(pending)?;
             *pending = Pending::default();
         }
         self.refs.set(series.series_ref, slot);
         let chunks = self.filed.by_ref.remove(&series.series_ref);
-        if let Some(chunks) = chunks.filter(|_| is_known) {
+        if let Some(mut chunks) = chunks.filter(|_| is_known) {
+            // Files that were being written anew may hold older chunks behind newer ones.
+            chunks.sort_by_key(|chunk| chunk.min_t);
             let end = head.attach(slot, &chunks);
             let at = slot as usize;
             let count = self.filed.ends.len().max((at + 1).next_multiple_of(REF_PAGE_SIZE));
@@ -213,20 +229,38 @@ impl<'a> HeadReplay<'a> {
         is_renamed
     }
 
-    fn apply_samples(&mut self, Pending { batches, histograms }: &mut Pending) {
-        let (refs, ends) = (&self.refs, self.filed.ends.as_slice());
-        batches.par_iter_mut().for_each(|batch| {
-            refs.resolve(batch);
-            if !ends.is_empty() {
-                // Most samples of a log stand in files; nobody else looks at them.
-                batch.retain(|sample| {
-                    ends.get(sample.slot as usize).is_none_or(|end| sample.t > *end)
-                });
-            }
+    /// Makes these refs known if anything can tell of them.
+    fn know(&mut self, refs: impl IntoIterator<Item = u64>) -> Result<(), DictionaryFull> {
+        let Some(all_series) = self.all_series else { return Ok(()) };
+        if refs.into_iter().all(|series_ref| self.refs.get(series_ref) != NO_SLOT) {
+            return Ok(());
+        }
+        self.all_series = None;
+        let mut told = Vec::new();
+        all_series(&mut |series| {
+            let is_new = |one: &RefSeries| self.refs.get(one.series_ref) == NO_SLOT;
+            told.extend(series.into_iter().filter(is_new));
         });
-        for (_, batch) in histograms.iter_mut() {
-            batch.iter_mut().for_each(|one| one.slot = refs.get(one.series_ref));
-            batch.retain(|one| ends.get(one.slot as usize).is_none_or(|end| one.t > *end));
+        let mut pending = Pending::default();
+        told.iter().try_for_each(|one| self.add_series(one, &mut pending))
+    }
+
+    fn apply_samples(&mut self, pending: &mut Pending) -> Result<(), DictionaryFull> {
+        let mut are_known = pending.resolve(&self.refs);
+        if !are_known && self.all_series.is_some() {
+            let unknown: Vec<u64> = pending.unknown_refs().collect();
+            self.know(unknown)?;
+            are_known = pending.resolve(&self.refs);
+        }
+        let ends = self.filed.ends.as_slice();
+        let Pending { batches, histograms } = pending;
+        if !ends.is_empty() {
+            // Most samples of a log stand in files; nobody else looks at them.
+            let is_new = |slot: u32, t: i64| ends.get(slot as usize).is_none_or(|end| t > *end);
+            batches.par_iter_mut().for_each(|batch| batch.retain(|one| is_new(one.slot, one.t)));
+            for (_, batch) in histograms.iter_mut() {
+                batch.retain(|one| is_new(one.slot, one.t));
+            }
         }
         let shards = rayon::current_num_threads() as u32;
         let counts = (0..shards)
@@ -235,15 +269,16 @@ impl<'a> HeadReplay<'a> {
             .reduce(Counts::default, Counts::merge);
         self.head.add_counts(&counts);
         self.counts.samples_count += counts.stored;
-        let floats = batches.iter().flatten().map(|one| (one.slot, one.series_ref));
-        let histograms = histograms.iter().flat_map(|(_, batch)| batch);
-        let all = floats.chain(histograms.map(|one| (one.slot, one.series_ref)));
-        for (_, series_ref) in all.filter(|(slot, _)| *slot == NO_SLOT) {
+        if are_known {
+            return Ok(());
+        }
+        for series_ref in pending.unknown_refs() {
             self.counts.unknown_samples_count += 1;
             self.unknown_refs.insert(series_ref);
             // Samples of a series whose record is lost must not come under a new one.
             self.head.next_ref.fetch_max(series_ref.wrapping_add(1), Ordering::Relaxed);
         }
+        Ok(())
     }
 }
 
@@ -253,6 +288,30 @@ struct Pending {
     batches: Vec<SampleBatch>,
     /// Each with the number of batches that come before it.
     histograms: Vec<(usize, Vec<RefHistogram>)>,
+}
+
+impl Pending {
+    /// Fills in the slots; says whether all refs are known.
+    fn resolve(&mut self, refs: &RefTable) -> bool {
+        let batches = self.batches.par_iter_mut();
+        let are_known = batches.map(|batch| {
+            refs.resolve(batch);
+            batch.iter().all(|one| one.slot != NO_SLOT)
+        });
+        let mut are_known = are_known.reduce(|| true, |a, b| a && b);
+        for one in self.histograms.iter_mut().flat_map(|(_, batch)| batch) {
+            one.slot = refs.get(one.series_ref);
+            are_known &= one.slot != NO_SLOT;
+        }
+        are_known
+    }
+
+    fn unknown_refs(&self) -> impl Iterator<Item = u64> {
+        let floats = self.batches.iter().flatten().map(|one| (one.slot, one.series_ref));
+        let histograms = self.histograms.iter().flat_map(|(_, batch)| batch);
+        let all = floats.chain(histograms.map(|one| (one.slot, one.series_ref)));
+        all.filter(|(slot, _)| *slot == NO_SLOT).map(|(_, series_ref)| series_ref)
+    }
 }
 
 fn apply_shard(

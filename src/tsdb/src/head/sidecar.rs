@@ -5,15 +5,18 @@
 //! It is made while commits go on. Groups that are written later may hold samples from behind the position
 //! in the log that it is made for; the replay from there meets them again and passes over them (I4).
 //!
-//! It knows floats only. A head that holds anything else has no sidecar: see `Head::spoil_sidecar`.
+//! What does not belong to slots (exemplars, metadata, deletions) stands in it as records of the log.
 
 mod codec;
 mod image;
 mod load;
 mod store;
 
-pub(super) use self::image::{ClosedData, ClosedImage, GroupImage, OpenImage, SlotImage};
+pub(super) use self::image::{
+    ClosedData, ClosedImage, HistogramImage, OpenFloats, OpenImage, SlotImage, decode_group,
+    encode_slot,
+};
 pub(crate) use self::{
     image::{SidecarError, SidecarHeader},
-    load::SidecarLoad,
+    load::LoadedSidecar,
 };

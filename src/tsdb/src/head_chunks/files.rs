@@ -45,7 +45,7 @@ impl ChunkFiles {
         &self.dir
     }
 
-    pub(super) fn disk(&self) -> &Arc<dyn Disk> {
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
     }
 
@@ -87,7 +87,19 @@ impl ChunkFiles {
         self.disk.sync_dir(&self.dir)
     }
 
-    pub(super) fn path(&self, number: u32) -> PathBuf {
+    /// Removes files with lower numbers, the highest first; one that is gone is no error.
+    pub(crate) fn remove_below(&self, number: u32) -> io::Result<()> {
+        let old: Vec<u32> = read(&self.maps).by_number.range(..number).map(|(n, _)| *n).collect();
+        for number in old.into_iter().rev() {
+            match self.disk.remove_file(&self.path(number)) {
+                Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+                _ => write(&self.maps).by_number.remove(&number),
+            };
+        }
+        self.disk.sync_dir(&self.dir)
+    }
+
+    pub(crate) fn path(&self, number: u32) -> PathBuf {
         self.dir.join(format!("{number:06}"))
     }
 }

@@ -7,8 +7,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rayon::prelude::*;
-
 use crate::{
     disk::{Disk, FileBytes, write_all},
     head::SidecarHeader,
@@ -68,34 +66,43 @@ pub(crate) fn scan(
     }
     let numbers = numbers(files)?;
     let mut scanned = Scanned::default();
-    let mut is_behind_damage = false;
     for (at, number) in numbers.iter().enumerate() {
         let path = files.path(*number);
-        if is_behind_damage {
-            put_away(disk, data_dir, &path);
-            continue;
-        }
         let bytes = disk.map(&path)?;
-        let is_last = at + 1 == numbers.len();
-        let Some(damage) = scan_file(&bytes, *number, is_last, &mut each) else {
+        let behind = &numbers[at + 1..];
+        let Some(damage) = scan_file(&bytes, *number, behind.is_empty(), &mut each) else {
             files.keep(*number, bytes);
             continue;
         };
-        drop(bytes);
-        if !damage.is_torn_tail {
-            scanned.damaged_count += 1;
-            is_behind_damage = true;
+        if damage.is_torn_tail {
+            drop(bytes);
+            if let Some(bytes) = repair(disk, data_dir, &path, &damage) {
+                files.keep(*number, bytes);
+            }
+            continue;
         }
+        scanned.damaged_count += 1;
+        // Those behind go first: a start that is cut short must find the damage again before it finds them.
+        let are_away = behind.iter().rev().all(|number| {
+            let path = files.path(*number);
+            put_away(disk, data_dir, &path)
+        });
+        if !are_away || disk.sync_dir(files.dir()).is_err() {
+            files.keep(*number, bytes);
+            break;
+        }
+        drop(bytes);
         if let Some(bytes) = repair(disk, data_dir, &path, &damage) {
             files.keep(*number, bytes);
         }
+        break;
     }
     scanned.last_number = self::numbers(files)?.last().copied();
     Ok(scanned)
 }
 
-/// Whether the files that a sidecar needs are there, every chunk as it was written; `take_trusted` takes them.
-/// All of them are read, because a chunk that is found damaged by a query could not be had from the log any more.
+/// Whether the files that a sidecar needs are there and large enough; `take_trusted` takes them. What they hold
+/// is not looked at: each chunk is checked when it is read, and mended from the log if it must be.
 pub(crate) fn trusted_files(files: &ChunkFiles, header: &SidecarHeader) -> io::Result<bool> {
     files.disk().create_dir_all(files.dir())?;
     if header.file_last == 0 {
@@ -106,18 +113,8 @@ pub(crate) fn trusted_files(files: &ChunkFiles, header: &SidecarHeader) -> io::R
     if !(header.file_first..=header.file_last).all(is_there) {
         return Ok(false);
     }
-    let needed = (header.file_first..=header.file_last).into_par_iter();
-    let are_whole = needed.map(|number| {
-        let bytes = files.disk().map(&files.path(number))?;
-        let written = match number == header.file_last {
-            true => {
-                usize::try_from(header.file_last_size_bytes).ok().and_then(|size| bytes.get(..size))
-            }
-            false => bytes.get(..),
-        };
-        Ok(written.is_some_and(|written| scan_file(written, number, false, &mut |_| {}).is_none()))
-    });
-    are_whole.try_reduce(|| true, |a, b| Ok(a && b))
+    let last = files.path(header.file_last);
+    Ok(files.disk().size_bytes(&last)? >= header.file_last_size_bytes)
 }
 
 /// Maps the files that a sidecar needs without a look into them, and removes what was written behind.
@@ -246,13 +243,13 @@ fn salvage(disk: &dyn Disk, data_dir: &Path, path: &Path, end: usize) -> io::Res
     path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
 }
 
-/// Moves a file that is good but not used into the quarantine.
-fn put_away(disk: &dyn Disk, data_dir: &Path, path: &Path) {
+/// Moves a file that is good but not used into the quarantine. Says whether it is gone.
+fn put_away(disk: &dyn Disk, data_dir: &Path, path: &Path) -> bool {
     let moved = quarantine(disk, data_dir, path).and_then(|kept| {
         disk.remove_file(path)?;
         Ok(kept)
     });
-    match moved {
+    match &moved {
         Ok(kept) => {
             tracing::warn!(file = %path.display(), kept = %kept.display(), "Head chunks behind a damaged file are taken from the WAL");
         }
@@ -260,4 +257,5 @@ fn put_away(disk: &dyn Disk, data_dir: &Path, path: &Path) {
             tracing::error!(file = %path.display(), err = %err, "Moving a file of head chunks into quarantine failed");
         }
     }
+    moved.is_ok()
 }

@@ -53,6 +53,13 @@ impl SegmentReader {
         }
     }
 
+    /// Begins at the page of a place where a record ends.
+    pub(super) fn new_at(mut file: Box<dyn ReadFile>, offset: u64) -> io::Result<Self> {
+        let page_offset = offset - offset % PAGE_SIZE_BYTES as u64;
+        file.skip(page_offset)?;
+        Ok(Self { page_offset, good_end: offset, ..Self::new(file) })
+    }
+
     /// How much of the file has been read.
     pub(super) fn offset(&self) -> u64 {
         self.page_offset + self.at as u64

@@ -90,11 +90,6 @@ impl Decoded {
     }
 }
 
-/// Whether a sidecar of the head has all that records of this type say.
-pub(crate) fn is_in_sidecar(kind: u8) -> bool {
-    matches!(kind, SERIES | SAMPLES)
-}
-
 /// Writes a series record.
 pub(crate) fn encode_series<'a>(
     out: &mut Vec<u8>,

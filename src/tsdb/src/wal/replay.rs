@@ -152,7 +152,10 @@ impl<'a> LogReader<'a> {
                 Some(reader) => reader,
                 None => {
                     self.reports.push(FileReport::new(file, self.file_at + 1 == self.files.len()));
-                    self.reader.insert(SegmentReader::new(self.disk.read(&file.path)?))
+                    let of_file = self.disk.read(&file.path)?;
+                    let is_begin = !file.is_checkpoint && file.index == self.begin.0;
+                    let offset = if is_begin { self.begin.1 } else { 0 };
+                    self.reader.insert(SegmentReader::new_at(of_file, offset)?)
                 }
             };
             let report = &mut self.reports[self.file_at];
@@ -160,7 +163,8 @@ impl<'a> LogReader<'a> {
             let item = reader.next(&mut window.bytes);
             self.read_size_bytes += reader.offset() - before;
             match item {
-                Ok(Some(Item::Record { offset, .. }))
+                // A record that begins on an earlier page has no beginning here.
+                Ok(Some(Item::Record { offset, .. } | Item::Damage { offset, .. }))
                     if file.index == self.begin.0 && offset < self.begin.1 =>
                 {
                     window.bytes.truncate(begin);

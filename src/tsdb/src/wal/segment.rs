@@ -7,6 +7,8 @@ use std::{
 
 use crate::disk::Disk;
 
+/// Bytes before a place that tell one log from another.
+const FINGERPRINT_SIZE_BYTES: u64 = 512;
 pub(super) const CHECKPOINT_PREFIX: &str = "checkpoint.";
 
 /// A file of the log.
@@ -49,6 +51,30 @@ impl LogFiles {
 
 pub(super) fn segment_path(dir: &Path, index: u64) -> PathBuf {
     dir.join(format!("{index:08}"))
+}
+
+/// A checksum of what the log has right before a place: who finds another one there has another log.
+///
+/// # Errors
+/// There is no such place.
+pub(crate) fn fingerprint(
+    disk: &dyn Disk,
+    dir: &Path,
+    (segment, offset): (u64, u64),
+) -> io::Result<u32> {
+    let mut file = disk.read(&segment_path(dir, segment))?;
+    let mut bytes = vec![0; offset.min(FINGERPRINT_SIZE_BYTES) as usize];
+    file.skip(offset - bytes.len() as u64)?;
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => filled += count,
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(crc32c::crc32c(&bytes))
 }
 
 /// Looks at a log directory. Files that are neither segments nor checkpoints are not ours.

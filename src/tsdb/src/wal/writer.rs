@@ -247,7 +247,7 @@ impl Wal {
         if let Err(err) = old.write(&zeros[..padding as usize]) {
             tracing::debug!(segment = %old.path.display(), err = %err, "Padding a WAL segment failed");
         }
-        if self.syncer.is_none() {
+        if self.syncer.is_none() && self.disk.may_sync_later() {
             let (disk, dir) = (Arc::clone(&self.disk), self.dir.clone());
             self.syncer = Syncer::start(disk, dir, self.metrics.clone(), self.unsynced.clone());
         }

@@ -144,8 +144,13 @@ impl Field for Real {
                 Window { leading: u32::from(leading), trailing: u32::from(trailing) }
             }
         };
-        self.value ^= bits.value_delta(bits.peek(), 0, &mut window)?;
-        self.window = (window.leading as u8, window.trailing as u8);
+        let delta = bits.value_delta(bits.peek(), 0, &mut window)?;
+        self.value ^= delta;
+        let read = (window.leading as u8, window.trailing as u8);
+        // No difference needs no window: the writer has none yet.
+        if self.window.0 != NO_WINDOW || delta != 0 || read != (0, 0) {
+            self.window = read;
+        }
         Ok(())
     }
 

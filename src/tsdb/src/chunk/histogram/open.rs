@@ -3,7 +3,7 @@
 use prom_model::HistogramValue;
 
 use super::{
-    super::Encoding,
+    super::{Encoding, xor_reader::ChunkError},
     kind::{Floats, Integers, Kind},
     writer::{HistogramWriter, Reset, Written},
 };
@@ -57,6 +57,17 @@ impl OpenHistograms {
                 Self::Float(HistogramWriter::begin(t, &**histogram, reset))
             }
         }
+    }
+
+    /// Goes on with a chunk of the kind of `last`, its last sample, that was put together before.
+    ///
+    /// # Errors
+    /// The bytes are no such chunk.
+    pub(crate) fn reopen(last: &HistogramValue, chunk: &[u8]) -> Result<Self, ChunkError> {
+        Ok(match last {
+            HistogramValue::Integer(_) => Self::Integer(HistogramWriter::reopen(chunk)?),
+            HistogramValue::Float(_) => Self::Float(HistogramWriter::reopen(chunk)?),
+        })
     }
 
     /// Adds a histogram; one of the other kind is refused.

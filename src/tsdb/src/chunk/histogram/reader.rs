@@ -53,13 +53,26 @@ pub(super) struct HistogramReader<'a, K: Kind> {
     numbers: Option<Numbers<K>>,
 }
 
+/// The numbers of the sample that was read last.
 #[derive(Debug)]
-struct Numbers<K: Kind> {
-    count: K::Count,
-    zero_count: K::Count,
-    sum: Real,
-    positive: Vec<K::Bucket>,
-    negative: Vec<K::Bucket>,
+pub(super) struct Numbers<K: Kind> {
+    pub(super) count: K::Count,
+    pub(super) zero_count: K::Count,
+    pub(super) sum: Real,
+    pub(super) positive: Vec<K::Bucket>,
+    pub(super) negative: Vec<K::Bucket>,
+}
+
+/// Where a reader stands: what a writer needs to go on.
+#[derive(Debug)]
+pub(super) struct ReaderEnd<K: Kind> {
+    pub(super) samples_count: u16,
+    pub(super) t: i64,
+    pub(super) t_delta: i64,
+    pub(super) layout: Layout,
+    pub(super) numbers: Numbers<K>,
+    /// Bits that were read, without the header.
+    pub(super) size_bits: usize,
 }
 
 impl<'a, K: Kind> HistogramReader<'a, K> {
@@ -112,6 +125,18 @@ impl<'a, K: Kind> HistogramReader<'a, K> {
         }
         self.read_count += 1;
         Ok(Some(self.t))
+    }
+
+    /// Where it stands; `None` before the first sample.
+    pub(super) fn into_end(self) -> Option<ReaderEnd<K>> {
+        Some(ReaderEnd {
+            samples_count: self.read_count,
+            t: self.t,
+            t_delta: self.t_delta,
+            layout: self.layout,
+            numbers: self.numbers?,
+            size_bits: self.bits.read_bits(),
+        })
     }
 
     /// The histogram that was read last.

@@ -11,7 +11,7 @@ use super::{
     field::{Field, Real},
     kind::{Kind, View},
     layout::Layout,
-    reader::HistogramReader,
+    reader::{HistogramReader, Numbers, ReaderEnd},
     spans::Union,
 };
 
@@ -97,6 +97,42 @@ impl<K: Kind> HistogramWriter<K> {
             (_, None) => Reset::Unknown,
         };
         Self::begin_view(t, &view, reset)
+    }
+
+    /// Goes on with a chunk that [`Self::put`] put together.
+    ///
+    /// # Errors
+    /// The bytes are no such chunk.
+    pub(crate) fn reopen(chunk: &[u8]) -> Result<Self, ChunkError> {
+        let mut reader = HistogramReader::<K>::new(chunk, false)?;
+        while reader.advance()?.is_some() {}
+        let ReaderEnd { samples_count, t, t_delta, layout, numbers, size_bits } =
+            reader.into_end().ok_or(ChunkError::Truncated)?;
+        let whole = HISTOGRAM_HEADER_SIZE_BYTES + size_bits / 32 * 4;
+        let (bytes, rest) = chunk.split_at_checked(whole).ok_or(ChunkError::Truncated)?;
+        let tail_bits = (size_bits % 32) as u8;
+        let mut tail = [0; 4];
+        for (to, from) in tail.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        let aligned = u64::from(u32::from_be_bytes(tail));
+        let tail = (aligned >> (32 - u32::from(tail_bits))) as u32;
+        let Numbers { count, zero_count, sum, positive, negative } = numbers;
+        let bytes = bytes.to_vec();
+        let tail = (tail, tail_bits);
+        Ok(Self {
+            bytes,
+            tail,
+            samples_count,
+            t,
+            t_delta,
+            layout,
+            count,
+            zero_count,
+            sum,
+            positive,
+            negative,
+        })
     }
 
     /// Adds a histogram, which comes after the last one.

@@ -18,16 +18,20 @@ use crate::{Options, db::sidecar};
 
 use super::{Content, Db, commit, content, insert, options};
 
-const BEGIN: i64 = 1_700_000_000_000;
-const FILE: &str = "head_state";
+pub(super) const BEGIN: i64 = 1_700_000_000_000;
+pub(super) const FILE: &str = "head_state";
 
-fn open_dir(dir: &Path) -> Arc<Db> {
+pub(super) fn open_dir(dir: &Path) -> Arc<Db> {
+    open_dir_with(dir, options())
+}
+
+pub(super) fn open_dir_with(dir: &Path, options: Options) -> Arc<Db> {
     let progress = |_| ControlFlow::Continue(());
-    Db::open(dir, options(), &Registry::default(), &progress).unwrap()
+    Db::open(dir, options, &Registry::default(), &progress).unwrap()
 }
 
 /// The directory as a killed process leaves it.
-fn killed(dir: &Path) -> tempfile::TempDir {
+pub(super) fn killed(dir: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_dir(dir, copy.path());
     copy
@@ -41,7 +45,7 @@ fn since(content: &Content, min_t: i64) -> Content {
     left
 }
 
-fn copy_dir(from: &Path, to: &Path) {
+pub(super) fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
@@ -54,7 +58,7 @@ fn copy_dir(from: &Path, to: &Path) {
 }
 
 /// Rounds of samples; series come and go.
-fn run(db: &Db, rounds: std::ops::Range<usize>, all: &mut Content) {
+pub(super) fn run(db: &Db, rounds: std::ops::Range<usize>, all: &mut Content) {
     for round in rounds {
         let t = BEGIN + round as i64 * 15_000;
         let numbers = ((round / 20 * 10)..(round / 20 * 10 + 60)).chain(900..905);
@@ -65,13 +69,15 @@ fn run(db: &Db, rounds: std::ops::Range<usize>, all: &mut Content) {
     }
 }
 
-/// Makes the log unreadable, but keeps its sizes: whoever needs it loses samples.
-fn spoil_log(dir: &Path, is_spoiled: impl Fn(&str) -> bool) {
+/// Makes the log unreadable, but keeps its sizes, and its ends, by which a sidecar knows it: whoever needs it
+/// loses samples.
+pub(super) fn spoil_log(dir: &Path, is_spoiled: impl Fn(&str) -> bool) {
     for entry in fs::read_dir(dir.join("wal")).unwrap() {
         let path = entry.unwrap().path();
         if is_spoiled(path.file_name().unwrap().to_str().unwrap()) {
             let mut bytes = fs::read(&path).unwrap();
-            bytes.iter_mut().skip(7).for_each(|byte| *byte ^= 0x55);
+            let end = bytes.len().saturating_sub(512);
+            bytes[..end].iter_mut().skip(7).for_each(|byte| *byte ^= 0x55);
             fs::write(&path, bytes).unwrap();
         }
     }

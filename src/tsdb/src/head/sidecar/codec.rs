@@ -11,7 +11,7 @@ impl<'a> Bytes<'a> {
         self.0.is_empty()
     }
 
-    pub(super) fn take(&mut self, size: usize) -> Result<&'a [u8], SidecarError> {
+    fn take(&mut self, size: usize) -> Result<&'a [u8], SidecarError> {
         let (taken, rest) = self.0.split_at_checked(size).ok_or(SidecarError)?;
         self.0 = rest;
         Ok(taken)
@@ -43,13 +43,18 @@ impl<'a> Bytes<'a> {
         self.array().map(i64::from_le_bytes)
     }
 
-    pub(super) fn text(&mut self) -> Result<&'a str, SidecarError> {
+    /// Bytes behind their size.
+    pub(super) fn sized(&mut self) -> Result<&'a [u8], SidecarError> {
         let size = self.u32()? as usize;
-        str::from_utf8(self.take(size)?).map_err(|_| SidecarError)
+        self.take(size)
+    }
+
+    pub(super) fn text(&mut self) -> Result<&'a str, SidecarError> {
+        str::from_utf8(self.sized()?).map_err(|_| SidecarError)
     }
 }
 
-pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-    out.extend_from_slice(text.as_bytes());
+pub(super) fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    out.extend_from_slice(bytes);
 }

@@ -1,11 +1,11 @@
-//! The parts of a sidecar between head and bytes.
+//! The parts of a sidecar between head and bytes. What is read borrows from its item.
 
 use crate::{
-    chunk::{Form, XorState},
+    chunk::{Encoding, Form, XorState},
     head_chunks::ChunkPlace,
 };
 
-use super::codec::Bytes;
+use super::codec::{Bytes, push_bytes};
 
 /// The bytes are no sidecar of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +18,8 @@ pub(crate) struct SidecarHeader {
     /// Segment and offset up to which the log is part of it.
     pub(crate) segment: u64,
     pub(crate) offset: u64,
+    /// Of the log right before that place.
+    pub(crate) fingerprint: u32,
     /// The oldest file of head chunks that it needs (0: none), and the newest with its size.
     pub(crate) file_first: u32,
     pub(crate) file_last: u32,
@@ -27,72 +29,111 @@ pub(crate) struct SidecarHeader {
     pub(crate) slots_count: u32,
     pub(crate) series_count: u32,
     pub(crate) groups_count: u32,
+    /// Items with log records behind the groups.
+    pub(crate) records_count: u32,
+    /// What the head kept when it was made: see [`Self::has_exemplars`].
+    pub(crate) kept: u8,
     /// Refs that the log mentions though no series has them, and until which segment.
     pub(crate) deleted: Vec<(u64, u64)>,
 }
 
-/// One group.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct GroupImage {
-    pub(crate) number: u32,
-    /// By slot; `None` for one that is free.
-    pub(crate) slots: Vec<Option<SlotImage>>,
-}
-
 /// One series.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct SlotImage {
+pub(crate) struct SlotImage<'a> {
     pub(crate) series_ref: u64,
     pub(crate) seq: u32,
     pub(crate) last: (i64, u64),
     pub(crate) flags: u8,
-    pub(crate) open: Option<OpenImage>,
-    /// Oldest first.
-    pub(crate) closed: Vec<ClosedImage>,
+    pub(crate) open: Option<OpenImage<'a>>,
+    /// Of a series whose last sample is a histogram.
+    pub(crate) histogram: Option<HistogramImage<'a>>,
 }
 
 /// An open chunk.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct OpenImage {
+pub(crate) struct OpenImage<'a> {
     pub(crate) samples_count: u16,
     pub(crate) next_at: i64,
     pub(crate) min_t: i64,
+    /// Not for histograms.
+    pub(crate) floats: Option<OpenFloats<'a>>,
+}
+
+/// The bytes of an open chunk of floats, and what stands beside them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct OpenFloats<'a> {
     pub(crate) xor: XorState,
     pub(crate) xor_bits: u16,
     pub(crate) form: Form,
-    pub(crate) words: Vec<u8>,
+    pub(crate) words: &'a [u8],
+}
+
+/// What a slot has whose last sample is a histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HistogramImage<'a> {
+    /// A log record with the last one.
+    pub(crate) last: &'a [u8],
+    pub(crate) is_end_known: bool,
+    /// The open chunk as files hold it; empty if there is none.
+    pub(crate) chunk: &'a [u8],
 }
 
 /// A closed chunk.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ClosedImage {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ClosedImage<'a> {
     pub(crate) min_t: i64,
     pub(crate) max_t: i64,
     pub(crate) samples_count: u16,
-    pub(crate) data: ClosedData,
+    pub(crate) encoding: Encoding,
+    pub(crate) data: ClosedData<'a>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum ClosedData {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum ClosedData<'a> {
     Filed(ChunkPlace),
-    Waiting(Vec<u8>),
+    Waiting(&'a [u8]),
 }
 
 /// Kinds of closed chunks.
 const FILED: u8 = 0;
 const WAITING: u8 = 1;
+/// Kinds of slots, by what stands open; [`FREE`] is a slot without a series.
+const FREE: u8 = 0;
+const CLOSED: u8 = 1;
+const OPEN_FLOATS: u8 = 2;
+const HISTOGRAMS: u8 = 3;
+const OPEN_HISTOGRAMS: u8 = 4;
+/// Bits of [`SidecarHeader::kept`].
+const EXEMPLARS: u8 = 1 << 0;
+const METADATA: u8 = 1 << 1;
 
 impl SidecarHeader {
+    /// Whether exemplars and metadata of the log were kept when it was made.
+    pub(crate) fn set_kept(&mut self, has_exemplars: bool, has_metadata: bool) {
+        let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        self.kept = bit(has_exemplars, EXEMPLARS) | bit(has_metadata, METADATA);
+    }
+
+    pub(crate) fn has_exemplars(&self) -> bool {
+        self.kept & EXEMPLARS != 0
+    }
+
+    pub(crate) fn has_metadata(&self) -> bool {
+        self.kept & METADATA != 0
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for word in [self.segment, self.offset, self.file_last_size_bytes, self.next_ref] {
             out.extend_from_slice(&word.to_le_bytes());
         }
         out.extend_from_slice(&self.chunk_range_ms.to_le_bytes());
-        let counts = [self.slots_count, self.series_count, self.groups_count];
-        for word in [self.file_first, self.file_last].into_iter().chain(counts) {
+        let counts = [self.slots_count, self.series_count, self.groups_count, self.records_count];
+        let first = [self.file_first, self.file_last, self.fingerprint];
+        for word in first.into_iter().chain(counts) {
             out.extend_from_slice(&word.to_le_bytes());
         }
+        out.push(self.kept);
         for (series_ref, segment) in &self.deleted {
             out.extend_from_slice(&series_ref.to_le_bytes());
             out.extend_from_slice(&segment.to_le_bytes());
@@ -112,9 +153,12 @@ impl SidecarHeader {
             chunk_range_ms: bytes.i64()?,
             file_first: bytes.u32()?,
             file_last: bytes.u32()?,
+            fingerprint: bytes.u32()?,
             slots_count: bytes.u32()?,
             series_count: bytes.u32()?,
             groups_count: bytes.u32()?,
+            records_count: bytes.u32()?,
+            kept: bytes.u8()?,
             deleted: Vec::new(),
         };
         while !bytes.is_empty() {
@@ -124,97 +168,122 @@ impl SidecarHeader {
     }
 }
 
-impl GroupImage {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.slots.len() * 256);
-        out.extend_from_slice(&self.number.to_le_bytes());
-        for slot in &self.slots {
-            match slot {
-                None => out.extend_from_slice(&0u64.to_le_bytes()),
-                Some(slot) => slot.encode(&mut out),
-            }
-        }
-        out
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, SidecarError> {
-        let mut bytes = Bytes(bytes);
-        let mut group = Self { number: bytes.u32()?, slots: Vec::new() };
-        while !bytes.is_empty() {
-            let series_ref = bytes.u64()?;
-            let slot = match series_ref {
-                0 => None,
-                series_ref => Some(SlotImage::decode(series_ref, &mut bytes)?),
-            };
-            group.slots.push(slot);
-        }
-        Ok(group)
-    }
+/// Begins the item of a group; its slots follow, each with [`encode_slot`].
+pub(crate) fn begin_group(out: &mut Vec<u8>, number: u32) {
+    out.clear();
+    out.extend_from_slice(&number.to_le_bytes());
 }
 
-impl SlotImage {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.series_ref.to_le_bytes());
-        out.extend_from_slice(&self.seq.to_le_bytes());
-        out.extend_from_slice(&self.last.0.to_le_bytes());
-        out.extend_from_slice(&self.last.1.to_le_bytes());
-        out.push(self.flags);
-        match &self.open {
-            None => out.extend_from_slice(&0u16.to_le_bytes()),
-            Some(open) => {
-                out.extend_from_slice(&open.samples_count.to_le_bytes());
-                out.extend_from_slice(&open.next_at.to_le_bytes());
-                out.extend_from_slice(&open.min_t.to_le_bytes());
-                let (leading, trailing) = open.xor.window();
-                out.extend_from_slice(&open.xor.t_delta.to_le_bytes());
-                out.extend_from_slice(&open.xor.tail.to_le_bytes());
-                out.extend([open.xor.tail_bits, leading, trailing, open.form.byte()]);
-                out.extend_from_slice(&open.xor_bits.to_le_bytes());
-                out.extend_from_slice(&(open.words.len() as u16).to_le_bytes());
-                out.extend_from_slice(&open.words);
-            }
-        }
-        out.extend_from_slice(&(self.closed.len() as u32).to_le_bytes());
-        for closed in &self.closed {
-            closed.encode(out);
+/// Appends a slot; `None` is one that is free. `closed` are its closed chunks, oldest first.
+pub(crate) fn encode_slot<'a>(
+    out: &mut Vec<u8>,
+    slot: Option<&SlotImage<'_>>,
+    closed: impl ExactSizeIterator<Item = ClosedImage<'a>>,
+) {
+    let Some(slot) = slot else { return out.push(FREE) };
+    out.push(match (&slot.open, &slot.histogram) {
+        (None, None) => CLOSED,
+        (Some(_), None) => OPEN_FLOATS,
+        (None, Some(_)) => HISTOGRAMS,
+        (Some(_), Some(_)) => OPEN_HISTOGRAMS,
+    });
+    out.extend_from_slice(&slot.series_ref.to_le_bytes());
+    out.extend_from_slice(&slot.seq.to_le_bytes());
+    out.extend_from_slice(&slot.last.0.to_le_bytes());
+    out.extend_from_slice(&slot.last.1.to_le_bytes());
+    out.push(slot.flags);
+    if let Some(open) = &slot.open {
+        out.extend_from_slice(&open.samples_count.to_le_bytes());
+        out.extend_from_slice(&open.next_at.to_le_bytes());
+        out.extend_from_slice(&open.min_t.to_le_bytes());
+        if let Some(OpenFloats { xor, xor_bits, form, words }) = open.floats {
+            let (leading, trailing) = xor.window();
+            out.extend_from_slice(&xor.t_delta.to_le_bytes());
+            out.extend_from_slice(&xor.tail.to_le_bytes());
+            out.extend([xor.tail_bits, leading, trailing, form.byte()]);
+            out.extend_from_slice(&xor_bits.to_le_bytes());
+            push_bytes(out, words);
         }
     }
+    if let Some(histogram) = &slot.histogram {
+        push_bytes(out, histogram.last);
+        out.push(u8::from(histogram.is_end_known));
+        push_bytes(out, histogram.chunk);
+    }
+    out.extend_from_slice(&(closed.len() as u32).to_le_bytes());
+    closed.for_each(|chunk| chunk.encode(out));
+}
 
-    fn decode(series_ref: u64, bytes: &mut Bytes<'_>) -> Result<Self, SidecarError> {
-        let seq = bytes.u32()?;
+/// Reads the item of a group: its number, then `each` is given its slots and their closed chunks.
+pub(crate) fn decode_group<'a>(
+    item: &'a [u8],
+    mut each: impl FnMut(u32, Option<(SlotImage<'a>, &[ClosedImage<'a>])>) -> Result<(), SidecarError>,
+) -> Result<(), SidecarError> {
+    let mut bytes = Bytes(item);
+    let number = bytes.u32()?;
+    let mut closed = Vec::new();
+    while !bytes.is_empty() {
+        match bytes.u8()? {
+            FREE => each(number, None)?,
+            kind => {
+                let slot = SlotImage::decode(kind, &mut bytes)?;
+                closed.clear();
+                for _ in 0..bytes.u32()? {
+                    closed.push(ClosedImage::decode(&mut bytes)?);
+                }
+                each(number, Some((slot, &closed)))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl<'a> SlotImage<'a> {
+    fn decode(kind: u8, bytes: &mut Bytes<'a>) -> Result<Self, SidecarError> {
+        let (series_ref, seq) = (bytes.u64()?, bytes.u32()?);
         let last = (bytes.i64()?, bytes.u64()?);
         let flags = bytes.u8()?;
-        let open = match bytes.u16()? {
-            0 => None,
-            samples_count => {
-                let (next_at, min_t) = (bytes.i64()?, bytes.i64()?);
+        let mut slot = Self { series_ref, seq, last, flags, open: None, histogram: None };
+        if matches!(kind, OPEN_FLOATS | OPEN_HISTOGRAMS) {
+            let samples_count = bytes.u16()?;
+            let (next_at, min_t) = (bytes.i64()?, bytes.i64()?);
+            slot.open = Some(OpenImage { samples_count, next_at, min_t, floats: None });
+        }
+        match kind {
+            CLOSED => {}
+            OPEN_FLOATS => {
                 let (t_delta, tail, tail_bits) = (bytes.u32()?, bytes.u32()?, bytes.u8()?);
                 let window = (bytes.u8()?, bytes.u8()?);
                 let xor = XorState::restored(t_delta, (tail, tail_bits), window);
-                let xor = xor.ok_or(SidecarError)?;
                 let form = Form::of_byte(bytes.u8()?).ok_or(SidecarError)?;
                 let xor_bits = bytes.u16()?;
-                let size = usize::from(bytes.u16()?);
-                let words = bytes.take(size)?.to_vec();
-                if size % 4 != 0 {
+                let words = bytes.sized()?;
+                if words.len() % 4 != 0 {
                     return Err(SidecarError);
                 }
-                Some(OpenImage { samples_count, next_at, min_t, xor, xor_bits, form, words })
+                if let Some(open) = &mut slot.open {
+                    let xor = xor.ok_or(SidecarError)?;
+                    open.floats = Some(OpenFloats { xor, xor_bits, form, words });
+                }
             }
-        };
-        let mut closed = Vec::new();
-        for _ in 0..bytes.u32()? {
-            closed.push(ClosedImage::decode(bytes)?);
+            HISTOGRAMS | OPEN_HISTOGRAMS => {
+                let last = bytes.sized()?;
+                let is_end_known = bytes.u8()? != 0;
+                slot.histogram = Some(HistogramImage { last, is_end_known, chunk: bytes.sized()? });
+            }
+            _ => return Err(SidecarError),
         }
-        Ok(Self { series_ref, seq, last, flags, open, closed })
+        let is_sane = series_ref != 0 && slot.open.as_ref().is_none_or(|o| o.samples_count > 0);
+        if is_sane { Ok(slot) } else { Err(SidecarError) }
     }
 }
 
-impl ClosedImage {
+impl<'a> ClosedImage<'a> {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.min_t.to_le_bytes());
         out.extend_from_slice(&self.max_t.to_le_bytes());
         out.extend_from_slice(&self.samples_count.to_le_bytes());
+        out.push(self.encoding as u8);
         match &self.data {
             ClosedData::Filed(place) => {
                 out.push(FILED);
@@ -223,22 +292,19 @@ impl ClosedImage {
             }
             ClosedData::Waiting(data) => {
                 out.push(WAITING);
-                out.extend_from_slice(&(data.len() as u16).to_le_bytes());
-                out.extend_from_slice(data);
+                push_bytes(out, data);
             }
         }
     }
 
-    fn decode(bytes: &mut Bytes<'_>) -> Result<Self, SidecarError> {
+    fn decode(bytes: &mut Bytes<'a>) -> Result<Self, SidecarError> {
         let (min_t, max_t, samples_count) = (bytes.i64()?, bytes.i64()?, bytes.u16()?);
+        let encoding = Encoding::of_byte(bytes.u8()?).map_err(|_| SidecarError)?;
         let data = match bytes.u8()? {
             FILED => ClosedData::Filed(ChunkPlace { file: bytes.u32()?, offset: bytes.u32()? }),
-            WAITING => {
-                let size = usize::from(bytes.u16()?);
-                ClosedData::Waiting(bytes.take(size)?.to_vec())
-            }
+            WAITING => ClosedData::Waiting(bytes.sized()?),
             _ => return Err(SidecarError),
         };
-        Ok(Self { min_t, max_t, samples_count, data })
+        Ok(Self { min_t, max_t, samples_count, encoding, data })
     }
 }

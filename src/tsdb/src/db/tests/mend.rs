@@ -1,0 +1,123 @@
+//! Head chunks that are damaged behind the back of a start that trusted them, or of a running database, come
+//! out of the log again; queries and blocks have every sample.
+
+use std::{fs, path::Path};
+
+use prom_storage::Queryable;
+
+use super::{
+    ALL, Content, content, insert,
+    sidecar::{BEGIN, FILE, copy_dir, killed, open_dir, run},
+};
+
+type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+
+fn damage(dir: &Path, change: impl Fn(&mut Vec<u8>)) {
+    for entry in fs::read_dir(dir.join("chunks_head")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        change(&mut bytes);
+        // Another file in its place: nobody writes over what is mapped.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn damaged_chunks_come_out_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = Content::new();
+    let db = open_dir(dir.path());
+    run(&db, 0..400, &mut all);
+    db.close().unwrap();
+    drop(db);
+    let changes: [Change<'_>; 4] = [
+        &|bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 0x10;
+        },
+        &|bytes| bytes.iter_mut().step_by(997).for_each(|byte| *byte ^= 1),
+        &|bytes| bytes.fill(0),
+        // Whole chunks in the places of others.
+        &|bytes| bytes[8..].rotate_left(100),
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        for is_read_first in [true, false] {
+            let copy = killed(dir.path());
+            damage(copy.path(), change);
+            let db = open_dir(copy.path());
+            if is_read_first {
+                assert_eq!(content(&db), all, "change {number}");
+            } else {
+                let mended = db.head.mend().unwrap();
+                assert!(mended.lost_count > 0 && mended.lost_count == mended.mended_count);
+            }
+            // Files are good again, the damaged ones are kept.
+            assert_eq!(db.head.mend().unwrap().lost_count, 0);
+            assert_eq!(content(&db), all, "change {number}");
+            assert!(fs::read_dir(copy.path().join("quarantine")).unwrap().count() > 0);
+            let mut more = all.clone();
+            run(&db, 400..450, &mut more);
+            // With the sidecar, without it, and without a log that could help.
+            let clean = killed(copy.path());
+            assert_eq!(content(&open_dir(clean.path())), more);
+            fs::remove_file(clean.path().join(FILE)).ok();
+            assert_eq!(content(&open_dir(clean.path())), more);
+            db.close().unwrap();
+            drop(db);
+            assert_eq!(content(&open_dir(copy.path())), more);
+        }
+    }
+}
+
+#[test]
+fn a_block_has_what_the_log_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = Content::new();
+    let db = open_dir(dir.path());
+    // More than three hours: a block is due.
+    run(&db, 0..800, &mut all);
+    db.close().unwrap();
+    drop(db);
+    damage(dir.path(), |bytes| bytes.iter_mut().step_by(501).for_each(|byte| *byte ^= 1));
+    let db = open_dir(dir.path());
+    db.do_upkeep().unwrap();
+    assert!(!db.blocks.list().is_empty());
+    assert_eq!(content(&db), all);
+}
+
+#[test]
+fn a_mending_that_was_cut_short_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = Content::new();
+    let db = open_dir(dir.path());
+    run(&db, 0..400, &mut all);
+    db.close().unwrap();
+    drop(db);
+    let before = killed(dir.path());
+    damage(dir.path(), |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+    });
+    let db = open_dir(dir.path());
+    assert!(db.head.mend().unwrap().lost_count > 0);
+    drop(db.querier(ALL).unwrap());
+    // New files beside old ones, whole or damaged; the sidecar is gone or knows the old ones only.
+    let old_names: Vec<_> = fs::read_dir(before.path().join("chunks_head")).unwrap().collect();
+    assert!(!old_names.is_empty());
+    let both = killed(dir.path());
+    copy_dir(&before.path().join("chunks_head"), &both.path().join("chunks_head"));
+    for has_sidecar in [true, false] {
+        let copy = killed(both.path());
+        if !has_sidecar {
+            fs::remove_file(copy.path().join(FILE)).unwrap();
+        }
+        let again = open_dir(copy.path());
+        assert_eq!(content(&again), all);
+        let t = BEGIN + 401 * 15_000;
+        super::commit(&again, &[(1, t, 1.0)]).unwrap();
+        let mut more = all.clone();
+        insert(&mut more, &[(1, t, 1.0)]);
+        assert_eq!(content(&again), more);
+    }
+}

@@ -1,0 +1,91 @@
+//! The failing disk with a place for the head's sidecar. That file is written whole or not at all and outlives
+//! all crashes; the room `statefile` sees to that, on a real disk.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use prom_testkit::FaultyDisk;
+use tempfile::TempDir;
+
+use crate::disk::{AppendFile, Disk, FileBytes, ReadFile};
+
+/// A disk of one model run; its images share the sidecar.
+#[derive(Clone, Debug)]
+pub(super) struct ModelDisk {
+    pub(super) faulty: FaultyDisk,
+    state: Arc<TempDir>,
+}
+
+impl ModelDisk {
+    pub(super) fn new() -> Self {
+        // In memory where there is such a place: nothing real is made durable here.
+        let state = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        Self { faulty: FaultyDisk::default(), state: Arc::new(state) }
+    }
+
+    pub(super) fn with(&self, faulty: FaultyDisk) -> Self {
+        Self { faulty, state: Arc::clone(&self.state) }
+    }
+
+    pub(super) fn sidecar_path(&self) -> PathBuf {
+        self.state.path().join("head_state")
+    }
+}
+
+impl Disk for ModelDisk {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.faulty.create_dir_all(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.faulty.list(dir)
+    }
+
+    fn append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        Disk::append(&self.faulty, path)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        Disk::read(&self.faulty, path)
+    }
+
+    fn size_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.faulty.size_bytes(path)
+    }
+
+    fn map(&self, path: &Path) -> io::Result<FileBytes> {
+        self.faulty.map(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.faulty.rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.faulty.hard_link(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.faulty.remove_file(path)
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.faulty.remove_dir_all(dir)
+    }
+
+    fn state_file(&self, path: &Path) -> Option<PathBuf> {
+        let name = path.file_name().filter(|_| path.parent() == Some(Path::new(super::super::DIR)));
+        name.map(|name| self.state.path().join(name))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.faulty.sync_dir(dir)
+    }
+
+    fn may_sync_later(&self) -> bool {
+        false
+    }
+}
