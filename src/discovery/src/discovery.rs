@@ -25,6 +25,7 @@ use crate::{
     group::target_count,
     metrics::Metrics,
     pace::Pace,
+    polled::{self, Asker, Means},
 };
 
 /// More targets than this in one set are refused, and the set keeps what it had.
@@ -38,6 +39,8 @@ const UPDATE_INTERVAL: Duration = Duration::from_secs(5);
 pub struct DiscoveryOptions {
     /// The consumer's name in metrics: `scrape` or `notify`.
     pub name: &'static str,
+    /// Sent with each request: `Prometheus/<version>`.
+    pub user_agent: &'static str,
     /// Beyond a few at once, sets change no more often than this.
     pub update_interval: Duration,
 }
@@ -87,6 +90,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     state: Mutex<State>,
     hub: FileHub,
+    means: Means,
     /// Some provider has other groups than before.
     dirty: Arc<Notify>,
     /// The number of changes so far; also the source of versions.
@@ -114,8 +118,8 @@ struct Filled {
 }
 
 impl DiscoveryOptions {
-    pub fn new(name: &'static str) -> Self {
-        Self { name, update_interval: UPDATE_INTERVAL }
+    pub fn new(name: &'static str, user_agent: &'static str) -> Self {
+        Self { name, user_agent, update_interval: UPDATE_INTERVAL }
     }
 }
 
@@ -135,6 +139,7 @@ impl Discovery {
         let shared = Arc::new(Shared {
             handle: handle.clone(),
             hub: FileHub::new(handle, &metrics),
+            means: Means::new(options.user_agent, registry),
             metrics,
             state: Mutex::default(),
             dirty: Arc::default(),
@@ -187,6 +192,8 @@ impl Discovery {
             let before = state.sets.get(set).map_or(&[][..], |filled| &filled.members.providers);
             hand_over(before, &members.providers, |provider| is_in(&old, provider));
         }
+        let started = state.providers.iter().filter(|provider| !is_in(&old, provider));
+        started.for_each(|provider| shared.start(provider));
         let all = state.providers.iter().map(|provider| shared.delivery(provider));
         shared.hub.follow(all.collect(), prepared.files);
         state.sets.retain(|set, _| {
@@ -266,6 +273,14 @@ impl Changes {
 }
 
 impl Shared {
+    /// Starts what finds the targets of a provider. Files have one task for all.
+    fn start(&self, provider: &Arc<Provider>) {
+        if let Some((asker, every)) = Asker::new(&provider.cfg, &self.means) {
+            let asking = polled::run(self.delivery(provider), asker, every, self.means.clone());
+            drop(self.handle.spawn(format!("{} discovery", provider.cfg.name()), asking));
+        }
+    }
+
     fn delivery(&self, provider: &Arc<Provider>) -> Delivery {
         Delivery {
             provider: Arc::clone(provider),
@@ -329,6 +344,7 @@ fn first_groups(
 ) -> Result<Vec<Arc<TargetGroup>>, DiscoveryError> {
     match cfg {
         DiscoveryConfig::File(cfg) => Ok(table.read_new(set, &cfg.files, sources)),
+        DiscoveryConfig::Http(_) | DiscoveryConfig::Dns(_) => Ok(Vec::new()),
         other => Err(DiscoveryError::Unsupported { set: set.to_owned(), key: other.key() }),
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! A `Provider` runs one entry of a configuration; equal entries of several sets share it. A mechanism is a
 //! module that fills providers through their [`Delivery`](delivery::Delivery): `file` watches, all others
-//! will ask again and again. What providers have is published to the sets in a bounded rhythm.
+//! ask again and again (`polled`). What providers have is published to the sets in a bounded rhythm.
 //!
 //! Invariants:
 //! I1. A set always shows its last good groups: a mechanism that fails changes nothing.
@@ -19,16 +19,20 @@
 //! the supervisor; reading files is blocking work in its pool.
 //!
 //! Limits: [`TARGET_COUNT_MAX`] targets in one set, the rhythm of updates (`pace`), the size of a file of
-//! targets (`prom_config::FILE_SIZE_BYTES_MAX`).
+//! targets (`prom_config::FILE_SIZE_BYTES_MAX`), of a list from a service (`http`), of all lists that are read
+//! at a moment (`polled`), lookups under way (`dns`).
 
 mod delivery;
 mod discovery;
+mod dns;
 mod error;
 mod file;
 mod group;
+mod http;
 mod json;
 mod metrics;
 mod pace;
+mod polled;
 
 pub use discovery::{
     Changes, Discovery, DiscoveryOptions, Prepared, SetConfig, TARGET_COUNT_MAX, TargetSet,
@@ -36,3 +40,4 @@ pub use discovery::{
 pub use error::DiscoveryError;
 pub use file::read_target_file;
 pub use group::TargetGroup;
+pub use polled::discover_once;

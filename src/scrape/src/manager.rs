@@ -123,9 +123,10 @@ impl ScrapeManager {
             timestamp_tolerance: options.timestamp_tolerance,
             base: Instant::now(),
         };
+        let discovery = DiscoveryOptions::new("scrape", options.user_agent);
         let shared = Arc::new(Shared {
             options,
-            discovery: Discovery::new(&DiscoveryOptions::new("scrape"), registry, &handle),
+            discovery: Discovery::new(&discovery, registry, &handle),
             ctx: Arc::new(ctx),
             handle: handle.clone(),
             state: Mutex::new(State { pools: BTreeMap::new(), offset_seed: 0 }),

@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use prom_config::{Config, LoadOptions, load_with};
 use prom_lifecycle::State as LifecycleState;
 use prom_telemetry::{MetricValue, Registry};
+use prom_testkit::{Answer, FakeTarget};
 
 use super::*;
 
@@ -12,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct House {
     discovery: Discovery,
+    handle: Handle,
     registry: Registry,
     folder: tempfile::TempDir,
 }
@@ -20,8 +22,12 @@ impl House {
     fn new() -> Self {
         let (registry, handle) =
             (Registry::default(), Handle::detached("test", LifecycleState::Ready));
-        let discovery = Discovery::new(&DiscoveryOptions::new("scrape"), &registry, &handle);
-        Self { discovery, registry, folder: tempfile::tempdir().unwrap() }
+        let discovery = Discovery::new(
+            &DiscoveryOptions::new("scrape", "Prometheus/3.5.0"),
+            &registry,
+            &handle,
+        );
+        Self { discovery, handle, registry, folder: tempfile::tempdir().unwrap() }
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -239,4 +245,57 @@ async fn many_targets_are_taken_over_and_too_many_are_not() {
         }
     };
     tokio::time::timeout(PATIENCE, is_few).await.unwrap();
+}
+
+fn list(addresses: &str) -> Answer {
+    Answer::body("application/json", &[], format!("[{{\"targets\": [{addresses}]}}]").as_bytes())
+}
+
+#[tokio::test]
+async fn a_service_is_asked_again_and_again_and_its_last_good_list_stays() {
+    let house = House::new();
+    let service = FakeTarget::start().await;
+    service.answer("/sd", list("\"a:1\""));
+    let job = |url: &str| {
+        format!("- {{job_name: a, http_sd_configs: [{{url: '{url}', refresh_interval: 50ms}}]}}")
+    };
+    house.reload(&job(&service.url("/sd")));
+    house.wait_for("a", &["a:1"]).await;
+    service.answer("/sd", list("\"a:2\", \"a:3\""));
+    house.wait_for("a", &["a:2", "a:3"]).await;
+    let before = house.discovery.target_set("a");
+    for (index, answer) in
+        [Answer::status("503 Busy"), Answer::text("[]"), Answer::Reset].into_iter().enumerate()
+    {
+        let failures = house.metric("prometheus_sd_http_failures_total");
+        assert_eq!(failures > 0.0, index > 0);
+        service.answer("/sd", answer);
+        let more = async {
+            while house.metric("prometheus_sd_http_failures_total") < failures + 2.0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, more).await.unwrap();
+        assert_eq!(house.discovery.target_set("a"), before);
+    }
+    assert!(house.metric("prometheus_sd_refresh_failures_total") >= 6.0);
+
+    // An edited entry begins with what the old one had, until its own first answer.
+    service.answer("/other", list("\"b:1\""));
+    house.reload(&job(&service.url("/other")));
+    assert_eq!(house.targets("a"), ["a:2", "a:3"]);
+    house.wait_for("a", &["b:1"]).await;
+    // One that never answers does not keep the targets of another.
+    house.reload(&job(&service.url("/nowhere")));
+    house.wait_for("a", &[]).await;
+    service.answer("/nowhere", list(""));
+    house.reload("");
+    let asked = service.requests().len();
+    let ended = async {
+        while house.handle.view().tasks_count > 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    assert!(service.requests().len() <= asked + 1, "nobody is asked once nobody wants to know");
 }
