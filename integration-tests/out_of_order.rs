@@ -28,7 +28,8 @@ fn next_batch(ledger: &mut Ledger, random: &mut Random) -> Batch {
         ledger.leave_hole(1 + random.below(STEPS_COUNT_MAX));
     }
     let choice = random.next();
-    let late = if choice % 2 == 0 { ledger.late_batch(choice / 2, STEPS_BACK_MAX) } else { None };
+    let late =
+        if choice.is_multiple_of(2) { ledger.late_batch(choice / 2, STEPS_BACK_MAX) } else { None };
     late.unwrap_or_else(|| ledger.next_batch(1 + random.below(STEPS_COUNT_MAX)))
 }
 

@@ -207,7 +207,6 @@ fn fields_of(value: &Value) -> BTreeSet<String> {
     found
 }
 
-#[expect(clippy::disallowed_methods, reason = "a configuration of a test need not be durable")]
 #[test]
 fn statistics_and_log_lines_have_the_fields_of_the_original() {
     let Some(original) = need(Need::Peer("prometheus")) else { return };
