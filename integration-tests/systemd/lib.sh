@@ -18,9 +18,16 @@ property() { systemctl show prometheus.service -p "$1" --value; }
 
 # case NAME: starts the unit and prints all that an operator can see of it
 start_case() {
-    local name=$1 code ready
-    systemctl start prometheus.service >/dev/null 2>&1
-    code=$?
+    local name=$1 code ready attempt
+    for attempt in 1 2 3; do
+        systemctl start prometheus.service >/dev/null 2>&1
+        code=$?
+        # 219: systemd could not make the control group, so nothing of the server ran
+        [ "$(property ExecMainStatus)" = 219 ] || break
+        systemctl stop prometheus.service
+        systemctl reset-failed prometheus.service 2>/dev/null
+        sleep 1
+    done
     ready=$(ready_code)
     echo "$name.start: $code"
     echo "$name.ready: $ready"

@@ -4,7 +4,10 @@
 use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::{Arc, RwLock},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use prom_storage::{Columns, StorageError, TimeRange};
@@ -27,6 +30,8 @@ pub(crate) struct Block {
     index: IndexReader,
     chunks: ChunkReader,
     state: RwLock<State>,
+    /// Somebody met damage in it.
+    is_suspect: AtomicBool,
 }
 
 /// What changes while a block is open.
@@ -64,7 +69,8 @@ impl Block {
             disk.size_bytes(&meta_path).map_err(|err| io_error(&meta_path, "stat", err))?;
         let tombstones = Arc::new(tombstones);
         let state = State { meta, meta_size_bytes, tombstones, tombstones_size_bytes };
-        Ok(Self { id, dir: dir.to_owned(), index, chunks, state: RwLock::new(state) })
+        let (state, is_suspect) = (RwLock::new(state), AtomicBool::new(false));
+        Ok(Self { id, dir: dir.to_owned(), index, chunks, state, is_suspect })
     }
 
     pub(crate) fn id(&self) -> BlockId {
@@ -94,6 +100,22 @@ impl Block {
     pub(crate) fn may_have_histograms(&self) -> bool {
         let stats = read(&self.state).meta.stats;
         stats.num_histogram_samples > 0 || stats.num_float_samples < stats.num_samples
+    }
+
+    /// Remembers that somebody met damage, so that the block is mended before its turn.
+    pub(crate) fn suspect(&self, err: &StorageError) {
+        if err.is_corruption() {
+            self.is_suspect.store(true, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.is_suspect.load(Ordering::Acquire)
+    }
+
+    /// Forgets the suspicion; says whether there was one.
+    pub(crate) fn take_suspicion(&self) -> bool {
+        self.is_suspect.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn index(&self) -> &IndexReader {

@@ -142,7 +142,8 @@ fn run((is_stopped, wake): &(Mutex<bool>, Condvar), db: &Weak<Db>) {
         }
         drop(stopped);
         let Some(db) = db.upgrade() else { return };
-        let is_urgent = is_urgent_allowed && db.head.compactable_range().is_some();
+        let is_hurt = || db.blocks.list().iter().any(|block| block.is_suspect());
+        let is_urgent = is_urgent_allowed && (db.head.compactable_range().is_some() || is_hurt());
         if !is_urgent && last.elapsed() < INTERVAL {
             continue;
         }
@@ -157,7 +158,8 @@ fn run((is_stopped, wake): &(Mutex<bool>, Condvar), db: &Weak<Db>) {
 
 impl Db {
     /// Does what is due: looks for blocks that came, writes blocks of the head, compacts blocks, removes what
-    /// is beyond retention, reads a part of the blocks to find damage. It is called by a thread of the database's own every minute, and when the head has enough for a block.
+    /// is beyond retention, reads a part of the blocks to find damage. It is called by a thread of the database's own
+    /// every minute, and when the head has enough for a block or a query met damage.
     ///
     /// # Errors
     /// The disk refuses, or a block is damaged; the data stays where it was.
@@ -196,6 +198,9 @@ impl Db {
             record.refresh();
         }
         self.reload_blocks()?;
+        for block in self.blocks.list().iter().filter(|block| block.take_suspicion()) {
+            self.mend_if_damaged(block)?;
+        }
         self.upkeep.room.begin();
         self.compact_head()?;
         if self.upkeep.is_log_shortened_early {

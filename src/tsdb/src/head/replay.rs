@@ -181,19 +181,22 @@ impl<'a> HeadReplay<'a> {
     ) -> Result<(), DictionaryFull> {
         let head = self.head;
         head.next_ref.fetch_max(series.series_ref.wrapping_add(1), Ordering::Relaxed);
-        let mut index = write(&head.index);
-        let ids = index.intern(&series.labels)?;
+        let slot = {
+            let mut index = write(&head.index);
+            let ids = index.intern(&series.labels)?;
+            match index.find_ids(&ids) {
+                Some(seq) => index.slot(seq),
+                None => head.create(&mut index, &ids, series.series_ref, 0)?,
+            }
+        };
         let mut is_known = true;
         // A label set that went and came back has a second ref (trap 5).
-        let slot = match index.find_ids(&ids) {
-            Some(seq) => {
-                let slot = index.slot(seq);
-                is_known = self.meet_alias(slot, series.series_ref);
-                slot
-            }
-            None => head.create(&mut index, &ids, series.series_ref, 0)?,
-        };
-        drop(index);
+        if head.handle(slot).series_ref.0 != series.series_ref {
+            // Of what came before something may be left, and be hidden by deletions that name the ref of old.
+            self.apply_samples(pending)?;
+            *pending = Pending::default();
+            is_known = self.meet_alias(slot, series.series_ref);
+        }
         let known = self.refs.get(series.series_ref);
         if known != NO_SLOT && known != slot {
             // A ref that changes its owner: nobody writes that, but what came before is the old one's.
@@ -219,9 +222,6 @@ impl<'a> HeadReplay<'a> {
     /// it is.
     fn meet_alias(&mut self, slot: u32, series_ref: u64) -> bool {
         let before = self.head.handle(slot).series_ref.0;
-        if before == series_ref {
-            return true;
-        }
         let group = self.head.groups.get(slot);
         let is_renamed =
             group.is_some_and(|group| write(&group.data).rename(slot_in_group(slot), series_ref));

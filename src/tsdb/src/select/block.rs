@@ -23,6 +23,15 @@ pub(crate) fn for_each_matching(
     block: &Block,
     matchers: &[Matcher],
     patience: &Patience<'_>,
+    each: impl FnMut(u32, &SeriesEntry) -> Result<ControlFlow<()>, StorageError>,
+) -> Result<(), StorageError> {
+    try_each_matching(block, matchers, patience, each).inspect_err(|err| block.suspect(err))
+}
+
+fn try_each_matching(
+    block: &Block,
+    matchers: &[Matcher],
+    patience: &Patience<'_>,
     mut each: impl FnMut(u32, &SeriesEntry) -> Result<ControlFlow<()>, StorageError>,
 ) -> Result<(), StorageError> {
     let index = block.index();

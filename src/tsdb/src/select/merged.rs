@@ -184,7 +184,18 @@ impl MergedSelection {
         range: TimeRange,
         out: &mut Columns,
     ) -> Result<(), StorageError> {
-        let chunks = self.blocks[piece.part].block.chunks();
+        let block = &self.blocks[piece.part].block;
+        self.try_decode(block, piece, range, out).inspect_err(|err| block.suspect(err))
+    }
+
+    fn try_decode(
+        &self,
+        block: &Block,
+        piece: &Piece<'_>,
+        range: TimeRange,
+        out: &mut Columns,
+    ) -> Result<(), StorageError> {
+        let chunks = block.chunks();
         let chunk_ref = piece.chunk.chunk_ref;
         let (encoding, data) = chunks.get(chunk_ref)?;
         let is_hit = |d: &TimeRange| {

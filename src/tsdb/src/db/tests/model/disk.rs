@@ -2,7 +2,7 @@
 //! all crashes; the room `statefile` sees to that, on a real disk.
 
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use crate::disk::{AppendFile, Disk, FileBytes, ReadFile};
 
-/// A disk of one model run; its images share the sidecar.
+/// A disk of one model run. An image has a sidecar of its own: what a process that is dead to the model does
+/// at its end reaches nobody.
 #[derive(Clone, Debug)]
 pub(super) struct ModelDisk {
     pub(super) faulty: FaultyDisk,
@@ -21,13 +22,22 @@ pub(super) struct ModelDisk {
 
 impl ModelDisk {
     pub(super) fn new() -> Self {
-        // In memory where there is such a place: nothing real is made durable here.
-        let state = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        Self { faulty: FaultyDisk::default(), state: Arc::new(state) }
+        Self::on(FaultyDisk::default())
     }
 
+    fn on(faulty: FaultyDisk) -> Self {
+        // In memory where there is such a place: nothing real is made durable here.
+        let state = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        Self { faulty, state: Arc::new(state) }
+    }
+
+    /// The same sidecar beside other files.
     pub(super) fn with(&self, faulty: FaultyDisk) -> Self {
-        Self { faulty, state: Arc::clone(&self.state) }
+        let image = Self::on(faulty);
+        if self.sidecar_path().exists() {
+            fs::copy(self.sidecar_path(), image.sidecar_path()).unwrap();
+        }
+        image
     }
 
     pub(super) fn sidecar_path(&self) -> PathBuf {

@@ -110,6 +110,17 @@ impl Twin {
         }
     }
 
+    /// The content without those samples that a failed deletion may have taken and that `found` has not.
+    pub(super) fn content_as_far_as_sure(&self, found: &Content) -> Content {
+        let mut content = self.content.clone();
+        for (number, samples) in &mut content {
+            let is_there = |t: &i64| found.get(number).is_some_and(|there| there.contains_key(t));
+            samples.retain(|t, _| is_there(t) || !self.maybe_removed.contains(&(*number, *t)));
+        }
+        content.retain(|_, samples| !samples.is_empty());
+        content
+    }
+
     /// Compares with what the database has after something failed or a start, and takes that over.
     pub(super) fn settle(&mut self, found: Content, is_power_lost: bool, is_start: bool) {
         for (number, samples) in &found {
