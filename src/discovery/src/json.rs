@@ -38,7 +38,8 @@ fn check(index: usize, group: Option<RawGroup>) -> Result<StaticConfig, String> 
     })
 }
 
-fn go_text(error: &serde_json::Error) -> String {
+/// What is wrong with a text, in Go's words where these are of any use.
+pub(crate) fn go_text(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match error.classify() {
         Category::Eof => "unexpected end of JSON input".to_owned(),

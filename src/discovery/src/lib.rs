@@ -6,7 +6,7 @@
 //!
 //! A `Provider` runs one entry of a configuration; equal entries of several sets share it. A mechanism is a
 //! module that fills providers through their [`Delivery`](delivery::Delivery): `file` watches, all others
-//! ask again and again (`polled`). What providers have is published to the sets in a bounded rhythm.
+//! ask again and again (`polled`), most of them an HTTP API (`rest`). What providers have is published to the sets in a bounded rhythm.
 //!
 //! Invariants:
 //! I1. A set always shows its last good groups: a mechanism that fails changes nothing.
@@ -33,6 +33,7 @@ mod json;
 mod metrics;
 mod pace;
 mod polled;
+mod rest;
 
 pub use discovery::{
     Changes, Discovery, DiscoveryOptions, Prepared, SetConfig, TARGET_COUNT_MAX, TargetSet,

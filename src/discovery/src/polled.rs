@@ -9,7 +9,7 @@ use prom_http_client::BufferPool;
 use prom_telemetry::{Counter, Histogram, Registry, Summary, clock};
 use tokio::{
     select,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, sleep_until, timeout},
 };
 
 use crate::{
@@ -18,18 +18,35 @@ use crate::{
     dns::{DnsAsker, DnsMetrics},
     group::sharing,
     http::HttpAsker,
+    rest::{self, AskError, RestAsker},
 };
 
 /// No entry asks more often, however short its interval is.
 const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// All answers that are read at this moment take no more than this.
 const ANSWERS_SIZE_BYTES_MAX: usize = 512 << 20;
+/// An attempt that takes longer than this, and than its interval, has failed.
+const ASK_DURATION_MAX: Duration = Duration::from_secs(600);
+/// However long a service wants to be left alone, it is asked after this, or after the interval.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
+/// A service that is asked too often and does not say when to come back is asked half as often each time,
+/// down to one in so many turns.
+const THROTTLED_TURNS_MAX: u32 = 8;
 
 /// One entry that is asked.
 #[derive(Debug)]
 pub(crate) enum Asker {
     Http(Box<HttpAsker>),
     Dns(Box<DnsAsker>),
+    Rest(Box<dyn RestAsker>),
+}
+
+/// When to ask next. Pure: time is a parameter.
+#[derive(Debug)]
+struct Turns {
+    every: Duration,
+    /// How many turns pass before the next attempt.
+    count: u32,
 }
 
 /// What all mechanisms of this kind share.
@@ -40,6 +57,9 @@ pub(crate) struct Means {
     pub(crate) http_failures: Counter,
     pub(crate) dns: DnsMetrics,
     registry: Registry,
+    /// Stands in for all public endpoints.
+    #[cfg(test)]
+    pub(crate) endpoint: Option<String>,
 }
 
 /// Compat: Prometheus `discovery/metrics_refresh.go`.
@@ -61,7 +81,18 @@ impl Means {
             ),
             dns: DnsMetrics::new(registry),
             registry: registry.clone(),
+            #[cfg(test)]
+            endpoint: None,
         }
+    }
+
+    /// Where a provider's API is: at `fixed`, except in tests.
+    pub(crate) fn endpoint<'m>(&'m self, fixed: &'m str) -> &'m str {
+        #[cfg(test)]
+        if let Some(endpoint) = &self.endpoint {
+            return endpoint;
+        }
+        fixed
     }
 }
 
@@ -75,7 +106,10 @@ impl Asker {
             DiscoveryConfig::Dns(cfg) => {
                 (Self::Dns(Box::new(DnsAsker::new(cfg, means))), cfg.refresh_interval)
             }
-            _ => return None,
+            other => {
+                let (asker, refresh_interval) = rest::asker(other, means)?;
+                (Self::Rest(asker), refresh_interval)
+            }
         };
         Some((asker, refresh_interval.max(REFRESH_INTERVAL_MIN)))
     }
@@ -84,11 +118,31 @@ impl Asker {
     ///
     /// # Errors
     /// There is no answer, or none that can be used; what was found before stays.
-    pub(crate) async fn ask(&mut self) -> Result<Vec<TargetGroup>, String> {
-        match self {
-            Self::Http(asker) => asker.ask().await,
-            Self::Dns(asker) => asker.ask().await,
-        }
+    pub(crate) async fn ask(&mut self) -> Result<Vec<TargetGroup>, AskError> {
+        Ok(match self {
+            Self::Http(asker) => asker.ask().await?,
+            Self::Dns(asker) => asker.ask().await?,
+            Self::Rest(asker) => asker.ask().await?,
+        })
+    }
+}
+
+impl Turns {
+    fn new(every: Duration) -> Self {
+        Self { every, count: 1 }
+    }
+
+    /// How long after the beginning of an attempt that ended so the next one begins.
+    fn next<T>(&mut self, asked: &Result<T, AskError>) -> Duration {
+        self.count = match asked {
+            Err(AskError { is_throttled: true, retry_after: None, .. }) => {
+                (self.count * 2).min(THROTTLED_TURNS_MAX)
+            }
+            _ => 1,
+        };
+        let retry_after = asked.as_ref().err().and_then(|error| error.retry_after);
+        let wanted = retry_after.unwrap_or(self.every * self.count);
+        wanted.min(RETRY_AFTER_MAX).max(self.every)
     }
 }
 
@@ -128,20 +182,18 @@ pub(crate) async fn run(delivery: Delivery, mut asker: Asker, every: Duration, m
     let (discovery, config) = (delivery.provider.cfg.name(), &*delivery.provider.set);
     let metrics = RefreshMetrics::new(&means.registry, discovery, config);
     let stop = delivery.provider.stop.clone();
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turns = Turns::new(every);
     loop {
-        select! {
-            biased;
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+        let begun_at = Instant::now();
         let began = clock::monotonic();
         let asked = select! {
             biased;
             () = stop.cancelled() => return,
-            asked = asker.ask() => asked,
+            asked = timeout(ASK_DURATION_MAX.max(every), asker.ask()) => asked.unwrap_or_else(|_| {
+                Err(AskError::new("context deadline exceeded"))
+            }),
         };
+        let next_at = (begun_at + turns.next(&asked)).max(Instant::now());
         let seconds = (clock::monotonic() - began).as_secs_f64();
         metrics.duration.observe(seconds);
         metrics.histogram.observe(seconds);
@@ -152,9 +204,14 @@ pub(crate) async fn run(delivery: Delivery, mut asker: Asker, every: Duration, m
             }
             Err(err) => {
                 metrics.failures.inc();
-                tracing::error!(discovery, config, err, "Unable to refresh target groups");
+                tracing::error!(discovery, config, %err, "Unable to refresh target groups");
                 delivery.fail();
             }
+        }
+        select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = sleep_until(next_at) => {}
         }
     }
 }
@@ -168,10 +225,44 @@ pub async fn discover_once(
     user_agent: &'static str,
 ) -> Result<Vec<TargetGroup>, String> {
     match Asker::new(cfg, &Means::new(user_agent, &Registry::default())) {
-        Some((mut asker, _)) => asker.ask().await,
+        Some((mut asker, _)) => asker.ask().await.map_err(|error| error.message),
         None => {
             let (set, key) = (String::new(), cfg.key());
             Err(DiscoveryError::Unsupported { set, key }.to_string())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_is_asked_too_often_is_left_alone_for_a_while() {
+        let minute = Duration::from_secs(60);
+        let throttled = |retry_after: Option<u64>| {
+            let mut error = AskError::new("429");
+            error.is_throttled = true;
+            error.retry_after = retry_after.map(Duration::from_secs);
+            Err::<(), _>(error)
+        };
+        let mut turns = Turns::new(minute);
+        for (asked, seconds) in [
+            (Ok(()), 60),
+            (Err(AskError::new("x")), 60),
+            (throttled(Some(90)), 90),
+            (throttled(Some(1)), 60),
+            (throttled(Some(u64::MAX)), 600),
+            (throttled(None), 120),
+            (throttled(None), 240),
+            (throttled(None), 480),
+            (throttled(None), 480),
+            (Ok(()), 60),
+            (throttled(None), 120),
+        ] {
+            assert_eq!(turns.next(&asked).as_secs(), seconds, "{asked:?}");
+        }
+        let hour = Duration::from_secs(3600);
+        assert_eq!(Turns::new(hour).next(&throttled(Some(1))), hour);
     }
 }

@@ -100,6 +100,14 @@ impl Request {
         Self::new(Method::GET, url, timeout)
     }
 
+    /// A POST; its content type is one more header.
+    ///
+    /// # Errors
+    /// The URL is none.
+    pub fn post(url: &str, body: Vec<u8>, timeout: Duration) -> Result<Self, HttpError> {
+        Ok(Self { body: body.into(), ..Self::new(Method::POST, url, timeout)? })
+    }
+
     /// A POST of a form, percent-encoded already.
     pub(crate) fn post_form(
         url: &str,

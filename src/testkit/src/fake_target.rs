@@ -4,7 +4,7 @@
 //! bytes in place of HTTP, a body that never ends. It stops when dropped.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -41,8 +41,9 @@ pub struct FakeTarget {
 
 #[derive(Debug)]
 struct Shared {
-    answers: Mutex<HashMap<String, Answer>>,
-    /// Heads of all requests so far.
+    /// By path; the last one stays.
+    answers: Mutex<HashMap<String, VecDeque<Answer>>>,
+    /// Heads of all requests so far, each with its body.
     requests: watch::Sender<Vec<String>>,
     connection_count: watch::Sender<usize>,
 }
@@ -108,13 +109,18 @@ impl FakeTarget {
         format!("http://{}{path}", self.address)
     }
 
-    /// From now on `path` answers so.
+    /// From now on `path` answers so. With a query it stands before what the path alone answers.
     pub fn answer(&self, path: &str, answer: Answer) {
-        let mut answers = self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.insert(path.to_owned(), answer);
+        self.answer_in_turn(path, &[answer]);
     }
 
-    /// Heads of all requests so far.
+    /// From now on `path` answers these, one after the other, and then the last one again and again.
+    pub fn answer_in_turn(&self, path: &str, in_turn: &[Answer]) {
+        let mut answers = self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.insert(path.to_owned(), in_turn.iter().cloned().collect());
+    }
+
+    /// Heads of all requests so far, each with its body after the empty line.
     pub fn requests(&self) -> Vec<String> {
         self.shared.requests.borrow().clone()
     }
@@ -142,9 +148,16 @@ impl FakeTarget {
 }
 
 impl Shared {
-    fn answer_of(&self, path: &str) -> Answer {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.get(path).cloned().unwrap_or_else(|| Answer::status("404 Not Found"))
+    fn answer_of(&self, target: &str) -> Answer {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = target.split('?').next().unwrap_or_default();
+        let key = if answers.contains_key(target) { target } else { path };
+        let in_turn = answers.get_mut(key);
+        let answer = in_turn.and_then(|in_turn| match in_turn.len() {
+            0 | 1 => in_turn.front().cloned(),
+            _ => in_turn.pop_front(),
+        });
+        answer.unwrap_or_else(|| Answer::status("404 Not Found"))
     }
 }
 
@@ -163,10 +176,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
-    while let Some(head) = read_head(&mut stream).await {
-        let path = head.split(' ').nth(1).unwrap_or_default();
-        let path = path.split('?').next().unwrap_or_default().to_owned();
-        let answer = shared.answer_of(&path);
+    while let Some(head) = read_request(&mut stream).await {
+        let answer = shared.answer_of(head.split(' ').nth(1).unwrap_or_default());
         shared.requests.send_modify(|requests| requests.push(head));
         if !give(&mut stream, answer).await {
             return;
@@ -201,12 +212,19 @@ async fn give(stream: &mut TcpStream, answer: Answer) -> bool {
     }
 }
 
-async fn read_head(stream: &mut TcpStream) -> Option<String> {
+async fn read_request(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
     }
-    String::from_utf8(head).ok()
+    let mut head = String::from_utf8(head).ok()?;
+    let lower = head.to_ascii_lowercase();
+    let size_bytes = lower.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let size_bytes = size_bytes.and_then(|size| size.trim().parse().ok()).unwrap_or(0);
+    let mut body = vec![0; size_bytes];
+    stream.read_exact(&mut body).await.ok()?;
+    head.push_str(&String::from_utf8_lossy(&body));
+    Some(head)
 }
 
 fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {

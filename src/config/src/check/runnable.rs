@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Mechanisms that `discovery` runs, beside `static_configs`.
-const RUNNABLE_DISCOVERY: [&str; 3] = ["dns", "file", "http"];
+const RUNNABLE_DISCOVERY: &[&str] = &["dns", "file", "http", "vultr"];
 
 impl Checker<'_> {
     /// Notes the sections whose rooms do not exist yet.

@@ -1,0 +1,68 @@
+//! Mechanisms that ask an HTTP API for lists of things: what they share, and one small module for each.
+//! How often anything is asked is decided in `polled`.
+//!
+//! The parts:
+//! - [`RestClient`] (`client`) sends a [`Call`], refuses what is no answer, and reads bodies within limits.
+//! - [`Paging`] (`paging`) says where the next page is; the client follows it.
+//! - `json` hands out the elements of one list, one after the other, so that no tree of a whole answer is
+//!   ever built.
+//! - [`Rule`]s (`rules`) say how each label comes out of an element.
+//! - A [`Table`] (`table`) puts these together: most providers are one, and nothing else.
+//!
+//! To add a provider:
+//! 1. Make a module here with a `Table` in it: where to ask, how to page, which list holds the targets, the
+//!    label of each field, the address.
+//! 2. If one list is all it takes, write `fn asker(cfg, means) -> TableAsker`. If it takes more (a second
+//!    list that names things, one request for each element, a signature), write a type with a [`RestAsker`]
+//!    of its own from the same parts; `Rule::apply` does the labels there, too, and what only code can tell
+//!    is set after it.
+//! 3. Add its line to `asker` below and its name to `RUNNABLE_DISCOVERY` of `prom-config`.
+//! 4. Test it against a `FakeTarget` that answers as the provider's documentation shows; `tests` has the
+//!    answers that every provider must survive.
+//!
+//! An API that wants another protocol than JSON over HTTP uses [`RestClient::fetch`] and decodes by itself.
+
+mod ask_error;
+mod client;
+mod json;
+mod paging;
+mod rules;
+mod table;
+#[cfg(test)]
+mod tests;
+mod vultr;
+
+use std::{fmt, time::Duration};
+
+use futures_util::future::BoxFuture;
+use prom_config::DiscoveryConfig;
+
+use crate::{TargetGroup, polled::Means};
+
+pub(crate) use ask_error::AskError;
+pub(crate) use client::{Call, Listing, Refusal, RestClient};
+pub(crate) use paging::Paging;
+pub(crate) use rules::{LabelRule, Rule, host_port, sanitized};
+pub(crate) use table::{Address, Table, TableAsker};
+
+/// Asks one entry of a configuration.
+pub(crate) trait RestAsker: fmt::Debug + Send {
+    /// All groups there are now.
+    ///
+    /// # Errors
+    /// There is no answer, or none that can be used.
+    fn ask(&mut self) -> BoxFuture<'_, Result<Vec<TargetGroup>, AskError>>;
+}
+
+/// What asks for an entry, and how often; `None` if its mechanism is not one of these.
+pub(crate) fn asker(
+    cfg: &DiscoveryConfig,
+    means: &Means,
+) -> Option<(Box<dyn RestAsker>, Duration)> {
+    Some(match cfg {
+        DiscoveryConfig::Vultr(cfg) => {
+            (Box::new(vultr::asker(cfg, means)) as Box<dyn RestAsker>, cfg.refresh_interval)
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,48 @@
+//! Why a mechanism got no answer, and when it makes sense to ask again.
+
+use std::{fmt, time::Duration};
+
+use prom_http_client::HttpError;
+
+/// An attempt that found nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AskError {
+    pub(crate) message: String,
+    /// The service said that it is asked too often.
+    pub(crate) is_throttled: bool,
+    /// How long the service wants to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+    /// Of the answer, if there was one.
+    pub(crate) status_code: Option<u16>,
+}
+
+impl AskError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { message, is_throttled: false, retry_after: None, status_code: None }
+    }
+
+    /// Says what was tried when it happened.
+    pub(crate) fn during(mut self, what: impl fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<String> for AskError {
+    fn from(message: String) -> Self {
+        Self::new(message)
+    }
+}
+
+impl From<HttpError> for AskError {
+    fn from(error: HttpError) -> Self {
+        Self::new(error.to_string())
+    }
+}
