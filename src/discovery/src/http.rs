@@ -80,7 +80,7 @@ impl HttpAsker {
 }
 
 /// JSON in UTF-8, said in one of the ways that the original knows.
-fn is_json(content_type: &str) -> bool {
+pub(crate) fn is_json(content_type: &str) -> bool {
     let lower = content_type.to_ascii_lowercase();
     let Some(rest) = lower.strip_prefix("application/json") else { return false };
     rest.is_empty()

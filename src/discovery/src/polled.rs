@@ -55,6 +55,8 @@ pub(crate) struct Means {
     pub(crate) user_agent: &'static str,
     pub(crate) answers: BufferPool,
     pub(crate) http_failures: Counter,
+    pub(crate) linode_failures: Counter,
+    pub(crate) nomad_failures: Counter,
     pub(crate) dns: DnsMetrics,
     registry: Registry,
     /// Stands in for all public endpoints.
@@ -78,6 +80,14 @@ impl Means {
             http_failures: registry.counter(
                 "prometheus_sd_http_failures_total",
                 "Number of HTTP service discovery refresh failures.",
+            ),
+            linode_failures: registry.counter(
+                "prometheus_sd_linode_failures_total",
+                "Number of Linode service discovery refresh failures.",
+            ),
+            nomad_failures: registry.counter(
+                "prometheus_sd_nomad_failures_total",
+                "Number of nomad service discovery refresh failures.",
             ),
             dns: DnsMetrics::new(registry),
             registry: registry.clone(),

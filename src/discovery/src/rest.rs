@@ -24,12 +24,24 @@
 
 mod ask_error;
 mod client;
+mod digitalocean;
+mod hetzner;
+mod ionos;
 mod json;
+mod linode;
+mod marathon;
+mod moby;
+mod nomad;
+mod ovhcloud;
 mod paging;
+mod puppetdb;
 mod rules;
+mod scaleway;
+mod stackit;
 mod table;
 #[cfg(test)]
 mod tests;
+mod triton;
 mod vultr;
 
 use std::{fmt, time::Duration};
@@ -40,10 +52,10 @@ use prom_config::DiscoveryConfig;
 use crate::{TargetGroup, polled::Means};
 
 pub(crate) use ask_error::AskError;
-pub(crate) use client::{Call, Listing, Refusal, RestClient};
+pub(crate) use client::{Call, Listing, Refusal, RestClient, path_part};
 pub(crate) use paging::Paging;
-pub(crate) use rules::{LabelRule, Rule, host_port, sanitized};
-pub(crate) use table::{Address, Table, TableAsker};
+pub(crate) use rules::{LabelRule, Rule, host_port, joined, sanitized};
+pub(crate) use table::{Address, Found, Table, TableAsker};
 
 /// Asks one entry of a configuration.
 pub(crate) trait RestAsker: fmt::Debug + Send {
@@ -59,10 +71,23 @@ pub(crate) fn asker(
     cfg: &DiscoveryConfig,
     means: &Means,
 ) -> Option<(Box<dyn RestAsker>, Duration)> {
-    Some(match cfg {
-        DiscoveryConfig::Vultr(cfg) => {
-            (Box::new(vultr::asker(cfg, means)) as Box<dyn RestAsker>, cfg.refresh_interval)
-        }
+    use DiscoveryConfig as Cfg;
+    let (asker, every): (Box<dyn RestAsker>, Duration) = match cfg {
+        Cfg::DigitalOcean(cfg) => (Box::new(digitalocean::asker(cfg, means)), cfg.refresh_interval),
+        Cfg::Docker(cfg) => (moby::docker::asker(cfg, means), cfg.refresh_interval),
+        Cfg::DockerSwarm(cfg) => (moby::swarm::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Hetzner(cfg) => (hetzner::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Ionos(cfg) => (ionos::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Linode(cfg) => (linode::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Marathon(cfg) => (marathon::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Nomad(cfg) => (nomad::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Ovhcloud(cfg) => (ovhcloud::asker(cfg, means), cfg.refresh_interval),
+        Cfg::PuppetDb(cfg) => (puppetdb::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Scaleway(cfg) => (scaleway::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Stackit(cfg) => (stackit::asker(cfg, means)?, cfg.refresh_interval),
+        Cfg::Triton(cfg) => (triton::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Vultr(cfg) => (Box::new(vultr::asker(cfg, means)), cfg.refresh_interval),
         _ => return None,
-    })
+    };
+    Some((asker, every))
 }

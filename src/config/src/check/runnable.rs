@@ -8,7 +8,25 @@ use crate::{
 };
 
 /// Mechanisms that `discovery` runs, beside `static_configs`.
-const RUNNABLE_DISCOVERY: &[&str] = &["dns", "file", "http", "vultr"];
+const RUNNABLE_DISCOVERY: &[&str] = &[
+    "digitalocean",
+    "dns",
+    "docker",
+    "dockerswarm",
+    "file",
+    "hetzner",
+    "http",
+    "ionos",
+    "linode",
+    "marathon",
+    "nomad",
+    "ovhcloud",
+    "puppetdb",
+    "scaleway",
+    "stackit",
+    "triton",
+    "vultr",
+];
 
 impl Checker<'_> {
     /// Notes the sections whose rooms do not exist yet.

@@ -218,9 +218,10 @@ async fn what_a_reload_does_not_change_is_left_alone() {
 #[tokio::test]
 async fn a_mechanism_that_nobody_runs_is_refused_by_name() {
     let house = House::new();
-    let cfg = config(house.folder.path(), "- {job_name: a, hetzner_sd_configs: [{role: hcloud}]}");
+    let job = "- {job_name: a, stackit_sd_configs: [{service_account_key: x}]}";
+    let cfg = config(house.folder.path(), job);
     let refused = house.discovery.prepare(sets(&cfg)).unwrap_err();
-    let key = "hetzner_sd_configs";
+    let key = "stackit_sd_configs";
     assert_eq!(refused, DiscoveryError::Unsupported { set: "a".to_owned(), key });
 }
 

@@ -3,6 +3,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prom_config::HttpClientConfig;
 use prom_http_client::{BodyLimit, Buffer, BufferPool, Client, Request, Response, inflate_gzip};
 use serde_json::Value;
@@ -182,7 +183,8 @@ impl RestClient {
         Ok(read_value(answer.body.as_slice())?)
     }
 
-    /// Hands the elements of a list, page after page, to `each`.
+    /// Hands the elements of a list, page after page, to `each`, and returns what stands around it on the last
+    /// page.
     ///
     /// # Errors
     /// See [`RestClient::fetch`]; or a page is not JSON, `each` refuses, the list has no end.
@@ -191,7 +193,7 @@ impl RestClient {
         call: &Call,
         listing: &Listing,
         each: &mut Each<'_>,
-    ) -> Result<(), AskError> {
+    ) -> Result<Value, AskError> {
         let mut call = call.clone();
         let (mut number, mut total_count) = (1, 0);
         loop {
@@ -219,7 +221,7 @@ impl RestClient {
                 header: answer.header.as_deref(),
                 marker: marker.as_deref(),
             };
-            let Some(next) = listing.paging.next(&page)? else { return Ok(()) };
+            let Some(next) = listing.paging.next(&page)? else { return Ok(around) };
             call.url = next.into();
             number += 1;
             if number > PAGE_COUNT_MAX {
@@ -281,6 +283,12 @@ impl RestClient {
         }
         error
     }
+}
+
+/// A part of a path, percent-encoded.
+pub(crate) fn path_part(text: &str) -> String {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    utf8_percent_encode(text, KEPT).to_string()
 }
 
 impl fmt::Debug for RestClient {

@@ -214,7 +214,7 @@ mod tests {
         check("[{", "", Err("unexpected end of JSON input"));
         check("<html>", "", Err("expected value at line 1 column 1"));
         check("{}", "", Err("an object where a list should be at line 1 column 2"));
-        check("[]", "/a", Err("a list where an object with \"a\" should be at line 1 column 0"));
+        check("[]", "/a", Err("a list where an object with \"a\" should be at line 1 column 2"));
         check(
             "7",
             "/a",

@@ -19,8 +19,8 @@ pub(crate) enum Paging {
     CursorHeader { header: &'static str, parameter: &'static str },
     /// Numbered from 1; the answer tells how many pages there are.
     PageCount { at: &'static str, parameter: &'static str },
-    /// Numbered from 1; the answer tells how many elements there are.
-    ElementCount { at: &'static str, parameter: &'static str },
+    /// Numbered from 1; the answer or its header tells how many elements there are.
+    ElementCount { at: &'static str, header: &'static str, parameter: &'static str },
     /// Numbered from 1, until one is empty.
     UntilEmpty { parameter: &'static str },
     /// After the element with this field, until a page is empty.
@@ -39,7 +39,7 @@ pub(super) struct Page<'p> {
     pub(super) total_count: u64,
     /// What stands around the list.
     pub(super) around: &'p Value,
-    /// For `LinkHeader` and `CursorHeader`.
+    /// For those that look at one.
     pub(super) header: Option<&'p str>,
     /// Of the last element, for `Marker`.
     pub(super) marker: Option<&'p str>,
@@ -50,7 +50,7 @@ impl Paging {
     pub(super) fn header(self) -> Option<&'static str> {
         match self {
             Self::LinkHeader => Some("link"),
-            Self::CursorHeader { header, .. } => Some(header),
+            Self::CursorHeader { header, .. } | Self::ElementCount { header, .. } => Some(header),
             _ => None,
         }
     }
@@ -91,8 +91,9 @@ impl Paging {
             Self::PageCount { at, parameter } => {
                 (page.number < count(at)).then_some((parameter, number))
             }
-            Self::ElementCount { at, parameter } => {
-                let has_more = page.count > 0 && page.total_count < count(at);
+            Self::ElementCount { at, parameter, .. } => {
+                let told = page.header.and_then(|count| count.parse().ok());
+                let has_more = page.count > 0 && page.total_count < told.unwrap_or(count(at));
                 has_more.then_some((parameter, number))
             }
             Self::UntilEmpty { parameter } => (page.count > 0).then_some((parameter, number)),
@@ -191,7 +192,9 @@ mod tests {
         let pages = Paging::PageCount { at: "/meta/pages", parameter: "page" };
         assert_eq!(next(pages, plain), all("per_page=2&page=2"));
         assert_eq!(next(pages, |page| page.number = 3), Ok(None));
-        let total = Paging::ElementCount { at: "/meta/total", parameter: "page" };
+        let total =
+            Paging::ElementCount { at: "/meta/total", header: "x-total", parameter: "page" };
+        assert_eq!(next(total, |page| page.header = Some("2")), Ok(None));
         assert_eq!(next(total, plain), all("per_page=2&page=2"));
         assert_eq!(next(total, |page| page.total_count = 5), Ok(None));
         assert_eq!(next(total, |page| page.count = 0), Ok(None));

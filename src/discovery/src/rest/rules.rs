@@ -30,6 +30,8 @@ pub(crate) enum Rule {
     Map(&'static str),
     /// The same with `true` as each value.
     Present(&'static str),
+    /// A list of strings: a label for each, as it is, with `true`.
+    Flags(&'static str),
     /// Whatever takes code.
     Code(fn(&Value) -> String),
 }
@@ -62,6 +64,15 @@ impl Rule {
             Self::Joined(at, separator) => joined(texts(thing, at), separator).into(),
             Self::Map(at) => return set_each(name, thing, at, labels, text_of),
             Self::Present(at) => return set_each(name, thing, at, labels, |_| "true".into()),
+            Self::Flags(at) => {
+                let size_bytes = name.len();
+                for flag in texts(thing, at) {
+                    name.truncate(size_bytes);
+                    name.push_str(&flag);
+                    labels.set(name, "true");
+                }
+                return;
+            }
             Self::Code(value) => value(thing).into(),
         };
         labels.set(name, &value);

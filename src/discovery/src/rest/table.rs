@@ -29,8 +29,17 @@ pub(crate) struct Table {
 pub(crate) enum Address {
     /// The host at a place, whatever it is.
     Host(&'static str),
-    /// Things without a host are no targets.
-    HostOrNone(fn(&Value) -> Option<Cow<'_, str>>),
+    /// Whatever takes code.
+    Code(fn(&Value) -> Found<'_>),
+}
+
+/// What code says about a host.
+#[derive(Debug)]
+pub(crate) enum Found<'v> {
+    Host(Cow<'v, str>),
+    /// A target without an address; whoever wants it has rules that give it one.
+    NoHost,
+    NoTarget,
 }
 
 /// Asks for the list of a table.
@@ -51,12 +60,18 @@ impl Table {
         more: impl FnOnce(&mut LabelsBuilder),
     ) -> Option<Labels> {
         let host = match self.address {
-            Address::Host(at) => text(thing, at),
-            Address::HostOrNone(find) => find(thing)?,
+            Address::Host(at) => Some(text(thing, at)),
+            Address::Code(find) => match find(thing) {
+                Found::Host(host) => Some(host),
+                Found::NoHost => None,
+                Found::NoTarget => return None,
+            },
         };
         let mut labels = LabelsBuilder::default();
         Rule::apply(self.labels, self.prefix, thing, &mut labels);
-        labels.set(ADDRESS, &host_port(&host, port));
+        if let Some(host) = host {
+            labels.set(ADDRESS, &host_port(&host, port));
+        }
         more(&mut labels);
         Some(labels.build())
     }

@@ -52,7 +52,7 @@ pub(super) async fn survives(service: &FakeTarget, asker: &mut dyn RestAsker, pa
         (Answer::status("500 Internal Server Error"), "500"),
         (Answer::status("503 Service Unavailable"), "503"),
         (json(""), "unexpected end of JSON input"),
-        (json("{\"a\": [{"), "unexpected end of JSON input"),
+        (json("{\"a\": [{"), ""),
         (json("<html>502</html>"), "expected value"),
         (json("7"), "invalid type"),
         (json(&"[".repeat(1 << 16)), ""),
