@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    DiscoveryError, TargetGroup,
+    DiscoveryError, TargetGroup, consul,
     delivery::{Delivery, Provider},
     file::{FileHub, FileTable},
     group::target_count,
@@ -275,7 +275,11 @@ impl Changes {
 impl Shared {
     /// Starts what finds the targets of a provider. Files have one task for all.
     fn start(&self, provider: &Arc<Provider>) {
-        if let Some((asker, every)) = Asker::new(&provider.cfg, &self.means) {
+        if let DiscoveryConfig::Consul(cfg) = &provider.cfg {
+            let watching =
+                consul::run(self.delivery(provider), (**cfg).clone(), self.means.clone());
+            drop(self.handle.spawn("consul discovery", watching));
+        } else if let Some((asker, every)) = Asker::new(&provider.cfg, &self.means) {
             let asking = polled::run(self.delivery(provider), asker, every, self.means.clone());
             drop(self.handle.spawn(format!("{} discovery", provider.cfg.name()), asking));
         }
@@ -345,6 +349,7 @@ fn first_groups(
 ) -> Result<Vec<Arc<TargetGroup>>, DiscoveryError> {
     match cfg {
         DiscoveryConfig::File(cfg) => Ok(table.read_new(set, &cfg.files, sources)),
+        DiscoveryConfig::Consul(_) => Ok(Vec::new()),
         other if Asker::new(other, means).is_some() => Ok(Vec::new()),
         other => Err(DiscoveryError::Unsupported { set: set.to_owned(), key: other.key() }),
     }

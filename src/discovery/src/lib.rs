@@ -5,7 +5,7 @@
 //! not decided here: relabelling belongs to the consumer.
 //!
 //! A `Provider` runs one entry of a configuration; equal entries of several sets share it. A mechanism is a
-//! module that fills providers through their [`Delivery`](delivery::Delivery): `file` watches, all others
+//! module that fills providers through their [`Delivery`](delivery::Delivery): `file` and `consul` watch, all others
 //! ask again and again (`polled`), most of them an HTTP API (`rest`). What providers have is published to the sets in a bounded rhythm.
 //!
 //! Invariants:
@@ -22,6 +22,7 @@
 //! targets (`prom_config::FILE_SIZE_BYTES_MAX`), of a list from a service (`http`), of all lists that are read
 //! at a moment (`polled`), lookups under way (`dns`).
 
+mod consul;
 mod delivery;
 mod discovery;
 mod dns;

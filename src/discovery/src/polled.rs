@@ -14,11 +14,12 @@ use tokio::{
 
 use crate::{
     DiscoveryError, TargetGroup,
+    consul::{self, ConsulMetrics},
     delivery::Delivery,
     dns::{DnsAsker, DnsMetrics},
     group::sharing,
     http::HttpAsker,
-    rest::{self, AskError, RestAsker},
+    rest::{self, AskError, KumaMetrics, RestAsker},
 };
 
 /// No entry asks more often, however short its interval is.
@@ -57,7 +58,9 @@ pub(crate) struct Means {
     pub(crate) http_failures: Counter,
     pub(crate) linode_failures: Counter,
     pub(crate) nomad_failures: Counter,
+    pub(crate) consul: ConsulMetrics,
     pub(crate) dns: DnsMetrics,
+    pub(crate) kuma: KumaMetrics,
     registry: Registry,
     /// Stands in for all public endpoints.
     #[cfg(test)]
@@ -89,7 +92,9 @@ impl Means {
                 "prometheus_sd_nomad_failures_total",
                 "Number of nomad service discovery refresh failures.",
             ),
+            consul: ConsulMetrics::new(registry),
             dns: DnsMetrics::new(registry),
+            kuma: KumaMetrics::new(registry),
             registry: registry.clone(),
             #[cfg(test)]
             endpoint: None,
@@ -134,6 +139,15 @@ impl Asker {
             Self::Dns(asker) => asker.ask().await?,
             Self::Rest(asker) => asker.ask().await?,
         })
+    }
+}
+
+impl Asker {
+    fn has_refresh_metrics(&self) -> bool {
+        match self {
+            Self::Http(_) | Self::Dns(_) => true,
+            Self::Rest(asker) => asker.has_refresh_metrics(),
+        }
     }
 }
 
@@ -190,7 +204,8 @@ impl RefreshMetrics {
 /// Asks until nobody wants the answers any more.
 pub(crate) async fn run(delivery: Delivery, mut asker: Asker, every: Duration, means: Means) {
     let (discovery, config) = (delivery.provider.cfg.name(), &*delivery.provider.set);
-    let metrics = RefreshMetrics::new(&means.registry, discovery, config);
+    let has_metrics = asker.has_refresh_metrics();
+    let metrics = has_metrics.then(|| RefreshMetrics::new(&means.registry, discovery, config));
     let stop = delivery.provider.stop.clone();
     let mut turns = Turns::new(every);
     loop {
@@ -205,15 +220,19 @@ pub(crate) async fn run(delivery: Delivery, mut asker: Asker, every: Duration, m
         };
         let next_at = (begun_at + turns.next(&asked)).max(Instant::now());
         let seconds = (clock::monotonic() - began).as_secs_f64();
-        metrics.duration.observe(seconds);
-        metrics.histogram.observe(seconds);
+        if let Some(metrics) = &metrics {
+            metrics.duration.observe(seconds);
+            metrics.histogram.observe(seconds);
+        }
         match asked {
             Ok(groups) => {
                 let groups = groups.into_iter().filter(|group| !group.targets.is_empty());
                 delivery.deliver(sharing(groups, &delivery.provider.latest().groups));
             }
             Err(err) => {
-                metrics.failures.inc();
+                if let Some(metrics) = &metrics {
+                    metrics.failures.inc();
+                }
                 tracing::error!(discovery, config, %err, "Unable to refresh target groups");
                 delivery.fail();
             }
@@ -234,7 +253,11 @@ pub async fn discover_once(
     cfg: &DiscoveryConfig,
     user_agent: &'static str,
 ) -> Result<Vec<TargetGroup>, String> {
-    match Asker::new(cfg, &Means::new(user_agent, &Registry::default())) {
+    let means = Means::new(user_agent, &Registry::default());
+    if let DiscoveryConfig::Consul(cfg) = cfg {
+        return consul::discover(cfg, &means).await.map_err(|error| error.message);
+    }
+    match Asker::new(cfg, &means) {
         Some((mut asker, _)) => asker.ask().await.map_err(|error| error.message),
         None => {
             let (set, key) = (String::new(), cfg.key());

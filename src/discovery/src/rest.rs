@@ -20,14 +20,16 @@
 //! 4. Test it against a `FakeTarget` that answers as the provider's documentation shows; `tests` has the
 //!    answers that every provider must survive.
 //!
-//! An API that wants another protocol than JSON over HTTP uses [`RestClient::fetch`] and decodes by itself.
+//! An API that answers with XML uses [`RestClient::fetch`] and `xml`, whose lists are read like those of JSON.
 
 mod ask_error;
 mod client;
 mod digitalocean;
+mod eureka;
 mod hetzner;
 mod ionos;
-mod json;
+pub(crate) mod json;
+mod kuma;
 mod linode;
 mod marathon;
 mod moby;
@@ -35,14 +37,16 @@ mod nomad;
 mod ovhcloud;
 mod paging;
 mod puppetdb;
-mod rules;
+pub(crate) mod rules;
 mod scaleway;
 mod stackit;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod triton;
+mod uyuni;
 mod vultr;
+mod xml;
 
 use std::{fmt, time::Duration};
 
@@ -53,6 +57,7 @@ use crate::{TargetGroup, polled::Means};
 
 pub(crate) use ask_error::AskError;
 pub(crate) use client::{Call, Listing, Refusal, RestClient, path_part};
+pub(crate) use kuma::KumaMetrics;
 pub(crate) use paging::Paging;
 pub(crate) use rules::{LabelRule, Rule, host_port, joined, sanitized};
 pub(crate) use table::{Address, Found, Table, TableAsker};
@@ -64,6 +69,12 @@ pub(crate) trait RestAsker: fmt::Debug + Send {
     /// # Errors
     /// There is no answer, or none that can be used.
     fn ask(&mut self) -> BoxFuture<'_, Result<Vec<TargetGroup>, AskError>>;
+
+    /// Whether its attempts count in `prometheus_sd_refresh_*`; those of a mechanism with metrics of its own
+    /// may not.
+    fn has_refresh_metrics(&self) -> bool {
+        true
+    }
 }
 
 /// What asks for an entry, and how often; `None` if its mechanism is not one of these.
@@ -76,8 +87,10 @@ pub(crate) fn asker(
         Cfg::DigitalOcean(cfg) => (Box::new(digitalocean::asker(cfg, means)), cfg.refresh_interval),
         Cfg::Docker(cfg) => (moby::docker::asker(cfg, means), cfg.refresh_interval),
         Cfg::DockerSwarm(cfg) => (moby::swarm::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Eureka(cfg) => (eureka::asker(cfg, means), cfg.refresh_interval),
         Cfg::Hetzner(cfg) => (hetzner::asker(cfg, means), cfg.refresh_interval),
         Cfg::Ionos(cfg) => (ionos::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Kuma(cfg) => (kuma::asker(cfg, means), cfg.refresh_interval),
         Cfg::Linode(cfg) => (linode::asker(cfg, means), cfg.refresh_interval),
         Cfg::Marathon(cfg) => (marathon::asker(cfg, means), cfg.refresh_interval),
         Cfg::Nomad(cfg) => (nomad::asker(cfg, means), cfg.refresh_interval),
@@ -86,6 +99,7 @@ pub(crate) fn asker(
         Cfg::Scaleway(cfg) => (scaleway::asker(cfg, means), cfg.refresh_interval),
         Cfg::Stackit(cfg) => (stackit::asker(cfg, means)?, cfg.refresh_interval),
         Cfg::Triton(cfg) => (triton::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Uyuni(cfg) => (uyuni::asker(cfg, means), cfg.refresh_interval),
         Cfg::Vultr(cfg) => (Box::new(vultr::asker(cfg, means)), cfg.refresh_interval),
         _ => return None,
     };

@@ -9,6 +9,7 @@ use crate::{
 
 /// Mechanisms that `discovery` runs, beside `static_configs`.
 const RUNNABLE_DISCOVERY: &[&str] = &[
+    "consul",
     "digitalocean",
     "dns",
     "docker",

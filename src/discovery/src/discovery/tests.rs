@@ -300,3 +300,81 @@ async fn a_service_is_asked_again_and_again_and_its_last_good_list_stays() {
     tokio::time::timeout(PATIENCE, ended).await.unwrap();
     assert!(service.requests().len() <= asked + 1, "nobody is asked once nobody wants to know");
 }
+
+fn consul(index: u64, body: &str) -> Answer {
+    let header = format!("X-Consul-Index: {index}");
+    Answer::body("application/json", &[&header], body.as_bytes())
+}
+
+fn instances(addresses: &[&str]) -> String {
+    let instance = |address: &&str| {
+        format!(r#"{{"Node": {{"Address": "{address}"}}, "Service": {{"Port": 1}}, "Checks": []}}"#)
+    };
+    format!("[{}]", addresses.iter().map(instance).collect::<Vec<_>>().join(","))
+}
+
+#[tokio::test]
+async fn services_of_consul_are_watched_and_the_last_good_ones_stay() {
+    let house = House::new();
+    let service = FakeTarget::start().await;
+    let (catalog, web, db) =
+        ("/v1/catalog/services", "/v1/health/service/web", "/v1/health/service/db");
+    service.answer(catalog, consul(7, r#"{"web": [], "db": ["x"]}"#));
+    service.answer(web, consul(8, &instances(&["w1", "w2"])));
+    service.answer(db, consul(8, &instances(&["d1"])));
+    let job = |keys: &str| {
+        format!(
+            "- {{job_name: a, consul_sd_configs: [{{server: '{}', datacenter: dc, refresh_interval: 10ms{keys}}}]}}",
+            service.address()
+        )
+    };
+    house.reload(&job(""));
+    let empty = house.discovery.target_set("a");
+    // All services come together, in the order of their names.
+    house.wait_for("a", &["d1:1", "w1:1", "w2:1"]).await;
+    assert_eq!(house.discovery.target_set("a").version, empty.version + 1);
+    // Each request names what is known, so that it can wait for something new.
+    let is_waiting = async {
+        let waits = |path: &str, index: u64| {
+            let query = format!("index={index}&wait=120000ms");
+            service.requests().iter().any(|it| it.contains(path) && it.contains(&query))
+        };
+        while !(waits(catalog, 7) && waits(web, 8) && waits(db, 8)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_waiting).await.unwrap();
+    service.answer(web, consul(9, &instances(&["w3"])));
+    house.wait_for("a", &["d1:1", "w3:1"]).await;
+    // Failures leave all as it is.
+    let before = house.discovery.target_set("a");
+    for answer in [Answer::status("500 Oops"), Answer::text("<html>"), Answer::Reset] {
+        let failures = house.metric("prometheus_sd_consul_rpc_failures_total");
+        for path in [catalog, web, db] {
+            service.answer(path, answer.clone());
+        }
+        let more = async {
+            while house.metric("prometheus_sd_consul_rpc_failures_total") < failures + 6.0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, more).await.unwrap();
+        assert_eq!(house.discovery.target_set("a"), before);
+    }
+    // A service that has gone takes its targets with it.
+    service.answer(catalog, consul(10, r#"{"web": []}"#));
+    service.answer(web, consul(10, &instances(&["w4"])));
+    house.wait_for("a", &["w4:1"]).await;
+    assert!(house.metric("prometheus_sd_consul_rpc_duration_seconds") > 10.0);
+    // Named services need no catalog.
+    service.answer(db, consul(11, &instances(&["d2"])));
+    house.reload(&job(", services: [db]"));
+    house.wait_for("a", &["d2:1"]).await;
+    house.reload("");
+    let ended = async {
+        while house.handle.view().tasks_count > 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
+}

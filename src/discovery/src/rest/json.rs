@@ -12,14 +12,14 @@ use crate::json::go_text;
 const NODE_COUNT_MAX: usize = 1 << 18;
 
 /// Takes the elements of a list.
-pub(super) type Each<'e> = dyn FnMut(Value) -> Result<(), String> + Send + 'e;
+pub(crate) type Each<'e> = dyn FnMut(Value) -> Result<(), String> + Send + 'e;
 
 /// Hands each element of the list at `at` (a JSON pointer; empty for the whole text) to `each`, and returns
 /// what stands around it. A list that is null or not there has no elements.
 ///
 /// # Errors
 /// The text is not JSON, something else is where the list should be, a tree is too large, or `each` refuses.
-pub(super) fn read_list(text: &[u8], at: &str, each: &mut Each<'_>) -> Result<Value, String> {
+pub(crate) fn read_list(text: &[u8], at: &str, each: &mut Each<'_>) -> Result<Value, String> {
     let path: Vec<&str> = at.split('/').skip(1).collect();
     let budget = Cell::new(NODE_COUNT_MAX);
     read(text, List { path: &path, each, budget: &budget })
@@ -29,7 +29,7 @@ pub(super) fn read_list(text: &[u8], at: &str, each: &mut Each<'_>) -> Result<Va
 ///
 /// # Errors
 /// The text is not JSON, or the tree is too large.
-pub(super) fn read_value(text: &[u8]) -> Result<Value, String> {
+pub(crate) fn read_value(text: &[u8]) -> Result<Value, String> {
     read(text, Tree { budget: &Cell::new(NODE_COUNT_MAX) })
 }
 

@@ -26,7 +26,7 @@ pub(super) fn json(body: &str) -> Answer {
 }
 
 /// All targets with the labels of their groups, one line each, `__meta_` and the mechanism's name cut off.
-pub(super) fn lines(groups: &[TargetGroup], cut: &str) -> Vec<String> {
+pub(crate) fn lines(groups: &[TargetGroup], cut: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for group in groups {
         for target in &group.targets {
