@@ -1,4 +1,4 @@
-//! Base64 with padding (RFC 4648), encoding only: what basic authentication needs.
+//! Base64 (RFC 4648), encoding only: what basic authentication and web tokens need.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -16,6 +16,11 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     text
 }
 
+/// Without padding, for addresses and file names.
+pub(crate) fn encode_url(bytes: &[u8]) -> String {
+    encode(bytes).trim_end_matches('=').replace('+', "-").replace('/', "_")
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -31,5 +36,6 @@ mod tests {
         ] {
             assert_eq!(super::encode(text.as_bytes()), expected, "{text:?}");
         }
+        assert_eq!(super::encode_url(&[0xfb, 0xff, 0xfe, 1]), "-__-AQ");
     }
 }

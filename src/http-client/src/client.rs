@@ -2,6 +2,7 @@
 //! Retries of failed answers, and what an answer means, belong to the caller.
 
 use std::{
+    path::Path,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -20,15 +21,16 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::{
-    BodyLimit, Buffer, HttpError,
-    connect::{Origin, connect},
+    AwsAccount, BodyLimit, Buffer, HttpError,
+    aws::{Signer, sign::Signing},
+    connect::{Origin, Turns, connect},
     error::Cause,
     exchange::{Exchange, Failure},
     files::Files,
-    headers::{add_configured, remove_sensitive},
+    headers::{add_configured, remove_sensitive, to_secret_value},
     idle::IdleConnections,
     oauth2::Tokens,
-    proxy::{Proxies, Proxy},
+    proxy::{Language, Proxies, Proxy},
     stream::Stream,
     tls::{Connector, Tls},
 };
@@ -51,6 +53,8 @@ pub struct Request {
     body: Bytes,
     /// Total time until the body has been read.
     timeout: Duration,
+    /// A unix socket that is dialed in place of the URL's host.
+    socket: Option<Arc<Path>>,
 }
 
 /// Sends requests as one section of the configuration says. Clones share the idle connections.
@@ -67,7 +71,9 @@ struct Shared {
     tls: Tls,
     proxies: Proxies,
     tokens: Option<Tokens>,
+    signer: Option<Signer>,
     idle: IdleConnections,
+    turns: Option<Turns>,
 }
 
 /// How a request gets to its server.
@@ -120,10 +126,11 @@ impl Request {
         Ok(Self { headers, body: form.into(), ..Self::new(Method::POST, url, timeout)? })
     }
 
-    fn new(method: Method, url: &str, timeout: Duration) -> Result<Self, HttpError> {
+    pub(crate) fn new(method: Method, url: &str, timeout: Duration) -> Result<Self, HttpError> {
         match url.parse::<Uri>() {
             Ok(uri) => {
-                Ok(Self { method, uri, headers: HeaderMap::new(), body: Bytes::new(), timeout })
+                let (headers, body, socket) = (HeaderMap::new(), Bytes::new(), None);
+                Ok(Self { method, uri, headers, body, timeout, socket })
             }
             Err(error) => {
                 let cause = Cause::Request(error.to_string());
@@ -146,6 +153,13 @@ impl Request {
         }
     }
 
+    /// Goes over a unix socket, redirects included; the URL's host is only told to the server. No proxy is
+    /// asked.
+    pub fn over_socket(mut self, path: &Path) -> Self {
+        self.socket = Some(path.into());
+        self
+    }
+
     fn fail(&self, cause: Cause) -> HttpError {
         let (method, url) = (self.method.clone(), self.uri.to_string());
         HttpError::Exchange { method, url, cause }
@@ -155,17 +169,24 @@ impl Request {
 impl Client {
     /// `user_agent` must be plain ASCII, as `Prometheus/3.5.0`.
     pub fn new(cfg: HttpClientConfig, user_agent: &'static str) -> Self {
-        let files = cfg.referenced_files();
-        let shared = Shared {
-            files: Files::new(files.iter().map(|file| &**file)),
-            tls: Tls::new(cfg.tls.clone()),
-            proxies: Proxies::new(&cfg.proxy, |name| std::env::var(name).ok()),
-            tokens: cfg.oauth2.as_deref().map(|cfg| Tokens::new(cfg.clone(), user_agent)),
-            user_agent: HeaderValue::from_static(user_agent),
-            idle: IdleConnections::default(),
-            cfg,
-        };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(Shared::new(cfg, user_agent)) }
+    }
+
+    /// Signs each request in the name of an account, for the service of Amazon's cloud that it asks.
+    pub fn signed(
+        cfg: HttpClientConfig,
+        account: Arc<AwsAccount>,
+        service: &'static str,
+        user_agent: &'static str,
+    ) -> Self {
+        let signer = Some(Signer { account, service });
+        Self { shared: Arc::new(Shared { signer, ..Shared::new(cfg, user_agent) }) }
+    }
+
+    /// Gives the addresses of a name their turns, one for each new connection, in place of the first one.
+    pub fn taking_turns(cfg: HttpClientConfig, user_agent: &'static str) -> Self {
+        let turns = Some(Turns::default());
+        Self { shared: Arc::new(Shared { turns, ..Shared::new(cfg, user_agent) }) }
     }
 
     /// Sends `request`, follows redirects if the configuration says so, and waits for the head of the
@@ -208,10 +229,12 @@ impl Client {
         deadline: Instant,
     ) -> Result<Response, Cause> {
         let shared = &*self.shared;
-        let origin = origin_of(&hop.uri)?;
+        let origin = Origin { socket: hop.socket.clone(), ..origin_of(&hop.uri)? };
         let files = shared.files.look().await?;
-        let connector = origin.is_https.then(|| shared.tls.connector(&files)).transpose()?;
-        let way = Way { proxy: shared.proxies.of(&origin)?, origin, connector };
+        let proxy = shared.proxies.of(&origin)?;
+        let needs_tls = origin.is_https || proxy.is_some_and(|proxy| proxy.origin.is_https);
+        let connector = needs_tls.then(|| shared.tls.connector(&files)).transpose()?;
+        let way = Way { proxy, origin, connector };
         let mut headers = hop.headers.clone();
         headers.insert(HOST, host_of(&hop.uri)?);
         headers.insert(USER_AGENT, shared.user_agent.clone());
@@ -220,8 +243,13 @@ impl Client {
             let authorization = tokens.authorization(&files, deadline).await?;
             headers.entry(AUTHORIZATION).or_insert(authorization);
         }
+        if let Some(signer) = shared.signer.as_ref().filter(|_| !is_foreign) {
+            sign(signer, hop, &mut headers, deadline).await?;
+        }
         let mut uri = path_of(&hop.uri);
-        if let Some(proxy) = way.proxy.filter(|_| !way.origin.is_https) {
+        let is_plain_http =
+            |proxy: &&Proxy| proxy.language == Language::Http && !way.origin.is_https;
+        if let Some(proxy) = way.proxy.filter(is_plain_http) {
             uri = hop.uri.clone();
             headers.extend(proxy.authorization.clone().map(|value| (PROXY_AUTHORIZATION, value)));
         }
@@ -271,18 +299,45 @@ impl Client {
 }
 
 impl Shared {
+    fn new(cfg: HttpClientConfig, user_agent: &'static str) -> Self {
+        let tokens = cfg.oauth2.as_deref().map(|cfg| Tokens::new(cfg.clone(), user_agent));
+        let files = cfg.referenced_files();
+        let of_tokens = tokens.as_ref().and_then(Tokens::secret_file);
+        Self {
+            files: Files::new(files.iter().map(|file| &**file).chain(of_tokens)),
+            tls: Tls::new(cfg.tls.clone()),
+            proxies: Proxies::new(&cfg.proxy, |name| std::env::var(name).ok()),
+            tokens,
+            signer: None,
+            user_agent: HeaderValue::from_static(user_agent),
+            idle: IdleConnections::default(),
+            turns: None,
+            cfg,
+        }
+    }
+
     /// A new connection.
     async fn open(&self, way: &Way<'_>) -> Result<Stream, Cause> {
+        let origin = &way.origin;
         let stream = match way.proxy {
-            None => connect(&way.origin).await?,
-            Some(proxy) if way.origin.is_https => {
-                self.proxies.tunnel(proxy, &way.origin, &self.user_agent).await?
+            None => connect(origin, self.turns.as_ref()).await?,
+            Some(proxy) => {
+                let stream = self.reach(proxy, way).await;
+                let stream = stream.map_err(|cause| Cause::Proxy(Box::new(cause)))?;
+                self.proxies.open(proxy, stream, origin, &self.user_agent).await?
             }
-            Some(proxy) => proxy.connect().await?,
         };
-        match &way.connector {
-            Some(connector) => self.tls.wrap(connector, &way.origin.host, stream).await,
-            None => Ok(Stream::Plain(stream)),
+        match way.connector.as_ref().filter(|_| origin.is_https) {
+            Some(connector) => self.tls.wrap(connector, &origin.host, stream).await,
+            None => Ok(stream),
+        }
+    }
+
+    async fn reach(&self, proxy: &Proxy, way: &Way<'_>) -> Result<Stream, Cause> {
+        let stream = connect(&proxy.origin, self.turns.as_ref()).await?;
+        match way.connector.as_ref().filter(|_| proxy.origin.is_https) {
+            Some(connector) => self.tls.wrap(connector, &proxy.origin.host, stream).await,
+            None => Ok(stream),
         }
     }
 }
@@ -391,13 +446,35 @@ fn origin_of(uri: &Uri) -> Result<Origin, Cause> {
     if host.is_empty() {
         return Err(Cause::Request("http: no Host in request URL".to_owned()));
     }
-    Ok(Origin { is_https, host: host.into(), port: uri.port_u16().unwrap_or(default_port) })
+    let port = uri.port_u16().unwrap_or(default_port);
+    Ok(Origin { is_https, host: host.into(), port, socket: None })
 }
 
 fn host_of(uri: &Uri) -> Result<HeaderValue, Cause> {
     let authority = uri.authority().map_or("", http::uri::Authority::as_str);
     let host = authority.rsplit('@').next().unwrap_or_default();
     HeaderValue::from_str(host).map_err(|_| Cause::Request(format!("invalid host {host:?}")))
+}
+
+async fn sign(
+    signer: &Signer,
+    hop: &Request,
+    headers: &mut HeaderMap,
+    deadline: Instant,
+) -> Result<(), Cause> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let signing = Signing {
+        method: hop.method.as_str(),
+        host: text(&HOST).unwrap_or_default(),
+        path: hop.uri.path(),
+        query: hop.uri.query().unwrap_or_default(),
+        content_type: text(&CONTENT_TYPE),
+        body: &hop.body,
+    };
+    for (name, value) in signer.sign(signing, deadline).await? {
+        headers.insert(name, to_secret_value(&value)?);
+    }
+    Ok(())
 }
 
 fn path_of(uri: &Uri) -> Uri {

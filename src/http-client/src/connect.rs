@@ -1,11 +1,23 @@
-//! TCP connections to a host: name lookup, then the first address that answers.
+//! Connections to a host: name lookup, then the first address that answers; or to a unix socket.
 //! What is spoken on them is not known here: neither TLS nor HTTP.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 
-use crate::error::{Cause, errno_text};
+use crate::{
+    error::{Cause, errno_text},
+    stream::Stream,
+};
 
 /// How long the first address family may take before the other one is tried beside it.
 /// Compat: Go `net.Dialer`, RFC 6555.
@@ -20,14 +32,36 @@ pub(crate) struct Origin {
     /// Without brackets.
     pub(crate) host: Box<str>,
     pub(crate) port: u16,
+    /// A unix socket that is dialed in place of the host.
+    pub(crate) socket: Option<Arc<Path>>,
+}
+
+/// Which of a name's addresses is tried first: each in its turn.
+#[derive(Debug, Default)]
+pub(crate) struct Turns(AtomicUsize);
+
+impl Origin {
+    /// Host and port as one text, with brackets where they are needed.
+    pub(crate) fn authority(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// Connects to `origin`. The caller's deadline is the only time limit.
 ///
 /// # Errors
 /// The name does not resolve, or no address answers (the first one's reason is told).
-pub(crate) async fn connect(origin: &Origin) -> Result<TcpStream, Cause> {
-    let addresses = lookup(origin).await?;
+pub(crate) async fn connect(origin: &Origin, turns: Option<&Turns>) -> Result<Stream, Cause> {
+    if let Some(path) = &origin.socket {
+        return connect_unix(path).await;
+    }
+    let mut addresses = lookup(origin).await?;
+    if let Some(turns) = turns {
+        turns.turn(&mut addresses);
+    }
     let is_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) =
         addresses.into_iter().partition(|address| address.is_ipv6() == is_ipv6);
@@ -38,7 +72,22 @@ pub(crate) async fn connect(origin: &Origin) -> Result<TcpStream, Cause> {
     };
     // Requests are one small write; waiting for more would only delay them.
     stream.set_nodelay(true).map_err(|error| Cause::Request(error.to_string()))?;
-    Ok(stream)
+    Ok(Stream::Tcp(stream))
+}
+
+impl Turns {
+    fn turn(&self, addresses: &mut [SocketAddr]) {
+        let turn = self.0.fetch_add(1, Ordering::Relaxed);
+        addresses.rotate_left(turn % addresses.len().max(1));
+    }
+}
+
+async fn connect_unix(path: &Path) -> Result<Stream, Cause> {
+    let connected = UnixStream::connect(path).await;
+    connected.map(Stream::Unix).map_err(|error| Cause::Connect {
+        address: format!("unix {}", path.display()),
+        reason: errno_text(&error),
+    })
 }
 
 async fn lookup(origin: &Origin) -> Result<Vec<SocketAddr>, Cause> {
@@ -75,7 +124,7 @@ async fn connect_in_turn(addresses: &[SocketAddr]) -> Result<TcpStream, Cause> {
             Ok(stream) => return Ok(stream),
             Err(error) => {
                 reason.get_or_insert_with(|| Cause::Connect {
-                    address: address.to_string(),
+                    address: format!("tcp {address}"),
                     reason: errno_text(&error),
                 });
             }

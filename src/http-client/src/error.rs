@@ -1,10 +1,12 @@
 //! What can go wrong between a request and its body, in the words that Prometheus shows for a target.
 //! Whether a failure is worth a retry is the caller's matter.
 
-use std::{io, net::SocketAddr};
+use std::io;
 
 use http::Method;
 use prom_model::quote_go;
+
+use crate::stream::End;
 
 /// A request that brought no usable answer.
 /// Texts follow Go's `net/http` and `compress/gzip`, as users and dashboards know them from `lastError`.
@@ -42,13 +44,15 @@ pub enum Cause {
     Deadline,
     #[error("dial tcp: lookup {host}: {reason}")]
     Lookup { host: String, reason: String },
-    #[error("dial tcp {address}: connect: {reason}")]
+    /// The address has its network before it: `tcp` or `unix`.
+    #[error("dial {address}: connect: {reason}")]
     Connect { address: String, reason: String },
     /// The peer closed the connection instead of answering.
     #[error("EOF")]
     Eof,
-    #[error("read tcp {local}->{peer}: read: {reason}")]
-    Read { local: String, peer: String, reason: String },
+    /// The ends have their network before them.
+    #[error("read {ends}: read: {reason}")]
+    Read { ends: String, reason: String },
     /// What came back is not HTTP/1.x; `detail` shows the start of it.
     #[error("net/http: HTTP/1.x transport connection broken: {detail}")]
     Malformed { detail: String },
@@ -67,6 +71,9 @@ pub enum Cause {
     /// The proxy does not let us through; its words.
     #[error("{0}")]
     ProxyRefused(String),
+    /// The proxy, asked by SOCKS5, cannot reach the server.
+    #[error("socks connect tcp {proxy}->{target}: {reason}")]
+    Socks { proxy: String, target: String, reason: String },
     /// No token came for the request.
     #[error("{0}")]
     Token(String),
@@ -74,6 +81,14 @@ pub enum Cause {
     Secret { what: &'static str, path: String, reason: String },
     #[error("{0}")]
     Request(String),
+}
+
+impl Cause {
+    /// A connection between these ends that failed while it was read.
+    pub(crate) fn read(local: &End, peer: &End, error: &io::Error) -> Self {
+        let ends = format!("{} {local}->{peer}", peer.network());
+        Self::Read { ends, reason: errno_text(error) }
+    }
 }
 
 impl HttpError {
@@ -92,10 +107,6 @@ pub(crate) fn errno_text(error: &io::Error) -> String {
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
-}
-
-pub(crate) fn shown(address: Option<SocketAddr>) -> String {
-    address.map_or_else(|| "?".to_owned(), |address| address.to_string())
 }
 
 /// `GET` as `Get`.

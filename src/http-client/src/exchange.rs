@@ -4,7 +4,6 @@
 use std::{
     future::{Future, poll_fn},
     io,
-    net::SocketAddr,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
@@ -22,8 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
     BodyLimit, Buffer, HttpError,
-    error::{Cause, errno_text, shown},
-    stream::Stream,
+    error::{Cause, errno_text},
+    stream::{End, Stream},
     tls,
 };
 
@@ -56,7 +55,7 @@ pub(crate) struct Failure {
 struct Tapped {
     stream: Stream,
     /// A socket that was reset does not tell any more.
-    peer: Option<SocketAddr>,
+    peer: End,
     start: Vec<u8>,
 }
 
@@ -66,7 +65,7 @@ impl Exchange {
         stream: Stream,
         request: http::Request<Full<Bytes>>,
     ) -> Result<(Self, http::Response<Incoming>), Failure> {
-        let peer = stream.socket().peer_addr().ok();
+        let peer = stream.peer();
         let io = TokioIo::new(Tapped { stream, peer, start: Vec::new() });
         let made = Builder::new().read_buf_exact_size(Some(READ_SIZE_BYTES)).handshake(io).await;
         let (sender, connection) = made.map_err(|error| Failure {
@@ -165,11 +164,9 @@ impl Exchange {
             return Failure { cause: Cause::Tls(text), is_silent: start.is_empty() };
         }
         let cause = match io_error {
-            Some(io_error) if io_error.kind() != io::ErrorKind::UnexpectedEof => Cause::Read {
-                local: shown(stream.socket().local_addr().ok()),
-                peer: shown(peer),
-                reason: errno_text(io_error),
-            },
+            Some(io_error) if io_error.kind() != io::ErrorKind::UnexpectedEof => {
+                Cause::read(&stream.local(), &peer, io_error)
+            }
             _ if start.is_empty() => Cause::Eof,
             _ => Cause::Malformed { detail: malformed_text(error, &start) },
         };

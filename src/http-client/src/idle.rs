@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
 use crate::{connect::Origin, stream::Stream};
 
@@ -49,7 +49,7 @@ impl IdleConnections {
         {
             *count -= 1;
             let is_fresh = now - last.since < IDLE_AGE_MAX && last.generation == generation;
-            found = (is_fresh && is_silent(last.stream.socket())).then_some(last.stream);
+            found = (is_fresh && last.stream.is_silent()).then_some(last.stream);
         }
         if idle.is_empty() {
             by_origin.remove(origin);
@@ -90,10 +90,4 @@ impl State {
         });
         self.count = self.by_origin.values().map(Vec::len).sum();
     }
-}
-
-/// An idle peer has nothing to say: bytes or an end of stream mean that it is done with us.
-fn is_silent(stream: &TcpStream) -> bool {
-    let mut byte = [0];
-    matches!(stream.try_read(&mut byte), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
 }

@@ -2,8 +2,11 @@
 //! the words that users know from Prometheus.
 //!
 //! Neighbours: built from one section of the checked configuration (`prom-config`); used by scraping and
-//! discovery, later by remote write and alerting. It speaks HTTP/1.1, over TLS or not, through an HTTP proxy
-//! or not; other proxies are refused by the configuration, and HTTP/2, which is never needed, is not offered.
+//! discovery, later by remote write and alerting. It speaks HTTP/1.1, over TCP or a unix socket, over TLS or
+//! not, through a proxy (HTTP, HTTPS, SOCKS5) or not. HTTP/2 is not offered in the handshake, so no server
+//! asks for it: its connections need somebody who answers between requests (pings, settings) and tables for
+//! their headers, which is a task and some ten KiB for each idle target, against I4 and for no gain where a
+//! target is asked one thing at a time.
 //!
 //! Invariants:
 //! I1. A request, its redirects and its body end by one deadline.
@@ -23,10 +26,12 @@
 //! Limits: idle connections per client and per server, redirects, the size of a response's head (see the
 //! constants of `idle`, `client`, `exchange`).
 
+mod aws;
 mod base64;
 mod buffer;
 mod client;
 mod connect;
+mod crypto;
 mod error;
 mod exchange;
 mod files;
@@ -40,7 +45,9 @@ mod stream;
 mod tests;
 mod tls;
 
+pub use aws::{AwsAccount, AwsConfig, aws_domain};
 pub use buffer::{BodyLimit, Buffer, BufferPool};
 pub use client::{Client, Request, Response};
+pub use crypto::{RsaHash, RsaKey, random_uuid, sha256};
 pub use error::{Cause, HttpError};
 pub use gzip::inflate_gzip;

@@ -11,6 +11,7 @@ use tower::ServiceExt;
 use crate::{BodyLimit, BufferPool, Client, HttpError, Request, inflate_gzip};
 
 mod tls;
+mod ways;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const HASTE: Duration = Duration::from_millis(50);

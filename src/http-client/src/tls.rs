@@ -17,7 +17,6 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::{error::Cause, files::Contents, stream::Stream};
@@ -84,15 +83,15 @@ impl Tls {
         &self,
         connector: &Connector,
         host: &str,
-        stream: TcpStream,
+        stream: Stream,
     ) -> Result<Stream, Cause> {
         let name = if self.cfg.server_name.is_empty() { host } else { &self.cfg.server_name };
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| Cause::Tls(format!("tls: invalid server name {name:?}")))?;
-        let addresses = (stream.local_addr().ok(), stream.peer_addr().ok());
+        let ends = (stream.local(), stream.peer());
         match connector.connector.connect(name, stream).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-            Err(error) => Err(errors::handshake_failure(&error, addresses)),
+            Err(error) => Err(errors::handshake_failure(&error, ends)),
         }
     }
 

@@ -29,6 +29,9 @@ const RUNNABLE_DISCOVERY: &[&str] = &[
     "vultr",
 ];
 
+/// How proxies are asked.
+const PROXY_SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
+
 impl Checker<'_> {
     /// Notes the sections whose rooms do not exist yet.
     pub(super) fn note_unrunnable(&mut self, sections: &Sections) {
@@ -93,9 +96,8 @@ impl Checker<'_> {
             let at = at.key("oauth2");
             self.note_unrunnable_way(&oauth2.tls_config, &oauth2.proxy, &at);
             self.note_manager(&oauth2.client_secret_ref, &at.key("client_secret_ref"));
-            if !matches!(oauth2.grant_type.as_str(), "" | "client_credentials") {
-                self.report_unsupported(&at.key("grant_type"), &oauth2.grant_type);
-            }
+            let key = "client_certificate_key_ref";
+            self.note_manager(&oauth2.client_certificate_key_ref, &at.key(key));
         }
         match &client.auth {
             Some(HttpAuth::Basic { username, password }) => {
@@ -120,7 +122,9 @@ impl Checker<'_> {
         }
         let url = proxy.proxy_url.as_ref().filter(|url| !url.is_empty());
         let scheme = url.and_then(|url| url.reveal().split_once("://")).map(|(scheme, _)| scheme);
-        if let Some(scheme) = scheme.filter(|scheme| !scheme.eq_ignore_ascii_case("http")) {
+        let is_spoken =
+            |scheme: &&str| PROXY_SCHEMES.iter().any(|it| it.eq_ignore_ascii_case(scheme));
+        if let Some(scheme) = scheme.filter(|scheme| !is_spoken(scheme)) {
             self.report_unsupported(&at.key("proxy_url"), format!("a proxy of scheme {scheme}"));
         }
     }

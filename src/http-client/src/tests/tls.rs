@@ -28,23 +28,23 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 
 /// An authority, and certificates signed by it.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// Chain and key as PEM.
 #[derive(Clone)]
-struct Identity {
+pub(super) struct Identity {
     cert: String,
     key: String,
 }
 
 /// A target behind TLS.
-struct TlsTarget {
-    target: FakeTarget,
-    port: u16,
+pub(super) struct TlsTarget {
+    pub(super) target: FakeTarget,
+    pub(super) port: u16,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
@@ -54,7 +54,7 @@ impl Authority {
         self.0.pem()
     }
 
-    fn sign(&self, names: &[&str]) -> Identity {
+    pub(super) fn sign(&self, names: &[&str]) -> Identity {
         self.sign_until(names, 2100)
     }
 
@@ -102,26 +102,15 @@ impl TlsTarget {
             TlsAcceptor::from(Arc::new(config.with_single_cert(vec![cert], key).unwrap()));
         let target = FakeTarget::start().await;
         target.answer("/metrics", Answer::text("a 1\n"));
-        let (listener, inner) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), target.address());
-        let port = listener.local_addr().unwrap().port();
-        spawn(async move {
-            while let Ok((outer, _)) = listener.accept().await {
-                let (acceptor, inner) = (acceptor.clone(), inner.clone());
-                spawn(async move {
-                    let Ok(mut outer) = acceptor.accept(outer).await else { return };
-                    let mut inner = TcpStream::connect(inner).await.unwrap();
-                    drop(copy_bidirectional(&mut outer, &mut inner).await);
-                });
-            }
-        });
+        let port = in_front_of(target.address(), acceptor).await;
         Self { target, port }
     }
 
-    async fn plain(identity: &Identity) -> Self {
+    pub(super) async fn plain(identity: &Identity) -> Self {
         Self::start(identity, &[&TLS12, &TLS13], None).await
     }
 
-    fn url(&self, host: &str) -> String {
+    pub(super) fn url(&self, host: &str) -> String {
         format!("https://{host}:{}/metrics", self.port)
     }
 
@@ -137,12 +126,42 @@ impl TlsTarget {
     }
 }
 
+/// Takes TLS off what is meant for `inner`; the port to connect to.
+async fn in_front_of(inner: String, acceptor: TlsAcceptor) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    spawn(async move {
+        while let Ok((outer, _)) = listener.accept().await {
+            let (acceptor, inner) = (acceptor.clone(), inner.clone());
+            spawn(async move {
+                let Ok(mut outer) = acceptor.accept(outer).await else { return };
+                let mut inner = TcpStream::connect(inner).await.unwrap();
+                drop(copy_bidirectional(&mut outer, &mut inner).await);
+            });
+        }
+    });
+    port
+}
+
+/// The same with the identity alone.
+pub(super) async fn tls_in_front_of(inner: String, identity: &Identity) -> u16 {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth();
+    let cert = CertificateDer::from_pem_slice(identity.cert.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+    let config = config.with_single_cert(vec![cert], key).unwrap();
+    in_front_of(inner, TlsAcceptor::from(Arc::new(config))).await
+}
+
 #[expect(clippy::disallowed_methods, reason = "a server of a test needs no supervisor")]
-fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+pub(super) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(future);
 }
 
-fn trusting(authority: &Authority) -> TlsConfig {
+pub(super) fn trusting(authority: &Authority) -> TlsConfig {
     TlsConfig { ca: authority.pem(), ..TlsConfig::default() }
 }
 
@@ -293,7 +312,7 @@ async fn what_is_no_tls_is_named() {
 }
 
 /// A proxy that opens tunnels and remembers who asked.
-async fn tunnels() -> (String, Arc<Mutex<Vec<String>>>) {
+pub(super) async fn tunnels() -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let heads = Arc::new(Mutex::new(Vec::new()));
@@ -317,7 +336,7 @@ async fn tunnels() -> (String, Arc<Mutex<Vec<String>>>) {
     (address, heads)
 }
 
-fn parsed(text: &str) -> HttpClientConfig {
+pub(super) fn parsed(text: &str) -> HttpClientConfig {
     parse_http_client(Path::new("/p/http.yml"), text.as_bytes()).unwrap()
 }
 

@@ -1,24 +1,21 @@
 //! What goes wrong with TLS, in the words of Go's `crypto/tls` and `crypto/x509`.
 
-use std::{io, net::SocketAddr};
+use std::io;
 
 use jiff::Timestamp;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 use rustls_pki_types::{ServerName, UnixTime};
 
-use crate::error::{Cause, errno_text, shown};
+use crate::{error::Cause, stream::End};
 
 /// Why the handshake failed.
-pub(super) fn handshake_failure(
-    error: &io::Error,
-    (local, peer): (Option<SocketAddr>, Option<SocketAddr>),
-) -> Cause {
+pub(super) fn handshake_failure(error: &io::Error, (local, peer): (End, End)) -> Cause {
     if let Some(text) = go_text(error) {
         return Cause::Tls(text);
     }
     match error.kind() {
         io::ErrorKind::UnexpectedEof => Cause::Eof,
-        _ => Cause::Read { local: shown(local), peer: shown(peer), reason: errno_text(error) },
+        _ => Cause::read(&local, &peer, error),
     }
 }
 
