@@ -19,6 +19,7 @@ mod configuration;
 mod crash;
 mod directories;
 mod discovery;
+mod discovery_peers;
 mod ledger;
 mod metrics;
 mod out_of_order;

@@ -11,4 +11,7 @@ pub enum DiscoveryError {
     /// No part of this build runs the mechanism.
     #[error("set {set:?} asks for {key}, which this build cannot run")]
     Unsupported { set: String, key: &'static str },
+    /// Whoever was asked gave no answer, or none that can be used.
+    #[error("{reason}")]
+    NoAnswer { reason: String },
 }

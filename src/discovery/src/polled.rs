@@ -252,18 +252,16 @@ pub(crate) async fn run(delivery: Delivery, mut asker: Asker, every: Duration, m
 pub async fn discover_once(
     cfg: &DiscoveryConfig,
     user_agent: &'static str,
-) -> Result<Vec<TargetGroup>, String> {
+) -> Result<Vec<TargetGroup>, DiscoveryError> {
     let means = Means::new(user_agent, &Registry::default());
-    if let DiscoveryConfig::Consul(cfg) = cfg {
-        return consul::discover(cfg, &means).await.map_err(|error| error.message);
-    }
-    match Asker::new(cfg, &means) {
-        Some((mut asker, _)) => asker.ask().await.map_err(|error| error.message),
-        None => {
-            let (set, key) = (String::new(), cfg.key());
-            Err(DiscoveryError::Unsupported { set, key }.to_string())
+    let asked = match (cfg, Asker::new(cfg, &means)) {
+        (DiscoveryConfig::Consul(cfg), _) => consul::discover(cfg, &means).await,
+        (_, Some((mut asker, _))) => asker.ask().await,
+        (_, None) => {
+            return Err(DiscoveryError::Unsupported { set: String::new(), key: cfg.key() });
         }
-    }
+    };
+    asked.map_err(|error| DiscoveryError::NoAnswer { reason: error.message })
 }
 
 #[cfg(test)]

@@ -214,6 +214,51 @@ fn targets_of_a_job_are_shown_before_and_after_relabelling() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_knows_targets_is_asked() {
+    let service = prom_testkit::FakeTarget::start().await;
+    let json = |body: &str| prom_testkit::Answer::body("application/json", &[], body.as_bytes());
+    service.answer("/sd", json(r#"[{"targets": ["c:1"]}]"#));
+    service.answer("/v1/services", json(r#"[{"Services": [{"ServiceName": "web"}]}]"#));
+    service
+        .answer("/v1/service/web", json(r#"[{"Address": "n", "Port": 1, "ServiceName": "web"}]"#));
+    service.answer("/v1/catalog/services", json(r#"{"db": []}"#));
+    let instance =
+        r#"[{"Node": {"Address": "d"}, "Service": {"Port": 2, "Tags": ["x"]}, "Checks": []}]"#;
+    service.answer("/v1/health/service/db", json(instance));
+    service.answer("/hang", prom_testkit::Answer::BytesThenHang(Vec::new()));
+    let (address, url) = (service.address(), service.url(""));
+    let files = Files::new();
+    files.add(
+        "p.yml",
+        &format!(
+            "scrape_configs:\n- job_name: a\n  http_sd_configs: [{{url: '{url}/sd'}}]\n  nomad_sd_configs: [{{server: '{url}'}}]\n  \
+             consul_sd_configs: [{{server: '{address}', datacenter: dc}}]\n  static_configs: [{{targets: ['a:1']}}]\n\
+             - {{job_name: b, http_sd_configs: [{{url: '{url}/nowhere'}}]}}\n- {{job_name: c, http_sd_configs: [{{url: '{url}/hang'}}]}}\n"
+        ),
+    );
+    let output = files.run(&["check", "service-discovery", "p.yml", "a"]);
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let labels =
+        |target: &serde_json::Value| target["labels"]["instance"].as_str().unwrap().to_owned();
+    let instances: Vec<_> = shown.as_array().unwrap().iter().map(labels).collect();
+    assert_eq!(instances, ["d:2", "c:1", "n:1", "a:1"]);
+    assert_eq!(shown[0]["discoveredLabels"]["__meta_consul_tags"], ",x,");
+    assert_eq!(shown[2]["discoveredLabels"]["__meta_nomad_service"], "web");
+    files.check(
+        &["check", "service-discovery", "p.yml", "b"],
+        0,
+        "[]\n",
+        "Unable to refresh target groups: http: server returned HTTP status 404 Not Found\n",
+    );
+    files.check(
+        &["check", "service-discovery", "--timeout=50ms", "p.yml", "c"],
+        0,
+        "[]\n",
+        "Unable to refresh target groups: http: context deadline exceeded\n",
+    );
+}
+
 #[test]
 fn the_effect_of_a_change_is_told() {
     let files = Files::new();

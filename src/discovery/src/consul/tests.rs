@@ -9,13 +9,7 @@ use super::*;
 
 const KEYS: &str = "refresh_interval: 1s, token: secret, tags: [a], node_meta: {rack: '1'}, namespace: team, partition: p, \
                     filter: 'NodeMeta.os == linux', health_filter: 'x'";
-const REDIS: &str = r#"[{
-    "Node": {"ID": "40e4", "Node": "foobar", "Address": "10.1.10.12", "Datacenter": "dc1",
-        "TaggedAddresses": {"lan": "10.1.10.12", "wan-1": "10.1.10.13"}, "Meta": {"rack.id": "1"}},
-    "Service": {"ID": "redis", "Service": "redis", "Tags": ["primary", "a"], "Address": "", "Port": 8000, "Meta": {"redis-version": "4.0"},
-        "Namespace": "team", "Partition": "p"},
-    "Checks": [{"CheckID": "serfHealth", "Status": "passing"}, {"CheckID": "service:redis", "Status": "warning"}]
-}, {"Node": {"Node": "n2", "Address": "10.1.10.14"}, "Service": {"ID": "2", "Address": "fd00::1", "Port": 1, "Tags": []}, "Checks": []}]"#;
+const REDIS: &str = include_str!("../../fixtures/consul_service.json");
 
 fn config(service: &FakeTarget, keys: &str) -> ConsulSdConfig {
     let address = service.address();

@@ -122,26 +122,7 @@ mod tests {
 
     const PATH: &str = "/eureka/apps";
     const SD: &str = "eureka_sd_configs: [{server: 'URL/eureka', refresh_interval: 50ms}]";
-    const APPS: &str = r#"<applications>
-      <versions__delta>1</versions__delta><apps__hashcode>UP_4_</apps__hashcode>
-      <application><name>CONFIG-SERVICE</name>
-        <instance>
-          <instanceId>config-service001.test.com:config-service:8080</instanceId>
-          <hostName>config-service001.test.com</hostName><app>CONFIG-SERVICE</app><ipAddr>192.133.83.31</ipAddr><status>UP</status>
-          <overriddenstatus>UNKNOWN</overriddenstatus><port enabled="true">8080</port><securePort enabled="false">8443</securePort>
-          <countryId>1</countryId>
-          <dataCenterInfo class="com.netflix.appinfo.InstanceInfo$DefaultDataCenterInfo"><name>MyOwn</name>
-            <metadata><instance-type>m1.xlarge</instance-type></metadata></dataCenterInfo>
-          <leaseInfo><renewalIntervalInSecs>30</renewalIntervalInSecs></leaseInfo>
-          <metadata class="x"><instanceId>config-service001</instanceId><management.port>8090</management.port><q>a &amp; b</q></metadata>
-          <homePageUrl>http://config-service001.test.com:8080/</homePageUrl><statusPageUrl>http://config-service001.test.com:8080/info</statusPageUrl>
-          <healthCheckUrl>http://config-service001.test.com:8080/health</healthCheckUrl><vipAddress>config-service</vipAddress>
-          <secureVipAddress>secure</secureVipAddress><isCoordinatingDiscoveryServer>false</isCoordinatingDiscoveryServer><actionType>ADDED</actionType>
-        </instance>
-        <instance><hostName>bare</hostName></instance>
-      </application>
-      <application><name>EMPTY</name></application>
-    </applications>"#;
+    const APPS: &str = include_str!("../../fixtures/eureka_apps.xml");
 
     fn xml(body: &str) -> Answer {
         Answer::body("application/xml", &[], body.as_bytes())

@@ -190,12 +190,7 @@ mod tests {
     use crate::rest::tests::{asker_of, json, lines, survives};
 
     const SD: &str = "kuma_sd_configs: [{server: 'URL', client_id: me, fetch_timeout: 50ms}]";
-    const ANSWER: &str = r#"{"version_info": "1", "type_url": "type.googleapis.com/kuma.observability.v1.MonitoringAssignment", "nonce": "n1", "resources": [
-        {"@type": "type.googleapis.com/kuma.observability.v1.MonitoringAssignment", "mesh": "metrics", "service": "prometheus",
-         "targets": [{"name": "prometheus-01", "scheme": "http", "address": "10.1.4.32:9090", "metricsPath": "/custom-metrics", "labels": {"commit_hash": "6208", "team.a": "t"}}],
-         "labels": {"kuma.io/zone": "us-east-1", "team.a": "all"}},
-        {"@type": "type.googleapis.com/kuma.observability.v1.MonitoringAssignment", "mesh": "metrics", "service": "none"}
-    ]}"#;
+    const ANSWER: &str = include_str!("../../fixtures/kuma_assignments.json");
 
     #[tokio::test]
     async fn data_planes_are_targets_until_something_changes() {

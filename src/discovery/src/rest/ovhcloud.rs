@@ -275,13 +275,7 @@ mod tests {
             asker_of(&service, &format!("ovhcloud_sd_configs: [{{service: vps, {KEYS}}}]"));
         service.answer("/auth/time", json("1366560945"));
         service.answer("/vps", json(r#"["abc", "gone", "strange"]"#));
-        service.answer("/vps/abc", json(r#"{
-            "offerType": "ssd", "monitoringIpBlocks": [], "displayName": "abc", "zone": "zone", "cluster": "cluster_test",
-            "slaMonitoring": false, "name": "abc", "vcore": 1, "state": "running", "keymap": null, "netbootMode": "local",
-            "model": {"name": "vps-value-1-2-40", "availableOptions": [], "maximumAdditionnalIp": 16, "offer": "VPS abc",
-                "disk": 40, "version": "2019v1", "vcore": 1, "memory": 2048, "datacenter": ["a", "b"]},
-            "memoryLimit": 2048
-        }"#));
+        service.answer("/vps/abc", json(include_str!("../../fixtures/ovhcloud_vps.json")));
         service.answer("/vps/abc/ips", json(r#"["192.0.2.1", "2001:db1::1"]"#));
         service.answer("/vps/strange", json("{}"));
         service.answer("/vps/strange/ips", json("[]"));
@@ -316,10 +310,10 @@ mod tests {
         let mut asker = asker_of(&service, &sd);
         service.answer("/auth/time", json("1366560945"));
         service.answer("/dedicated/server", json(r#"["abcde"]"#));
-        service.answer("/dedicated/server/abcde", json(r#"{"ip": "1.2.3.4", "newUpgradeSystem": true, "commercialRange": "Advance-1 Gen 2",
-            "rack": "TESTRACK", "rescueMail": null, "supportLevel": "pro", "bootId": 1, "linkSpeed": 123, "professionalUse": false,
-            "monitoring": true, "noIntervention": false, "name": "abcde", "rootDevice": null, "state": "test", "datacenter": "gra3",
-            "os": "debian11_64", "reverse": "abcde-rev", "serverId": 1234}"#));
+        service.answer(
+            "/dedicated/server/abcde",
+            json(include_str!("../../fixtures/ovhcloud_dedicated_server.json")),
+        );
         service.answer("/dedicated/server/abcde/ips", json(r#"["1.2.3.4/32", "2001:db8::/64"]"#));
         assert_eq!(
             lines(&asker.ask().await.unwrap(), "__meta_ovhcloud_dedicated_server_"),

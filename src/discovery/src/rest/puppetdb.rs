@@ -126,12 +126,7 @@ mod tests {
 
     const PATH: &str = "/pdb/query/v4";
     const SD: &str = "puppetdb_sd_configs: [{url: 'URL', query: 'vhosts', port: 80, include_parameters: true, refresh_interval: 50ms}]";
-    const VHOSTS: &str = r#"[{
-        "certname": "edinburgh.example.com", "environment": "prod", "exported": false, "file": "/etc/upstream.pp", "line": 384,
-        "resource": "49af83866dc5a1518968b68e58a25319107afe11", "tags": ["roles::hypervisor", "apache"], "title": "prometheus-2", "type": "Apache::Vhost",
-        "parameters": {"access_log": true, "n": 3, "f": 1.5, "big": 1e21, "empty": "", "null": null, "list": ["a", 1, true, null], "none": [],
-            "labels": {"alias": "edinburgh", "deep": {"er": "x"}}, "docroot": "/var/www"}
-    }]"#;
+    const VHOSTS: &str = include_str!("../../fixtures/puppetdb_resources.json");
 
     #[tokio::test]
     async fn resources_are_targets() {

@@ -331,11 +331,8 @@ mod tests {
             json(r#"{"total_count": 1, "offers": [{"id": "o1", "name": "EM-A115X-SSD"}]}"#),
         );
         service.answer(&at("os"), json(r#"{"total_count": 1, "os": [{"id": "s1", "name": "Ubuntu", "version": "22.04 LTS"}]}"#));
-        service.answer(&at("servers"), json(r#"{"total_count": 2, "servers": [
-            {"id": "b1", "name": "bm", "zone": "fr-par-2", "status": "ready", "project_id": "p", "offer_id": "o1", "install": {"os_id": "s1"}, "tags": ["t"],
-             "ips": [{"version": "IPv6", "address": "2001:bc8::5"}, {"version": "IPv4", "address": "51.1.1.1"}, {"version": "IPv4", "address": "51.1.1.2"}]},
-            {"id": "b2", "zone": "fr-par-2", "ips": [{"version": "IPv6", "address": "2001:bc8::6"}]}
-        ]}"#));
+        service
+            .answer(&at("servers"), json(include_str!("../../fixtures/scaleway_baremetal.json")));
         assert_eq!(
             lines(&asker.ask().await.unwrap(), "__meta_scaleway_baremetal_"),
             [

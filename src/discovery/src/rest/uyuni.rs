@@ -243,80 +243,20 @@ fn string(text: &str) -> String {
 mod tests {
     use prom_testkit::{Answer, FakeTarget};
 
-    use super::string;
     use crate::rest::tests::{asker_of, ends_a_hang, lines};
 
     const PATH: &str = "/rpc/api";
     const SD: &str =
         "uyuni_sd_configs: [{server: 'URL', username: 'a<b', password: p, refresh_interval: 50ms}]";
 
-    fn response(value: &str) -> Answer {
-        let text = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><methodResponse><params><param><value>{value}</value></param></params></methodResponse>"
-        );
-        Answer::body("text/xml", &[], text.as_bytes())
-    }
-
-    fn list(structures: &[&str]) -> Answer {
-        let all: String =
-            structures.iter().map(|it| format!("<value><struct>{it}</struct></value>")).collect();
-        response(&format!("<array><data>{all}</data></array>"))
-    }
-
     fn answers() -> [Answer; 4] {
-        let member = |name: &str, value: &str| {
-            format!("<member><name>{name}</name><value>{value}</value></member>")
-        };
-        let groups = |names: &[&str]| {
-            let all: String = names
-                .iter()
-                .map(|it| {
-                    format!("<value><struct>{}</struct></value>", member("name", &string(it)))
-                })
-                .collect();
-            format!("<array><data>{all}</data></array>")
-        };
         [
-            response("<string>token-1</string>"),
-            list(&[
-                &format!(
-                    "{}{}",
-                    member("id", "<i4>1000010000</i4>"),
-                    member("system_groups", &groups(&["a", "b"]))
-                ),
-                &format!(
-                    "{}{}",
-                    member("id", "<int>1000010001</int>"),
-                    member("system_groups", &groups(&[]))
-                ),
-            ]),
-            list(&[
-                &[
-                    member("system_id", "<i4>1000010000</i4>"),
-                    member("endpoint_name", "node & co".replace('&', "&amp;").as_str()),
-                    member("port", "<i4>9100</i4>"),
-                    member("path", "<string>/metrics</string>"),
-                    member("module", "<string>m</string>"),
-                    member("exporter_name", "<string>node_exporter</string>"),
-                    member("tls_enabled", "<boolean>1</boolean>"),
-                ]
-                .concat(),
-                &[
-                    member("system_id", "<i4>1000010001</i4>"),
-                    member("port", "<i4>9187</i4>"),
-                    member("exporter_name", "<nil/>"),
-                    member("tls_enabled", "<boolean>0</boolean>"),
-                ]
-                .concat(),
-            ]),
-            list(&[&[
-                member("system_id", "<i4>1000010000</i4>"),
-                member("hostname", "<string>client</string>"),
-                member("primary_fqdn", "<string>client.example</string>"),
-                member("ip", "<string>10.0.0.1</string>"),
-            ]
-            .concat()]),
+            include_str!("../../fixtures/uyuni_login.xml"),
+            include_str!("../../fixtures/uyuni_groups.xml"),
+            include_str!("../../fixtures/uyuni_endpoints.xml"),
+            include_str!("../../fixtures/uyuni_networks.xml"),
         ]
+        .map(|body| Answer::body("text/xml", &[], body.as_bytes()))
     }
 
     #[tokio::test]

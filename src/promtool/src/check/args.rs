@@ -57,6 +57,8 @@ pub(crate) struct ServerOptions {
 pub(crate) struct DiscoveryOptions {
     pub(crate) config_file: PathBuf,
     pub(crate) job: String,
+    /// For all answers together.
+    pub(crate) timeout: Duration,
 }
 
 /// The parser of the family.
@@ -128,7 +130,7 @@ fn discovery() -> Parser {
                 .long("timeout")
                 .value_name("DURATION")
                 .default_value("30s")
-                .help("The time to wait for discovery results. What is discovered here is there at once."),
+                .help("The time to wait for discovery results."),
         )
         .arg(Arg::new("config-file").value_parser(value_parser!(PathBuf)))
         .arg(Arg::new("job"))
@@ -186,8 +188,8 @@ pub(crate) fn parse(name: &str, matches: &ArgMatches) -> Result<Check, Refusal> 
             let job = matches.get_one::<String>("job").cloned();
             let job = job.ok_or_else(|| Refusal::Usage(missing("job")))?;
             must_be_file(&config_file)?;
-            go_duration(&text("timeout"))?;
-            Ok(Check::Discovery(DiscoveryOptions { config_file, job }))
+            let timeout = go_duration(&text("timeout"))?;
+            Ok(Check::Discovery(DiscoveryOptions { config_file, job, timeout }))
         }
     }
 }

@@ -1,11 +1,14 @@
 //! `check service-discovery`: the targets of a job before and after relabelling, as JSON.
-//! Compat: `promtool check service-discovery` of Prometheus 3.14; an error is its text. Mechanisms that no
-//! part of this build runs are refused by name.
+//! Compat: `promtool check service-discovery` of Prometheus 3.14; an error is its text. As there, a mechanism
+//! that fails says so and finds nothing. Other than there, the answer is told as soon as all mechanisms have
+//! answered. Those that no part of this build runs are refused by name.
+
+use std::time::Duration;
 
 use prom_config::{
     Config, DiscoveryConfig, IncludedFiles, LoadOptions, ScrapeConfig, Sources, load_with,
 };
-use prom_discovery::read_target_file;
+use prom_discovery::{DiscoveryError, TargetGroup, discover_once, read_target_file};
 use prom_lifecycle::CommandEnd;
 use prom_model::Labels;
 use prom_scrape::{ExplainedTarget, explain_target};
@@ -13,6 +16,10 @@ use serde_json::{Map, Value, json};
 
 use super::{args::DiscoveryOptions, targets};
 use crate::output::{err, out};
+
+/// Within the time that the command line gives.
+const NO_ANSWER: &str = "context deadline exceeded";
+const USER_AGENT: &str = concat!("promtool/", env!("CARGO_PKG_VERSION"));
 
 /// Finds the targets of the job and prints them.
 pub(crate) fn run(options: &DiscoveryOptions) -> CommandEnd {
@@ -22,7 +29,7 @@ pub(crate) fn run(options: &DiscoveryOptions) -> CommandEnd {
         Err(errors) => return failed(&format!("Cannot load config {}", errors.first_line())),
     };
     let Some(job) = config.scrape_config(&options.job) else { return not_found(&config, options) };
-    match discover(job) {
+    match discover_all(job, options.timeout) {
         Ok(targets) => {
             let targets: Vec<Value> = targets.iter().map(to_json).collect();
             let text = serde_json::to_string_pretty(&targets).unwrap_or_default();
@@ -46,14 +53,51 @@ fn not_found(config: &Config, options: &DiscoveryOptions) -> CommandEnd {
     CommandEnd::Faulted
 }
 
-/// All targets of a job, each once.
+/// The targets of a job that are found without asking anybody, each once.
+///
+/// # Errors
+/// Others would have to be asked, or a file cannot be read.
 pub(crate) fn discover(job: &ScrapeConfig) -> Result<Vec<ExplainedTarget>, String> {
-    let mut found: Vec<ExplainedTarget> = Vec::new();
-    for config in &job.discovery_configs {
-        if !matches!(config, DiscoveryConfig::File(_)) {
-            let key = config.key();
-            return Err(format!("{key} is not supported by this build yet"));
+    match job.discovery_configs.iter().find(|config| !matches!(config, DiscoveryConfig::File(_))) {
+        Some(config) => Err(format!("what {} find is known to the server alone", config.key())),
+        None => found(job, &[]),
+    }
+}
+
+/// All targets of a job, each once.
+fn discover_all(job: &ScrapeConfig, timeout: Duration) -> Result<Vec<ExplainedTarget>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let configs = job.discovery_configs.iter();
+    let configs = configs.filter(|config| !matches!(config, DiscoveryConfig::File(_)));
+    let asked = runtime.block_on(async {
+        let mut asked = Vec::new();
+        let deadline = tokio::time::Instant::now() + timeout;
+        for config in configs {
+            let asking = tokio::time::timeout_at(deadline, discover_once(config, USER_AGENT));
+            let reason = match asking.await {
+                Ok(Ok(groups)) => {
+                    asked.extend(groups);
+                    continue;
+                }
+                Ok(Err(DiscoveryError::Unsupported { key, .. })) => {
+                    return Err(format!("{key} is not supported by this build yet"));
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => NO_ANSWER.to_owned(),
+            };
+            err(&format!("Unable to refresh target groups: {}: {reason}", config.name()));
         }
+        Ok(asked)
+    });
+    found(job, &asked?)
+}
+
+/// Targets that were asked for, then those of files, then those of the job itself.
+fn found(job: &ScrapeConfig, asked: &[TargetGroup]) -> Result<Vec<ExplainedTarget>, String> {
+    let mut found: Vec<ExplainedTarget> = Vec::new();
+    for group in asked {
+        add(job, &group.targets, &group.labels, &mut found);
     }
     for pattern in targets::file_patterns(&job.discovery_configs) {
         let files = Sources::of_disk().glob(pattern).map_err(|error| error.to_string())?;

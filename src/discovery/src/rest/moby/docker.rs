@@ -188,26 +188,8 @@ mod tests {
 
     use crate::rest::tests::{asker_of, ends_a_hang, json, lines, survives};
 
-    const NETWORKS: &str = r#"[
-        {"Name": "dockersd_private", "Id": "net-a", "Scope": "local", "Driver": "bridge", "Internal": false, "Ingress": false, "Labels": {"a.b": "c"}},
-        {"Name": "bridge", "Id": "net-b", "Scope": "local", "Internal": true, "Labels": null}
-    ]"#;
-    const CONTAINERS: &str = r#"[
-        {"Id": "c301", "Names": ["/web"], "Image": "nginx", "ImageID": "sha256:1", "Labels": {"com.docker.compose.project": "sd"},
-         "Ports": [{"IP": "0.0.0.0", "PrivatePort": 443, "PublicPort": 8443, "Type": "tcp"}, {"PrivatePort": 80, "Type": "tcp"}, {"PrivatePort": 53, "Type": "udp"}],
-         "HostConfig": {"NetworkMode": "dockersd_private"},
-         "NetworkSettings": {"Networks": {
-            "zz": {"NetworkID": "net-b", "IPAddress": "10.2.0.2", "GlobalIPv6Address": ""},
-            "dockersd_private": {"NetworkID": "net-a", "IPAddress": "172.19.0.3"}, "aa_null": null}}},
-        {"Id": "6d11", "Names": ["/joined"], "Ports": [], "HostConfig": {"NetworkMode": "container:0000"}, "NetworkSettings": {"Networks": {}}},
-        {"Id": "0000", "Names": ["/joined_too"], "Ports": [], "HostConfig": {"NetworkMode": "container:c301"}, "NetworkSettings": {"Networks": {}}},
-        {"Id": "dead", "Names": ["/circle"], "HostConfig": {"NetworkMode": "container:dead"}, "NetworkSettings": {"Networks": {}}},
-        {"Id": "host", "Names": ["/exporter"], "Ports": [], "HostConfig": {"NetworkMode": "host"},
-         "NetworkSettings": {"Networks": {"host": {"NetworkID": "net-h", "IPAddress": ""}}}},
-        {"Id": "six", "Names": ["/six"], "HostConfig": {"NetworkMode": "x"},
-         "NetworkSettings": {"Networks": {"x": {"NetworkID": "net-x", "IPAddress": "", "GlobalIPv6Address": "fd00::3"}}}},
-        {"Id": "nameless", "Names": []}
-    ]"#;
+    const NETWORKS: &str = include_str!("../../../fixtures/docker_networks.json");
+    const CONTAINERS: &str = include_str!("../../../fixtures/docker_containers.json");
     const SD: &str = "docker_sd_configs: [{host: 'tcp://HOST', refresh_interval: 50ms, filters: [{name: name, values: [a]}]}]";
 
     #[tokio::test]

@@ -280,26 +280,10 @@ mod tests {
 
     use crate::rest::tests::{asker_of, ends_a_hang, json, lines, survives};
 
-    const NODES: &str = r#"[{
-        "ID": "i9wo", "Version": {"Index": 10}, "Spec": {"Labels": {"a.b": "c"}, "Role": "manager", "Availability": "active"},
-        "Description": {"Hostname": "master-1", "Platform": {"Architecture": "x86_64", "OS": "linux"}, "Engine": {"EngineVersion": "19.03.11"}},
-        "Status": {"State": "ready", "Addr": "10.0.232.3"},
-        "ManagerStatus": {"Leader": true, "Reachability": "reachable", "Addr": "10.0.232.3:2377"}
-    }, {"ID": "jkc2", "Spec": {"Labels": {}, "Role": "worker", "Availability": "drain"}, "Description": {"Hostname": "oslo-2"}, "Status": {"State": "down", "Addr": "fd00::2"}}]"#;
-    const SERVICES: &str = r#"[{
-        "ID": "9qog", "Spec": {"Name": "mon_grafana", "Labels": {"com.docker.stack.namespace": "mon"}, "Mode": {"Replicated": {"Replicas": 1}},
-            "TaskTemplate": {"ContainerSpec": {"Image": "grafana/grafana:latest", "Hostname": "g"}}},
-        "Endpoint": {"Ports": [{"Name": "web", "Protocol": "tcp", "TargetPort": 3000, "PublishedPort": 80, "PublishMode": "ingress"}, {"Protocol": "udp", "PublishedPort": 53}],
-            "VirtualIPs": [{"NetworkID": "8qoc", "Addr": "10.0.0.5/24"}, {"NetworkID": "none", "Addr": "10.0.1.34/24"}]},
-        "UpdateStatus": {"State": "completed"}
-    }, {"ID": "tkv9", "Spec": {"Name": "mon_node-exporter", "Mode": {"Global": {}}}, "Endpoint": {"VirtualIPs": [{"NetworkID": "8qoc", "Addr": "10.0.0.9/24"}]}}]"#;
-    const TASKS: &str = r#"[{
-        "ID": "7ogo", "ServiceID": "9qog", "NodeID": "i9wo", "Slot": 1, "DesiredState": "running",
-        "Spec": {"ContainerSpec": {"Labels": {"x": "y"}}},
-        "Status": {"State": "running", "ContainerStatus": {"ContainerID": "7f3b"}, "PortStatus": {"Ports": [{"Protocol": "tcp", "PublishedPort": 9100, "PublishMode": "host"}]}},
-        "NetworksAttachments": [{"Network": {"ID": "8qoc"}, "Addresses": ["10.0.0.78/24"]}]
-    }, {"ID": "2", "ServiceID": "tkv9", "NodeID": "gone", "Status": {"State": "failed", "PortStatus": {}}, "NetworksAttachments": [{"Network": {"ID": "8qoc"}, "Addresses": ["10.0.0.9/24"]}]}]"#;
-    const NETWORKS: &str = r#"[{"Name": "ingress", "Id": "8qoc", "Scope": "swarm", "Internal": false, "Ingress": true, "Labels": {}}]"#;
+    const NODES: &str = include_str!("../../../fixtures/swarm_nodes.json");
+    const SERVICES: &str = include_str!("../../../fixtures/swarm_services.json");
+    const TASKS: &str = include_str!("../../../fixtures/swarm_tasks.json");
+    const NETWORKS: &str = include_str!("../../../fixtures/swarm_networks.json");
 
     async fn check(role: &str, expected: &[&str]) {
         let service = FakeTarget::start().await;

@@ -1,0 +1,256 @@
+//! The original beside ours, both asking fake services: what they find must be the same, label by label. A row for
+//! each mechanism that can be told where to ask. Nothing is scraped.
+
+use std::collections::BTreeSet;
+
+use prom_testkit::{Answer, FakeTarget};
+use serde_json::Value;
+
+use crate::harness::{Need, Peer, ServerBuilder, eventually, get, need};
+
+/// A mechanism: its section, in which `URL` and `HOST` stand for the service, and what the service answers.
+struct Row {
+    job: &'static str,
+    section: &'static str,
+    answers: Vec<(&'static str, Vec<Answer>)>,
+}
+
+fn json(body: &str) -> Vec<Answer> {
+    vec![Answer::body("application/json", &[], body.as_bytes())]
+}
+
+fn consul(body: &str) -> Vec<Answer> {
+    vec![Answer::body("application/json", &["X-Consul-Index: 7"], body.as_bytes())]
+}
+
+/// An answer, and the version of the daemon's API that the original wants to see.
+fn docker(body: &str) -> Vec<Answer> {
+    vec![Answer::body("application/json", &["Api-Version: 1.44"], body.as_bytes())]
+}
+
+macro_rules! fixture {
+    ($name:literal) => {
+        include_str!(concat!("../src/discovery/fixtures/", $name))
+    };
+}
+
+fn rows() -> Vec<Row> {
+    let ping = || {
+        let head =
+            "HTTP/1.1 200 OK\r\nApi-Version: 1.44\r\nOstype: linux\r\nContent-Length: 0\r\n\r\n";
+        vec![Answer::Bytes(head.as_bytes().to_vec())]
+    };
+    let swarm = |job, section| {
+        let lists = [
+            ("/nodes", "/v1.44/nodes", fixture!("swarm_nodes.json")),
+            ("/services", "/v1.44/services", fixture!("swarm_services.json")),
+            ("/tasks", "/v1.44/tasks", fixture!("swarm_tasks.json")),
+            ("/networks", "/v1.44/networks", fixture!("swarm_networks.json")),
+        ];
+        let mut answers = vec![("/_ping", ping())];
+        for (ours, theirs, body) in lists {
+            answers.extend([(ours, docker(body)), (theirs, docker(body))]);
+        }
+        Row { job, section, answers }
+    };
+    vec![
+        Row {
+            job: "consul",
+            section: "consul_sd_configs: [{server: 'HOST', refresh_interval: 1s, tag_separator: ';'}]",
+            answers: vec![
+                ("/v1/agent/self", json(r#"{"Config": {"Datacenter": "dc1"}}"#)),
+                ("/v1/catalog/services", consul(r#"{"redis": ["a"]}"#)),
+                ("/v1/health/service/redis", consul(fixture!("consul_service.json"))),
+            ],
+        },
+        Row {
+            job: "nomad",
+            section: "nomad_sd_configs: [{server: 'URL', refresh_interval: 1s}]",
+            answers: vec![
+                (
+                    "/v1/services",
+                    json(
+                        r#"[{"Namespace": "default", "Services": [{"ServiceName": "redis", "Tags": ["db"]}]}]"#,
+                    ),
+                ),
+                ("/v1/service/redis", json(fixture!("nomad_service.json"))),
+            ],
+        },
+        Row {
+            job: "docker",
+            section: "docker_sd_configs: [{host: 'URL', refresh_interval: 1s}]",
+            answers: vec![
+                ("/_ping", ping()),
+                ("/containers/json", docker(fixture!("docker_containers.json"))),
+                ("/v1.44/containers/json", docker(fixture!("docker_containers.json"))),
+                ("/networks", docker(fixture!("docker_networks.json"))),
+                ("/v1.44/networks", docker(fixture!("docker_networks.json"))),
+            ],
+        },
+        Row {
+            job: "docker_all_networks",
+            section: "docker_sd_configs: [{host: 'tcp://HOST', refresh_interval: 1s, match_first_network: false, host_networking_host: h}]",
+            answers: vec![
+                ("/_ping", ping()),
+                ("/containers/json", docker(fixture!("docker_containers.json"))),
+                ("/v1.44/containers/json", docker(fixture!("docker_containers.json"))),
+                ("/networks", docker(fixture!("docker_networks.json"))),
+                ("/v1.44/networks", docker(fixture!("docker_networks.json"))),
+            ],
+        },
+        swarm(
+            "swarm_nodes",
+            "dockerswarm_sd_configs: [{host: 'URL', role: nodes, refresh_interval: 1s}]",
+        ),
+        swarm(
+            "swarm_services",
+            "dockerswarm_sd_configs: [{host: 'URL', role: services, refresh_interval: 1s}]",
+        ),
+        swarm(
+            "swarm_tasks",
+            "dockerswarm_sd_configs: [{host: 'URL', role: tasks, refresh_interval: 1s}]",
+        ),
+        Row {
+            job: "marathon",
+            section: "marathon_sd_configs: [{servers: ['URL'], auth_token: t, refresh_interval: 1s}]",
+            answers: vec![("/v2/apps/", json(fixture!("marathon_apps.json")))],
+        },
+        Row {
+            job: "eureka",
+            section: "eureka_sd_configs: [{server: 'URL/eureka', refresh_interval: 1s}]",
+            answers: vec![(
+                "/eureka/apps",
+                vec![Answer::body("application/xml", &[], fixture!("eureka_apps.xml").as_bytes())],
+            )],
+        },
+        Row {
+            job: "puppetdb",
+            section: "puppetdb_sd_configs: [{url: 'URL', query: 'vhosts', include_parameters: true, refresh_interval: 1s}]",
+            answers: vec![("/pdb/query/v4", json(fixture!("puppetdb_resources.json")))],
+        },
+        Row {
+            job: "kuma",
+            section: "kuma_sd_configs: [{server: 'URL', client_id: me, refresh_interval: 1s}]",
+            answers: vec![(
+                "/v3/discovery:monitoringassignments",
+                json(fixture!("kuma_assignments.json")),
+            )],
+        },
+        Row {
+            job: "scaleway",
+            section: "scaleway_sd_configs: [{role: instance, project_id: 8feda53f-15f0-447f-badf-ccb2dad2e1c1, api_url: 'URL', \
+                      access_key: SCWXXXXXXXXXXXXXXXXX, secret_key: 6d6579e5-a5b9-49fc-a35f-b4feb9b87301, refresh_interval: 1s}]",
+            answers: vec![(
+                "/instance/v1/zones/fr-par-1/servers",
+                json(fixture!("scaleway_instances.json")),
+            )],
+        },
+        Row {
+            job: "scaleway_baremetal",
+            section: "scaleway_sd_configs: [{role: baremetal, project_id: 8feda53f-15f0-447f-badf-ccb2dad2e1c1, api_url: 'URL', zone: fr-par-2, \
+                      access_key: SCWXXXXXXXXXXXXXXXXX, secret_key: 6d6579e5-a5b9-49fc-a35f-b4feb9b87301, refresh_interval: 1s}]",
+            answers: vec![
+                (
+                    "/baremetal/v1/zones/fr-par-2/offers",
+                    json(r#"{"total_count": 1, "offers": [{"id": "o1", "name": "EM-A115X-SSD"}]}"#),
+                ),
+                (
+                    "/baremetal/v1/zones/fr-par-2/os",
+                    json(
+                        r#"{"total_count": 1, "os": [{"id": "s1", "name": "Ubuntu", "version": "22.04 LTS"}]}"#,
+                    ),
+                ),
+                ("/baremetal/v1/zones/fr-par-2/servers", json(fixture!("scaleway_baremetal.json"))),
+            ],
+        },
+        Row {
+            job: "ovhcloud",
+            section: "ovhcloud_sd_configs: [{service: vps, endpoint: 'URL/', application_key: a, application_secret: b, consumer_key: c, refresh_interval: 1s}]",
+            answers: vec![
+                ("/auth/time", json("1366560945")),
+                ("/vps", json(r#"["abc", "gone"]"#)),
+                ("/vps/abc", json(fixture!("ovhcloud_vps.json"))),
+                ("/vps/abc/ips", json(r#"["192.0.2.1", "2001:db1::1"]"#)),
+            ],
+        },
+        Row {
+            job: "ovhcloud_dedicated",
+            section: "ovhcloud_sd_configs: [{service: dedicated_server, endpoint: 'URL/', application_key: a, application_secret: b, consumer_key: c, refresh_interval: 1s}]",
+            answers: vec![
+                ("/auth/time", json("1366560945")),
+                ("/dedicated/server", json(r#"["abcde"]"#)),
+                ("/dedicated/server/abcde", json(fixture!("ovhcloud_dedicated_server.json"))),
+                ("/dedicated/server/abcde/ips", json(r#"["1.2.3.4/32", "2001:db8::/64"]"#)),
+            ],
+        },
+        Row {
+            job: "uyuni",
+            section: "uyuni_sd_configs: [{server: 'URL', username: u, password: p, refresh_interval: 1h}]",
+            answers: vec![(
+                "/rpc/api",
+                [
+                    fixture!("uyuni_login.xml"),
+                    fixture!("uyuni_groups.xml"),
+                    fixture!("uyuni_endpoints.xml"),
+                    fixture!("uyuni_networks.xml"),
+                ]
+                .map(|body| Answer::body("text/xml", &[], body.as_bytes()))
+                .to_vec(),
+            )],
+        },
+    ]
+}
+
+/// A service for each row, and the configuration that asks all of them.
+async fn services(rows: &[Row]) -> (Vec<FakeTarget>, String) {
+    let mut services = Vec::new();
+    let mut config = "scrape_configs:\n".to_owned();
+    for row in rows {
+        let service = FakeTarget::start().await;
+        for (path, in_turn) in &row.answers {
+            service.answer_in_turn(path, in_turn);
+        }
+        let section =
+            row.section.replace("URL", &service.url("")).replace("HOST", &service.address());
+        config += &format!(
+            "- job_name: {}\n  {section}\n  relabel_configs: [{{action: drop, regex: '.*'}}]\n",
+            row.job
+        );
+        services.push(service);
+    }
+    (services, config)
+}
+
+/// The discovered labels of all targets of a job.
+fn found(address: &str, job: &str) -> BTreeSet<String> {
+    let Ok(answer) = get(address, &format!("/api/v1/targets?scrapePool={job}")) else {
+        return BTreeSet::new();
+    };
+    let answer = answer.json();
+    let targets = answer["data"]["droppedTargets"].as_array().cloned().unwrap_or_default();
+    let of_job = targets.iter().map(|target| &target["discoveredLabels"]);
+    let of_job = of_job.filter(|labels| labels["job"] == job);
+    of_job.map(Value::to_string).collect()
+}
+
+#[test]
+fn services_are_understood_as_by_the_original() {
+    let Some(original) = need(Need::Peer("prometheus")) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let rows = rows();
+    let (_ours, config) = runtime.block_on(services(&rows));
+    let server = ServerBuilder::new(&config).start();
+    let (_theirs, config) = runtime.block_on(services(&rows));
+    let data = tempfile::tempdir().unwrap();
+    let peer = Peer::original_with(&original, &data.path().join("data"), &config, &[]);
+    for row in &rows {
+        let job = row.job;
+        let expected = eventually(&format!("targets of the original's {job}"), || {
+            Some(found(&peer.address, job)).filter(|found| !found.is_empty())
+        });
+        eventually(&format!("as many targets of our {job}"), || {
+            (found(&server.address(), job).len() == expected.len()).then_some(())
+        });
+        assert_eq!(found(&server.address(), job), expected, "{job}");
+    }
+}
