@@ -97,7 +97,7 @@ pub(crate) fn asker(
         Cfg::Ovhcloud(cfg) => (ovhcloud::asker(cfg, means), cfg.refresh_interval),
         Cfg::PuppetDb(cfg) => (puppetdb::asker(cfg, means), cfg.refresh_interval),
         Cfg::Scaleway(cfg) => (scaleway::asker(cfg, means), cfg.refresh_interval),
-        Cfg::Stackit(cfg) => (stackit::asker(cfg, means)?, cfg.refresh_interval),
+        Cfg::Stackit(cfg) => (stackit::asker(cfg, means), cfg.refresh_interval),
         Cfg::Triton(cfg) => (triton::asker(cfg, means), cfg.refresh_interval),
         Cfg::Uyuni(cfg) => (uyuni::asker(cfg, means), cfg.refresh_interval),
         Cfg::Vultr(cfg) => (Box::new(vultr::asker(cfg, means)), cfg.refresh_interval),

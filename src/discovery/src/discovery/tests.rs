@@ -218,10 +218,10 @@ async fn what_a_reload_does_not_change_is_left_alone() {
 #[tokio::test]
 async fn a_mechanism_that_nobody_runs_is_refused_by_name() {
     let house = House::new();
-    let job = "- {job_name: a, stackit_sd_configs: [{service_account_key: x}]}";
+    let job = "- {job_name: a, nerve_sd_configs: [{servers: ['z:1'], paths: ['/a']}]}";
     let cfg = config(house.folder.path(), job);
     let refused = house.discovery.prepare(sets(&cfg)).unwrap_err();
-    let key = "stackit_sd_configs";
+    let key = "nerve_sd_configs";
     assert_eq!(refused, DiscoveryError::Unsupported { set: "a".to_owned(), key });
 }
 

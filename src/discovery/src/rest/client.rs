@@ -1,7 +1,7 @@
 //! Asks an HTTP API: one exchange at a time, within limits on size, pages and time, and names what is no
 //! answer. What the answers mean is up to their readers.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prom_config::HttpClientConfig;
@@ -47,6 +47,8 @@ pub(crate) struct Call {
     pub(crate) headers: Vec<(&'static str, String)>,
     /// A POST has one.
     pub(crate) body: Option<Vec<u8>>,
+    /// A unix socket that is asked in place of the host.
+    pub(crate) socket: Option<PathBuf>,
 }
 
 /// Where a list is in the answers to a call.
@@ -80,7 +82,14 @@ impl Call {
     pub(crate) fn get(base: &str, path: &str) -> Self {
         let url = format!("{}{path}", base.trim_end_matches('/'));
         let headers = vec![("accept", "application/json".to_owned())];
-        Self { url, headers, body: None }
+        Self { url, headers, body: None, socket: None }
+    }
+
+    /// A POST of a form, percent-encoded already.
+    pub(crate) fn post_form(url: &str, form: String) -> Self {
+        let content_type = "application/x-www-form-urlencoded".to_owned();
+        let headers = vec![("content-type", content_type)];
+        Self { url: url.to_owned(), headers, body: Some(form.into_bytes()), socket: None }
     }
 
     /// A POST of JSON.
@@ -108,6 +117,9 @@ impl Call {
             None => Request::get(&self.url, timeout)?,
             Some(body) => Request::post(&self.url, body.clone(), timeout)?,
         };
+        if let Some(socket) = &self.socket {
+            request = request.over_socket(socket);
+        }
         request = request.with_header("accept-encoding", "gzip")?;
         for (name, value) in &self.headers {
             request = request.with_header(name, value)?;
@@ -199,14 +211,11 @@ impl RestClient {
         loop {
             let header = listing.paging.header();
             let answer = self.fetch(&call, &listing.refusal, header).await?;
-            let (mut count, mut marker) = (0, None);
+            let mut count = 0;
             let around = read_list(answer.body.as_slice(), listing.at, &mut |element| {
                 count += 1;
                 if total_count + count > TARGET_COUNT_MAX as u64 {
                     return Err(format!("more than {TARGET_COUNT_MAX} elements"));
-                }
-                if let Some(at) = listing.paging.marker() {
-                    marker = element.pointer(at).and_then(Value::as_str).map(str::to_owned);
                 }
                 each(element)
             })?;
@@ -219,7 +228,6 @@ impl RestClient {
                 total_count,
                 around: &around,
                 header: answer.header.as_deref(),
-                marker: marker.as_deref(),
             };
             let Some(next) = listing.paging.next(&page)? else { return Ok(around) };
             call.url = next.into();

@@ -1,7 +1,10 @@
 //! What `docker_sd_configs` and `dockerswarm_sd_configs` share: how the daemon is asked, and its networks.
 //! Compat: Prometheus `discovery/moby`; <https://docs.docker.com/reference/api/engine>.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+};
 
 use prom_config::{DockerFilter, HttpClientConfig};
 use prom_model::{Labels, LabelsBuilder};
@@ -39,7 +42,15 @@ const LISTING: Listing = Listing {
 struct Daemon {
     client: RestClient,
     /// Or why it cannot be asked.
-    base: Result<String, String>,
+    place: Result<Place, String>,
+}
+
+/// Where a daemon listens.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    /// On a socket the host is only told to the daemon.
+    base: String,
+    socket: Option<PathBuf>,
 }
 
 impl Daemon {
@@ -53,7 +64,7 @@ impl Daemon {
         let scheme = host.split_once("://").map_or("", |(scheme, _)| scheme);
         let plain = HttpClientConfig::default();
         let http = if matches!(scheme, "http" | "https") { http } else { &plain };
-        Self { client: RestClient::new(http, timeout, means), base: base(host) }
+        Self { client: RestClient::new(http, timeout, means), place: place(host) }
     }
 
     async fn list(
@@ -62,8 +73,8 @@ impl Daemon {
         filters: &str,
         each: &mut (dyn FnMut(Value) -> Result<(), String> + Send),
     ) -> Result<(), AskError> {
-        let mut call =
-            Call::get(self.base.as_ref().map_err(|reason| AskError::new(&**reason))?, path);
+        let place = self.place.as_ref().map_err(|reason| AskError::new(&**reason))?;
+        let mut call = Call { socket: place.socket.clone(), ..Call::get(&place.base, path) };
         if !filters.is_empty() {
             call = call.with_parameter("filters", filters);
         }
@@ -107,12 +118,15 @@ fn filter_parameter(filters: &[DockerFilter]) -> String {
     if by_name.is_empty() { String::new() } else { serde_json::json!(by_name).to_string() }
 }
 
-/// Where to ask a host of the configuration.
-fn base(host: &str) -> Result<String, String> {
+/// Where a host of the configuration is.
+fn place(host: &str) -> Result<Place, String> {
+    let at = |base: String| Ok(Place { base, socket: None });
     match host.split_once("://") {
-        Some(("http" | "https", _)) => Ok(host.to_owned()),
-        Some(("tcp", address)) => Ok(format!("http://{address}")),
-        Some(("unix", _)) => Err("unix sockets are not supported by this build yet".to_owned()),
+        Some(("http" | "https", _)) => at(host.to_owned()),
+        Some(("tcp", address)) => at(format!("http://{address}")),
+        Some(("unix", path)) => {
+            Ok(Place { base: "http://localhost".to_owned(), socket: Some(path.into()) })
+        }
         Some((scheme, _)) => Err(format!("protocol not supported: {scheme}")),
         None => Err(format!("unable to parse docker host `{host}`")),
     }
@@ -131,10 +145,14 @@ mod tests {
 
     #[test]
     fn hosts_and_filters_are_written_as_the_daemon_takes_them() {
-        assert_eq!(base("tcp://10.0.0.1:2375"), Ok("http://10.0.0.1:2375".to_owned()));
-        assert_eq!(base("https://d:2376/x"), Ok("https://d:2376/x".to_owned()));
-        assert!(base("npipe:////./pipe/docker").is_err());
-        assert!(base("localhost").is_err());
+        let at = |base: &str, socket: Option<&str>| {
+            Ok(Place { base: base.to_owned(), socket: socket.map(PathBuf::from) })
+        };
+        assert_eq!(place("tcp://10.0.0.1:2375"), at("http://10.0.0.1:2375", None));
+        assert_eq!(place("https://d:2376/x"), at("https://d:2376/x", None));
+        assert_eq!(place("unix:///run/d.sock"), at("http://localhost", Some("/run/d.sock")));
+        assert!(place("npipe:////./pipe/docker").is_err());
+        assert!(place("localhost").is_err());
         let filter = |name: &str, values: &[&str]| DockerFilter {
             name: name.to_owned(),
             values: values.iter().map(|&it| it.to_owned()).collect(),

@@ -11,8 +11,6 @@ pub(crate) enum Paging {
     Single,
     /// The address of the next page; empty, null or absent on the last one.
     Link { at: &'static str },
-    /// A header with the address of the next page as `Link: <...>; rel="next"`.
-    LinkHeader,
     /// A token for the next request; empty, null or absent on the last page.
     Cursor { at: &'static str, parameter: &'static str },
     /// The same in a header.
@@ -23,8 +21,6 @@ pub(crate) enum Paging {
     ElementCount { at: &'static str, header: &'static str, parameter: &'static str },
     /// Numbered from 1, until one is empty.
     UntilEmpty { parameter: &'static str },
-    /// After the element with this field, until a page is empty.
-    Marker { at: &'static str, parameter: &'static str },
 }
 
 /// What is known once a page has been read.
@@ -41,24 +37,13 @@ pub(super) struct Page<'p> {
     pub(super) around: &'p Value,
     /// For those that look at one.
     pub(super) header: Option<&'p str>,
-    /// Of the last element, for `Marker`.
-    pub(super) marker: Option<&'p str>,
 }
 
 impl Paging {
     /// The header that tells where the next page is.
     pub(super) fn header(self) -> Option<&'static str> {
         match self {
-            Self::LinkHeader => Some("link"),
             Self::CursorHeader { header, .. } | Self::ElementCount { header, .. } => Some(header),
-            _ => None,
-        }
-    }
-
-    /// The field of the last element that tells where the next page is.
-    pub(super) fn marker(self) -> Option<&'static str> {
-        match self {
-            Self::Marker { at, .. } => Some(at),
             _ => None,
         }
     }
@@ -79,10 +64,6 @@ impl Paging {
         let parameter = match self {
             Self::Single => None,
             Self::Link { at } => return text(at).map(|link| follow(url, &link)).transpose(),
-            Self::LinkHeader => {
-                let link = page.header.and_then(next_of_link_header);
-                return link.map(|link| follow(url, link)).transpose();
-            }
             Self::Cursor { at, parameter } => text(at).map(|cursor| (parameter, cursor)),
             Self::CursorHeader { parameter, .. } => {
                 let cursor = page.header.filter(|cursor| !cursor.is_empty());
@@ -97,9 +78,6 @@ impl Paging {
                 has_more.then_some((parameter, number))
             }
             Self::UntilEmpty { parameter } => (page.count > 0).then_some((parameter, number)),
-            Self::Marker { parameter, .. } => {
-                page.marker.map(|marker| (parameter, marker.to_owned()))
-            }
         };
         let next = parameter.map(|(name, value)| with_parameter(url, name, &value));
         match next {
@@ -130,18 +108,6 @@ fn follow(url: &Url, link: &str) -> Result<Url, String> {
     Ok(next)
 }
 
-/// RFC 8288.
-fn next_of_link_header(header: &str) -> Option<&str> {
-    header.split(',').find_map(|link| {
-        let (target, parameters) = link.split_once(';')?;
-        let is_next = parameters
-            .split(';')
-            .any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"));
-        let target = target.trim().strip_prefix('<')?.strip_suffix('>')?;
-        is_next.then_some(target)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -154,15 +120,8 @@ mod tests {
             "links": {"next": "/v2/list?page=2", "self": "/v2/list?per_page=2", "away": "https://evil.example/", "none": ""},
             "meta": {"cursor": "b b", "next": 2, "pages": 3, "total": 5, "null": null},
         });
-        let mut page = Page {
-            url: &url,
-            number: 1,
-            count: 2,
-            total_count: 2,
-            around: &around,
-            header: None,
-            marker: None,
-        };
+        let mut page =
+            Page { url: &url, number: 1, count: 2, total_count: 2, around: &around, header: None };
         change(&mut page);
         paging.next(&page).map(|next| next.map(|url| url.to_string()))
     }
@@ -179,9 +138,6 @@ mod tests {
         assert_eq!(away, "next page \"https://evil.example/\" is on another host");
         let again = Err("the service names the same page again".to_owned());
         assert_eq!(next(Paging::Link { at: "/links/self" }, plain), again);
-        let link = r#"<https://api.example/v2/list?page=1>; rel="prev", <?page=3>; rel="next""#;
-        assert_eq!(next(Paging::LinkHeader, |page| page.header = Some(link)), all("page=3"));
-        assert_eq!(next(Paging::LinkHeader, plain), Ok(None));
         let cursor = |at| Paging::Cursor { at, parameter: "c" };
         assert_eq!(next(cursor("/meta/cursor"), plain), all("per_page=2&c=b+b"));
         assert_eq!(next(cursor("/meta/next"), plain), all("per_page=2&c=2"));
@@ -201,8 +157,5 @@ mod tests {
         let until = Paging::UntilEmpty { parameter: "page" };
         assert_eq!(next(until, |page| page.number = 7), all("per_page=2&page=8"));
         assert_eq!(next(until, |page| page.count = 0), Ok(None));
-        let marker = Paging::Marker { at: "/id", parameter: "marker" };
-        assert_eq!(next(marker, |page| page.marker = Some("x")), all("per_page=2&marker=x"));
-        assert_eq!(next(marker, plain), Ok(None));
     }
 }

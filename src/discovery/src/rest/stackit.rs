@@ -1,6 +1,8 @@
 //! `stackit_sd_configs`: servers of a project.
 //! Compat: Prometheus `discovery/stackit`; <https://docs.api.eu01.stackit.cloud/documentation/iaas/version/v1>.
 
+mod account;
+
 use std::borrow::Cow;
 
 use futures_util::future::BoxFuture;
@@ -16,6 +18,8 @@ use super::{
     sanitized,
 };
 use crate::{TargetGroup, polled::Means};
+
+use account::Account;
 
 static SERVERS: Table = Table {
     source: "stackit",
@@ -49,26 +53,25 @@ static SERVERS: Table = Table {
 struct StackitAsker {
     client: RestClient,
     call: Call,
+    /// Without a service account the credentials of the HTTP client say who asks.
+    account: Option<Account>,
     project: String,
     port: i64,
 }
 
-/// Without a service account: the keys of the HTTP client say who asks.
-pub(super) fn asker(cfg: &StackitSdConfig, means: &Means) -> Option<Box<dyn RestAsker>> {
-    if !cfg.service_account_key.is_empty() || !cfg.service_account_key_path.is_empty() {
-        return None;
-    }
+pub(super) fn asker(cfg: &StackitSdConfig, means: &Means) -> Box<dyn RestAsker> {
     let endpoint = match cfg.endpoint.as_str() {
         "" => format!("https://iaas.api.{}.stackit.cloud", cfg.region),
         endpoint => endpoint.to_owned(),
     };
     let path = format!("/v1/projects/{}/servers?details=true", path_part(&cfg.project));
-    Some(Box::new(StackitAsker {
+    Box::new(StackitAsker {
         client: RestClient::new(&cfg.http_client, cfg.refresh_interval, means),
         call: Call::get(&endpoint, &path),
+        account: Account::new(cfg, means),
         project: cfg.project.clone(),
         port: cfg.port,
-    }))
+    })
 }
 
 impl RestAsker for StackitAsker {
@@ -84,7 +87,20 @@ impl RestAsker for StackitAsker {
                 targets.extend(SERVERS.target(&server, self.port, more));
                 Ok(())
             };
-            self.client.list(&self.call, &SERVERS.listing, &mut take).await?;
+            let mut call = self.call.clone();
+            if let Some(account) = &mut self.account {
+                let token = account.token(&self.client).await;
+                let token = token.map_err(|error| error.during("setting up authentication"))?;
+                call = call.with_header("authorization", format!("Bearer {token}"));
+            }
+            let listed = self.client.list(&call, &SERVERS.listing, &mut take).await;
+            if let (Err(AskError { status_code: Some(401), .. }), Some(account)) =
+                (&listed, &mut self.account)
+            {
+                // It is not good any more, whatever its time says.
+                account.forget();
+            }
+            listed?;
             Ok(SERVERS.group(targets))
         })
     }
@@ -148,6 +164,40 @@ mod tests {
             ]
         );
         assert!(service.requests()[0].starts_with(&format!("GET {PATH}?details=true HTTP")));
+    }
+
+    #[tokio::test]
+    async fn a_service_account_gets_a_token_with_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        let path = folder.path().join("key.pem");
+        std::fs::write(&path, key.serialize_pem()).unwrap();
+        let service = FakeTarget::start().await;
+        service.answer(PATH, json(r#"{"items": []}"#));
+        service.answer(
+            "/token",
+            json(r#"{"access_token": "tok", "expires_in": 3600, "token_type": "Bearer"}"#),
+        );
+        let account = r#"{"credentials": {"kid": "k1", "iss": "me@sa.stackit.cloud", "sub": "uuid", "aud": "https://aud"}}"#;
+        let keys =
+            format!("service_account_key: '{account}', private_key_path: '{}'", path.display());
+        let mut asker = asker_of(&service, &SD.replace("refresh_interval: 50ms", &keys));
+        asker.ask().await.unwrap();
+        asker.ask().await.unwrap();
+        let requests = service.requests();
+        assert_eq!(requests.len(), 3, "one login for both");
+        assert!(requests[0].contains(
+            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=ey"
+        ));
+        assert!(requests[2].contains("authorization: Bearer tok"));
+        service.answer(PATH, prom_testkit::Answer::status("401 Unauthorized"));
+        asker.ask().await.unwrap_err();
+        service.answer("/token", prom_testkit::Answer::status("403 Forbidden"));
+        let error = asker.ask().await.unwrap_err().message;
+        assert_eq!(
+            error,
+            "setting up authentication: token request failed with status 403 Forbidden"
+        );
     }
 
     #[tokio::test]

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write,
     time::{Duration, Instant},
 };
 
@@ -166,12 +165,10 @@ impl UyuniAsker {
         parameters: &[String],
     ) -> Result<super::client::Answer, AskError> {
         let parameters = parameters.iter().map(|it| format!("<param><value>{it}</value></param>"));
-        let mut body = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
-        // Writing to a string cannot fail.
-        let _ = write!(
-            body,
-            "<methodCall><methodName>{name}</methodName><params>{}</params></methodCall>",
-            parameters.collect::<String>()
+        let parameters: String = parameters.collect();
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
+             <methodCall><methodName>{name}</methodName><params>{parameters}</params></methodCall>"
         );
         let call = Call::get(&self.url, "")
             .with_header("accept", "text/xml")

@@ -221,6 +221,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_daemon_may_listen_on_a_unix_socket() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("docker.sock");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let answer_all = async {
+            loop {
+                let mut stream = listener.accept().await.unwrap().0;
+                let mut head = [0; 4096];
+                let size = stream.read(&mut head).await.unwrap();
+                let is_networks = head[..size].starts_with(b"GET /networks ");
+                let body = if is_networks { NETWORKS } else { CONTAINERS };
+                let size = body.len();
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n{body}"
+                );
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        };
+        let service = FakeTarget::start().await;
+        let sd = format!("docker_sd_configs: [{{host: 'unix://{}'}}]", path.display());
+        let mut asker = asker_of(&service, &sd);
+        let found = tokio::select! {
+            found = asker.ask() => found.unwrap(),
+            () = answer_all => panic!("it never ends"),
+        };
+        assert_eq!(found[0].targets.len(), 6);
+    }
+
+    #[tokio::test]
     async fn all_networks_are_targets_if_wanted() {
         let service = FakeTarget::start().await;
         service.answer("/containers/json", json(CONTAINERS));
