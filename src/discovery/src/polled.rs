@@ -140,9 +140,7 @@ impl Asker {
             Self::Rest(asker) => asker.ask().await?,
         })
     }
-}
 
-impl Asker {
     fn has_refresh_metrics(&self) -> bool {
         match self {
             Self::Http(_) | Self::Dns(_) => true,

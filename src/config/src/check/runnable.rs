@@ -14,10 +14,12 @@ const RUNNABLE_DISCOVERY: &[&str] = &[
     "dns",
     "docker",
     "dockerswarm",
+    "eureka",
     "file",
     "hetzner",
     "http",
     "ionos",
+    "kuma",
     "linode",
     "marathon",
     "nomad",
@@ -26,6 +28,7 @@ const RUNNABLE_DISCOVERY: &[&str] = &[
     "scaleway",
     "stackit",
     "triton",
+    "uyuni",
     "vultr",
 ];
 

@@ -18,7 +18,7 @@ fn config(service: &FakeTarget, keys: &str) -> ConsulSdConfig {
     );
     let path = Path::new("/p/p.yml");
     let mut sources = Sources::with_text(path, text.as_bytes());
-    let cfg = load_with(path, &mut sources, &LoadOptions::CHECK).unwrap();
+    let cfg = load_with(path, &mut sources, &LoadOptions::SERVER).unwrap();
     match &cfg.scrape_configs[0].discovery_configs[0] {
         DiscoveryConfig::Consul(cfg) => (**cfg).clone(),
         other => panic!("{other:?}"),

@@ -378,3 +378,39 @@ async fn services_of_consul_are_watched_and_the_last_good_ones_stay() {
     };
     tokio::time::timeout(PATIENCE, ended).await.unwrap();
 }
+
+#[tokio::test]
+async fn an_api_that_fails_is_counted_and_its_last_good_targets_stay() {
+    let house = House::new();
+    let service = FakeTarget::start().await;
+    let json = |body: &str| Answer::body("application/json", &[], body.as_bytes());
+    let (services, web) = ("/v1/services", "/v1/service/web");
+    service.answer(services, json(r#"[{"Services": [{"ServiceName": "web"}]}]"#));
+    service.answer(web, json(r#"[{"Address": "n", "Port": 1}, {"Address": "n", "Port": 2}]"#));
+    let url = service.url("");
+    house.reload(&format!(
+        "- {{job_name: a, nomad_sd_configs: [{{server: '{url}', refresh_interval: 50ms}}]}}"
+    ));
+    house.wait_for("a", &["n:1", "n:2"]).await;
+    let before = house.discovery.target_set("a");
+    for (path, answer) in [
+        (web, Answer::status("500 Oops")),
+        (web, json("[{")),
+        (services, Answer::status("403 Forbidden")),
+        (services, Answer::BytesThenHang(Vec::new())),
+    ] {
+        let failures = house.metric("prometheus_sd_nomad_failures_total");
+        service.answer(path, answer);
+        let more = async {
+            while house.metric("prometheus_sd_nomad_failures_total") < failures + 2.0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, more).await.unwrap();
+        assert_eq!(house.discovery.target_set("a"), before);
+    }
+    assert!(house.metric("prometheus_sd_refresh_failures_total") >= 8.0);
+    // An empty list is an answer.
+    service.answer(services, json("[]"));
+    house.wait_for("a", &[]).await;
+}

@@ -15,7 +15,7 @@ pub(super) fn asker_of(service: &FakeTarget, sd: &str) -> Box<dyn RestAsker> {
     let text = format!("scrape_configs: [{{job_name: a, {sd}}}]");
     let path = Path::new("/p/p.yml");
     let mut sources = Sources::with_text(path, text.as_bytes());
-    let cfg = load_with(path, &mut sources, &LoadOptions::CHECK).unwrap();
+    let cfg = load_with(path, &mut sources, &LoadOptions::SERVER).unwrap();
     let mut means = Means::new("Prometheus/3.5.0", &Registry::default());
     means.endpoint = Some(service.url(""));
     asker(&cfg.scrape_configs[0].discovery_configs[0], &means).unwrap().0
