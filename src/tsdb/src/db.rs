@@ -7,6 +7,7 @@ mod directory;
 mod flusher;
 mod inspect;
 mod lock;
+mod mark;
 mod open;
 mod options;
 mod out_of_order;

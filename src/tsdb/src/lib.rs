@@ -20,15 +20,19 @@
 //! I8. A checkpoint holds all that the segments still need which it stands for, and is durable before they go.
 //! I9. A closed chunk is in memory until it can be read in a file of head chunks. The log has its samples,
 //!     too, so these files may be lost or damaged; chunks behind a damaged place are not used. Where the
-//!     log is shortened early, it has those samples only that no durable and good file has.
+//!     log is shortened early, it has those samples only that no durable and good file has. (A power failure
+//!     may take from the log what a file has; that is in one place then.)
 //! I10. A sidecar of the head is used only with the log and the head chunks that it was made of; the log
 //!     behind it is replayed. Without it a start takes longer and ends the same. Head chunks are not read
 //!     before; one that is found damaged later is made anew of the log, which has it until its block is written.
 //! I11. Damaged files are kept under `quarantine/`; their good records are used. Nothing is deleted but
 //!     the rest of a write that had not ended.
-//! I12. What came out of order stands beside its series and is merged when it is read; of two samples at one
-//!     time the one in order stays. It is on both logs when it is acknowledged. A chunk of it is used only
-//!     where its log marks it, and that log's samples are passed over only where they are in such a chunk.
+//! I12. What came out of order stands beside its series and is merged when it is read. Of samples at one time
+//!     the one in order stays, then the first to come, in the head, in blocks and in what is made of them. It
+//!     is on both logs when it is acknowledged. A chunk of it is used only where its log marks it, and that
+//!     log's samples are passed over only where they are in such a chunk.
+//! I13. The head begins where the last block with samples in order ends, whatever the log and head chunks
+//!     have. If nothing is left of that block, one without samples takes its place: what was deleted stays so.
 //!
 //! Concurrency: all of [`Db`] may be called from any thread, none of it is async. One commit at a time
 //! writes the log and applies its batch; records are made outside of that lock. Readers share a lock with
@@ -45,7 +49,7 @@
 //! Open chunks of floats at an even pace with constant or whole values are kept as differences (`chunk::steady`)
 //! and made XOR when they are closed: half of all series of a usual target are such.
 //!
-//! Limits: a head that holds out-of-order samples has no sidecar, and its head chunks are not mended.
+//! Limits: out-of-order samples are not in the sidecar; their log is read at each start.
 //! Queues, buffers and windows have named constants beside their use.
 
 mod block;

@@ -27,6 +27,8 @@ pub(crate) struct WriteOptions<'a> {
     pub(crate) floats: FloatEncoding,
     /// Where chunks are counted that no block had before.
     pub(crate) metrics: Option<&'a ChunkMetrics>,
+    /// Whether a block without samples is one.
+    pub(crate) is_empty_kept: bool,
 }
 
 /// Writes a block into `dir` under the name that `meta` tells. Gives its meta file, or nothing if there
@@ -122,7 +124,7 @@ fn fill(
         });
         index.add_series(&series.labels, &entries)?;
     }
-    if stats.num_samples == 0 {
+    if stats.num_samples == 0 && !options.is_empty_kept {
         return Ok(None);
     }
     chunks.finish()?;

@@ -12,7 +12,9 @@ use prom_storage::StorageError;
 use prom_telemetry::{Counter, Gauge, Registry};
 
 use crate::{
-    block::{Block, BlockId, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES},
+    block::{
+        Block, BlockId, BlockMeta, HINT_OUT_OF_ORDER, HINT_SELECTED_SERIES, HINT_STALE_SERIES,
+    },
     compact::CREATION_SUFFIX,
     disk::Disk,
     lock::{read, write},
@@ -59,11 +61,22 @@ impl BlockSet {
     /// Samples before it stand in blocks. A block that begins after `now_ms` tells of a clock that went
     /// wrong, and keeps nobody from adding samples of today.
     pub(super) fn in_order_max_time(&self, now_ms: i64) -> Option<i64> {
+        self.in_order_max_time_of(now_ms, |_| true)
+    }
+
+    /// The same, as far as the blocks tell that `is_counted` picks.
+    pub(super) fn in_order_max_time_of(
+        &self,
+        now_ms: i64,
+        is_counted: impl Fn(&BlockMeta) -> bool,
+    ) -> Option<i64> {
         let hints = [HINT_OUT_OF_ORDER, HINT_STALE_SERIES, HINT_SELECTED_SERIES];
         let list = self.list();
         let metas = list.iter().map(|block| block.meta());
         let in_order = metas.filter(|meta| {
-            meta.min_time <= now_ms && !hints.iter().any(|hint| meta.has_hint(hint))
+            meta.min_time <= now_ms
+                && !hints.iter().any(|hint| meta.has_hint(hint))
+                && is_counted(meta)
         });
         in_order.map(|meta| meta.max_time).max()
     }

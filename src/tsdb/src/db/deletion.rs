@@ -65,7 +65,8 @@ impl Db {
             meta.compaction.parents = vec![old.desc()];
             meta.compaction.hints = old.compaction.hints;
             let mut source = BlockMerge::new(&[Arc::clone(block)])?;
-            if self.write(&self.dir, meta, &mut source, whole(false))?.is_none() {
+            if self.write(&self.dir, meta.clone(), &mut source, whole(false))?.is_none() {
+                self.leave_mark(meta)?;
                 block.update_meta(&*self.disk, |meta| meta.compaction.deletable = true)?;
             }
             self.reload_blocks()?;

@@ -251,13 +251,16 @@ impl Db {
 
     /// [`Db::write_head_block`] beside the others; chunks that are found damaged are mended.
     fn write_sealed_block(&self, min_t: i64, max_t: i64) -> Result<(), StorageError> {
-        let written = self.write_head_block(&self.dir, min_t, max_t);
-        match written {
-            Err(err) if err.is_corruption() && self.head.mend()?.lost_count > 0 => {
-                self.write_head_block(&self.dir, min_t, max_t).map(|_| ())
-            }
-            written => written.map(|_| ()),
+        let mut written = self.write_head_block(&self.dir, min_t, max_t);
+        if written.as_ref().is_err_and(StorageError::is_corruption)
+            && self.head.mend()?.lost_count > 0
+        {
+            written = self.write_head_block(&self.dir, min_t, max_t);
         }
+        if written?.is_none() && self.head.has_deletions_before(max_t) {
+            self.leave_mark(head_block_meta(min_t, max_t))?;
+        }
+        Ok(())
     }
 
     /// Writes the head's samples from `min_t` on, before `max_t`, as a block into `dir`.
@@ -267,12 +270,9 @@ impl Db {
         min_t: i64,
         max_t: i64,
     ) -> Result<Option<BlockMeta>, StorageError> {
-        let id = BlockId::new(clock::now_ms());
-        let mut meta = BlockMeta::new(id, (min_t, max_t));
-        meta.compaction.level = 1;
-        meta.compaction.sources = vec![id];
         let range = TimeRange { mint_ms: min_t, maxt_ms: max_t.saturating_sub(1) };
         let mut export = HeadExport::new(&self.head, min_t, max_t);
+        let meta = head_block_meta(min_t, max_t);
         self.write(dir, meta, &mut export, Shape { range, is_dense: true })
     }
 
@@ -317,7 +317,7 @@ impl Db {
             self.upkeep.metrics.vertical.inc();
         }
         let written = BlockMerge::new(&blocks)
-            .and_then(|mut merge| self.write(&self.dir, meta, &mut merge, whole(true)));
+            .and_then(|mut merge| self.write(&self.dir, meta.clone(), &mut merge, whole(true)));
         match written {
             Ok(Some(meta)) => tracing::info!(
                 ulid = %meta.ulid, mint = meta.min_time, maxt = meta.max_time,
@@ -325,6 +325,7 @@ impl Db {
             ),
             Ok(None) => {
                 tracing::info!(sources = ?ids, "compact blocks resulted in empty block");
+                self.leave_mark(meta)?;
                 for block in &blocks {
                     block.update_meta(&*self.disk, |meta| meta.compaction.deletable = true)?;
                 }
@@ -365,6 +366,7 @@ impl Db {
         let options = WriteOptions {
             floats: *read(&self.upkeep.float_encoding),
             metrics: Some(&metrics.chunks),
+            is_empty_kept: false,
         };
         let written = write_block_with(options, &*self.disk, dir, meta, &mut source, shape);
         metrics.populating.set(0.0);
@@ -376,6 +378,15 @@ impl Db {
     pub(super) fn stop_if_told(&self) -> Result<(), StorageError> {
         if self.upkeep.is_stopped() { Err(StorageError::Canceled) } else { Ok(()) }
     }
+}
+
+/// What a block of the head's samples between both times is told to be.
+fn head_block_meta(min_t: i64, max_t: i64) -> BlockMeta {
+    let id = BlockId::new(clock::now_ms());
+    let mut meta = BlockMeta::new(id, (min_t, max_t));
+    meta.compaction.level = 1;
+    meta.compaction.sources = vec![id];
+    meta
 }
 
 /// The shape of a block that keeps all samples of its sources.

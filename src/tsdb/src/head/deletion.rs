@@ -54,6 +54,11 @@ impl Deletions {
         read(&self.ranges).get(&series_ref).cloned().unwrap_or_default()
     }
 
+    fn begin_before(&self, t_ms: i64) -> bool {
+        let begins = |range: &TimeRange| range.mint_ms < t_ms;
+        self.is_any.load(Ordering::Acquire) && read(&self.ranges).values().flatten().any(begins)
+    }
+
     fn forget_before(&self, t_ms: i64) {
         let mut ranges = write(&self.ranges);
         ranges.retain(|_, of_series| {
@@ -147,6 +152,11 @@ impl Head {
         columns::delete(&mut all, &deleted);
         columns::append(out, &all);
         result
+    }
+
+    /// Whether samples before the time may be deleted.
+    pub(crate) fn has_deletions_before(&self, t_ms: i64) -> bool {
+        self.deletions.begin_before(t_ms)
     }
 
     /// Deletions of samples that have left the head are of no use any more.

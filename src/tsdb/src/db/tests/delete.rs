@@ -63,6 +63,61 @@ fn blocks_with_nothing_left_go() {
     assert!(db.blocks.list().iter().all(|block| block.times().0 >= 3000));
 }
 
+/// Opens what a kill leaves, without a sidecar, and compares.
+fn check_after_kill(disk: &FaultyDisk, left: &Content) {
+    assert_eq!(content(&try_open(&disk.live_image(), &options()).unwrap()), *left);
+}
+
+/// Seeds 1824, 1972, 6508 and 6561 of the model: the last block went with all of its samples, and the log had
+/// them still.
+#[test]
+fn what_was_deleted_with_the_last_block_stays_deleted() {
+    let disk = FaultyDisk::default();
+    let db = try_open(&disk, &options()).unwrap();
+    let mut left = Content::new();
+    assert!(run(&db, 0..30, &mut left));
+    let end = db.blocks.list().iter().map(|block| block.times().1).max().unwrap();
+    for series in 0..3 {
+        assert!(delete(&db, series, (i64::MIN, end - 1), &mut left));
+    }
+    db.clean_tombstones().unwrap();
+    check_after_kill(&disk, &left);
+    let blocks = db.blocks.list();
+    let marks: Vec<_> = blocks.iter().map(|b| (b.times().1, b.meta().stats.num_samples)).collect();
+    assert_eq!(marks, [(end, 0)]);
+    // The mark goes with the blocks that it is merged with.
+    assert!(run(&db, 30..150, &mut left));
+    assert_eq!(content(&db), left);
+    assert!(db.blocks.list().iter().all(|block| block.meta().stats.num_samples > 0));
+    check_after_kill(&disk, &left);
+}
+
+/// Seeds 507 and 9216 of the model: all of a range was deleted before its block was written; later the log
+/// forgot that, and a file of head chunks still had the samples beside newer ones.
+#[test]
+fn what_was_deleted_before_its_block_was_written_stays_deleted() {
+    let disk = FaultyDisk::default();
+    let db = try_open(&disk, &options()).unwrap();
+    let mut left = Content::new();
+    for round in 0..14 {
+        append(&db, round * 100, &mut left);
+    }
+    for series in 0..3 {
+        assert!(delete(&db, series, (i64::MIN, 999), &mut left));
+    }
+    for round in 14..25 {
+        append(&db, round * 100, &mut left);
+    }
+    // One file has the chunks of both ranges.
+    db.head.flush_chunks().unwrap();
+    for round in 0..4 {
+        db.do_upkeep().unwrap();
+        db.head.truncate_log(1000 + round).unwrap();
+        check_after_kill(&disk, &left);
+    }
+    assert!(db.blocks.list().iter().any(|block| block.meta().stats.num_samples == 0));
+}
+
 #[test]
 fn a_crash_while_deleting_leaves_what_was_not_asked_for() {
     for op in 0.. {

@@ -4,7 +4,7 @@
 //! Each run has a seed, which a failure names. `MODEL_SEED` is the first one (replays it alone unless
 //! `MODEL_COUNT` asks for more), `MODEL_COUNT` how many there are.
 
-mod disk;
+pub(super) mod disk;
 mod twin;
 
 use std::{
@@ -21,7 +21,11 @@ use prom_storage::{
 use prom_telemetry::Registry;
 use prom_testkit::{Fault, OpKind};
 
-use crate::{OpenError, Options, RetentionOptions, WalCompression, db::sidecar};
+use crate::{
+    OpenError, Options, RetentionOptions, WalCompression,
+    block::{BlockId, BlockMeta},
+    db::sidecar,
+};
 
 use super::{ALL, DIR, Db, labels};
 
@@ -72,6 +76,8 @@ struct Run {
     disk: ModelDisk,
     db: Arc<Db>,
     twin: Twin,
+    /// After a power failure files of head chunks may have what the log has lost.
+    is_log_complete: bool,
     /// What was done, for whoever looks at a failure.
     story: Vec<String>,
 }
@@ -147,7 +153,8 @@ impl Run {
         };
         let disk = ModelDisk::new();
         let db = open(&disk, Path::new(DIR), &options).unwrap();
-        Self { dice, options, disk, db, twin: Twin::new(), story: Vec::new() }
+        let (twin, story) = (Twin::new(), Vec::new());
+        Self { dice, options, disk, db, twin, is_log_complete: true, story }
     }
 
     fn note(&mut self, text: impl Into<String>) {
@@ -274,9 +281,15 @@ impl Run {
         let db = Arc::clone(&self.db);
         let mut appender = db.appender();
         let stored = self.offer(&mut *appender, &samples);
+        let again = self.twin.offered_before(&samples);
         self.twin.offer(&samples);
         match appender.commit() {
-            Ok(()) => self.twin.store(&stored),
+            Ok(()) => self.twin.store(&stored, |sample| {
+                let (number, t, _) = sample;
+                let is_there =
+                    || content(&db).get(number).is_some_and(|there| there.contains_key(t));
+                !again.contains(sample) || is_there()
+            }),
             Err(err) => {
                 self.note(format!("refused: {err}"));
                 self.twin.doubt(&stored);
@@ -298,7 +311,8 @@ impl Run {
 
     /// What changes no sample.
     fn tend(&mut self, what: &str, action: impl FnOnce(&Db) -> bool) {
-        self.note(what);
+        let bounds = self.db.head.time_bounds();
+        self.note(format!("{what}, the head holds {bounds:?}"));
         let is_dying = self.begin_fault(3);
         let is_done = action(&self.db);
         self.note(format!("done: {is_done}"));
@@ -448,7 +462,8 @@ impl Run {
         };
         let mut disk = image(&self.disk);
         self.note_files(&disk);
-        if self.dice.is_one_in(5) && !is_power_lost {
+        self.is_log_complete &= !is_power_lost;
+        if self.dice.is_one_in(5) && self.is_log_complete {
             self.damage_chunks(&disk);
         }
         while self.dice.is_one_in(3) {
@@ -479,6 +494,14 @@ impl Run {
         let has_sidecar = disk.sidecar_path().exists();
         let (chunks, wal) = (sizes("chunks_head"), sizes("wal"));
         self.note(format!("head chunks {chunks:?}, log {wal:?}, sidecar: {has_sidecar}"));
+        let names = disk.faulty.list(Path::new(DIR)).unwrap_or_default();
+        let blocks = names.iter().filter(|name| name.parse::<BlockId>().is_ok());
+        let times = |name| {
+            let meta = BlockMeta::read(disk, &Path::new(DIR).join(name));
+            meta.map(|meta| (meta.min_time, meta.max_time, meta.compaction.hints))
+        };
+        let times: Vec<_> = blocks.map(times).collect();
+        self.note(format!("blocks {times:?}"));
     }
 
     /// Flips a bit somewhere among the head chunks: the log has all of them.

@@ -15,13 +15,13 @@ use crate::disk::{AppendFile, Disk, FileBytes, ReadFile};
 /// A disk of one model run. An image has a sidecar of its own: what a process that is dead to the model does
 /// at its end reaches nobody.
 #[derive(Clone, Debug)]
-pub(super) struct ModelDisk {
-    pub(super) faulty: FaultyDisk,
+pub(in crate::db::tests) struct ModelDisk {
+    pub(in crate::db::tests) faulty: FaultyDisk,
     state: Arc<TempDir>,
 }
 
 impl ModelDisk {
-    pub(super) fn new() -> Self {
+    pub(in crate::db::tests) fn new() -> Self {
         Self::on(FaultyDisk::default())
     }
 
@@ -32,7 +32,7 @@ impl ModelDisk {
     }
 
     /// The same sidecar beside other files.
-    pub(super) fn with(&self, faulty: FaultyDisk) -> Self {
+    pub(in crate::db::tests) fn with(&self, faulty: FaultyDisk) -> Self {
         let image = Self::on(faulty);
         if self.sidecar_path().exists() {
             fs::copy(self.sidecar_path(), image.sidecar_path()).unwrap();
@@ -40,7 +40,7 @@ impl ModelDisk {
         image
     }
 
-    pub(super) fn sidecar_path(&self) -> PathBuf {
+    pub(in crate::db::tests) fn sidecar_path(&self) -> PathBuf {
         self.state.path().join("head_state")
     }
 }

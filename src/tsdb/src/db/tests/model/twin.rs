@@ -75,14 +75,29 @@ impl Twin {
         }
     }
 
-    /// These were acknowledged.
-    pub(super) fn store(&mut self, samples: &[Sample]) {
-        for (number, t, v) in samples {
+    /// Those of the samples that were offered at some time.
+    pub(super) fn offered_before(&self, samples: &[Sample]) -> BTreeSet<Sample> {
+        let is_known = |(number, t, v): &&Sample| {
+            self.ever.get(&(*number, *t)).is_some_and(|values| values.contains(v))
+        };
+        samples.iter().filter(is_known).copied().collect()
+    }
+
+    /// These were acknowledged. `is_stored` is asked about samples of series whose last sample nobody knows: one
+    /// that is equal to it, and deleted, changes nothing.
+    pub(super) fn store(&mut self, samples: &[Sample], is_stored: impl Fn(&Sample) -> bool) {
+        for sample @ (number, t, v) in samples {
             // What was there first stays.
-            let is_new = self.last.get(number).is_none_or(|(last_t, _)| last_t < t);
-            let of_series = self.content.entry(*number).or_default();
-            if is_new && !of_series.contains_key(t) {
-                of_series.insert(*t, *v);
+            let is_new = match self.last.get(number) {
+                Some((last_t, _)) => last_t < t,
+                None => self.is_last_known || is_stored(sample),
+            };
+            if !is_new {
+                self.last.entry(*number).or_insert((*t, *v));
+            }
+            let is_there = self.content.get(number).is_some_and(|there| there.contains_key(t));
+            if is_new && !is_there {
+                self.content.entry(*number).or_default().insert(*t, *v);
                 self.last.insert(*number, (*t, *v));
             }
         }
