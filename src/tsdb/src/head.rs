@@ -47,7 +47,7 @@ use prom_telemetry::Registry;
 use crate::{
     Options, WalCompression,
     chunk::ChunkError,
-    head_chunks::{ChunkFiles, ChunkMetrics},
+    head_chunks::{ChunkFiles, ChunkMaps, ChunkMetrics},
     lock::{lock, read, write},
     wal::{Wal, WalMetrics},
 };
@@ -71,7 +71,7 @@ pub(crate) use self::{
     group::ChunkView,
     index::SeriesIndex,
     out_of_order::{WblCounts, WblReplay},
-    replay::{FiledChunks, HeadReplay, RefTable, ReplayCounts},
+    replay::{AllSeries, FiledChunks, HeadReplay, RefTable, ReplayCounts},
     sidecar::{LoadedSidecar, SidecarError, SidecarHeader},
     visibility::ReaderTicket,
 };
@@ -112,6 +112,14 @@ pub(crate) struct Head {
     metrics: HeadMetrics,
     wal_metrics: WalMetrics,
     chunk_metrics: ChunkMetrics,
+}
+
+/// Which samples of a series are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    Any,
+    InOrder,
+    OutOfOrder,
 }
 
 /// First and last sample of the head, and the bound below which it takes none.
@@ -286,8 +294,8 @@ impl Head {
         }
     }
 
-    /// Appends the samples of a series as of the ticket. A series that is gone has none. A chunk that is
-    /// damaged in its file is mended first.
+    /// All samples of a series, see [`Self::read_arrived`].
+    #[cfg(test)]
     pub(crate) fn read(
         &self,
         ticket: &ReaderTicket,
@@ -295,22 +303,34 @@ impl Head {
         range: TimeRange,
         out: &mut Columns,
     ) -> Result<(), ChunkError> {
+        self.read_arrived(ticket, handle, (range, Arrival::Any), out)
+    }
+
+    /// Appends the samples of a series that came so, as of the ticket. A series that is gone has none. A chunk
+    /// that is damaged in its file is mended first.
+    pub(crate) fn read_arrived(
+        &self,
+        ticket: &ReaderTicket,
+        handle: SeriesHandle,
+        (range, arrival): (TimeRange, Arrival),
+        out: &mut Columns,
+    ) -> Result<(), ChunkError> {
         let begin = (out.timestamps_ms.len(), out.values.len(), out.histograms.len());
-        let result = self.try_read(ticket, handle, range, out);
+        let result = self.try_read(ticket, handle, (range, arrival), out);
         if result != Err(ChunkError::Filed) || !self.try_mend() {
             return result;
         }
         out.timestamps_ms.truncate(begin.0);
         out.values.truncate(begin.1);
         out.histograms.truncate(begin.2);
-        self.try_read(ticket, handle, range, out)
+        self.try_read(ticket, handle, (range, arrival), out)
     }
 
     fn try_read(
         &self,
         ticket: &ReaderTicket,
         handle: SeriesHandle,
-        range: TimeRange,
+        (range, arrival): (TimeRange, Arrival),
         out: &mut Columns,
     ) -> Result<(), ChunkError> {
         let Some(group) = self.groups.get(handle.slot) else { return Ok(()) };
@@ -321,11 +341,14 @@ impl Head {
         }
         let hidden_count = data.tails.hidden_count(slot, ticket.snapshot);
         let mint_ms = range.mint_ms.max(ticket.floor_ms);
-        let in_order = TimeRange { mint_ms, ..range };
-        self.without_deleted(handle, out, |out| {
-            self.with_out_of_order((ticket, handle.series_ref.0, range), out, |maps, out| {
-                data.read(slot, in_order, hidden_count, maps, out)
-            })
+        let read_in_order = |maps: &ChunkMaps, out: &mut Columns| {
+            data.read(slot, TimeRange { mint_ms, ..range }, hidden_count, maps, out)
+        };
+        let late = (ticket, handle.series_ref.0, range);
+        self.without_deleted(handle, out, |out| match arrival {
+            Arrival::Any => self.with_out_of_order(late, out, read_in_order),
+            Arrival::InOrder => self.with_chunk_maps(|maps| read_in_order(maps, out)),
+            Arrival::OutOfOrder => self.with_out_of_order(late, out, |_, _| Ok(())),
         })
     }
 

@@ -142,6 +142,15 @@ impl BlockMeta {
         }
     }
 
+    /// Of two samples at one time the one from the block that is less by this stays: what came in order, then
+    /// what came first. A block that replaces others is as old as the oldest of them.
+    pub(crate) fn seniority(&self) -> (bool, BlockId) {
+        let CompactionMeta { sources, parents, .. } = &self.compaction;
+        let origins = sources.iter().copied().chain(parents.iter().map(|parent| parent.ulid));
+        let oldest = origins.min().map_or(self.ulid, |oldest| oldest.min(self.ulid));
+        (self.has_hint(HINT_OUT_OF_ORDER), oldest)
+    }
+
     pub(crate) fn desc(&self) -> BlockDesc {
         BlockDesc { ulid: self.ulid, min_time: self.min_time, max_time: self.max_time }
     }

@@ -85,6 +85,11 @@ impl Block {
         read(&self.state).meta.clone()
     }
 
+    /// See [`BlockMeta::seniority`].
+    pub(crate) fn seniority(&self) -> (bool, BlockId) {
+        read(&self.state).meta.seniority()
+    }
+
     /// First time in it, and the time before which it ends.
     pub(crate) fn times(&self) -> (i64, i64) {
         let state = read(&self.state);

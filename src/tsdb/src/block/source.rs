@@ -27,8 +27,9 @@ pub(crate) trait BlockSource {
 pub(crate) struct SourceSeries {
     /// Places of name and value among the symbols, sorted by name.
     pub(crate) labels: Vec<(u32, u32)>,
-    /// Chunks by time. They may overlap, and may reach out of the block's range: the writer merges and
-    /// clips them. A series without chunks is left out.
+    /// Chunks in any order of time. They may overlap, and may reach out of the block's range: the writer
+    /// merges and clips them; of samples at one time, that of the chunk that was pushed first stays. A series
+    /// without chunks is left out.
     pub(crate) chunks: Vec<SourceChunk>,
     /// The bytes of the chunks.
     pub(crate) data: Vec<u8>,

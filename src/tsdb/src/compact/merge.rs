@@ -36,8 +36,11 @@ struct Input {
 }
 
 impl BlockMerge {
+    /// Of samples at one time, that of the senior block stays.
     pub(crate) fn new(blocks: &[Arc<Block>]) -> Result<Self, StorageError> {
-        let inputs = blocks.iter().map(|block| Input::new(block, false));
+        let mut blocks: Vec<&Arc<Block>> = blocks.iter().collect();
+        blocks.sort_by_cached_key(|block| block.seniority());
+        let inputs = blocks.into_iter().map(|block| Input::new(block, false));
         Ok(Self { inputs: inputs.collect::<Result<_, StorageError>>()? })
     }
 

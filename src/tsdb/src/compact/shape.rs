@@ -92,8 +92,11 @@ impl Shape {
                 stretches.push(Stretch::Kept(*first));
                 continue;
             }
+            // Of samples at one time the first stays, in the order in which the chunks were put in.
+            let mut together = together.to_vec();
+            together.sort_by_key(|chunk| chunk.offset);
             let mut merged = Columns::default();
-            for chunk in together {
+            for chunk in &together {
                 let one = decode(series, chunk, self.range)?;
                 merged = if merged.is_empty() { one } else { columns::merge(&merged, &one) };
             }

@@ -9,7 +9,10 @@ use prom_model::{Labels, Matcher};
 use prom_storage::{Columns, Grouping, Groups, Selection, StorageError, TimeRange};
 use smallvec::SmallVec;
 
-use crate::block::{Block, ChunkMeta, SeriesEntry, Tombstones, read_chunk};
+use crate::{
+    block::{Block, BlockId, ChunkMeta, SeriesEntry, Tombstones, read_chunk},
+    head::Arrival,
+};
 
 use super::{
     block::{for_each_matching, has_chunk_in},
@@ -43,6 +46,9 @@ pub(super) struct MergedSelection {
 struct BlockPart {
     block: Arc<Block>,
     tombstones: Arc<Tombstones>,
+    is_out_of_order: bool,
+    /// Its place among the blocks by seniority: of samples at one time that of the least stays.
+    rank: usize,
 }
 
 /// Where a series is, too.
@@ -58,6 +64,7 @@ struct Place {
 /// A chunk with samples that may be wanted.
 struct Piece<'a> {
     part: usize,
+    rank: usize,
     chunk: ChunkMeta,
     deleted: &'a [TimeRange],
 }
@@ -72,13 +79,9 @@ impl MergedSelection {
         asked: TimeRange,
         patience: &Patience<'_>,
     ) -> Result<Self, StorageError> {
-        let part = |block: &Arc<Block>| BlockPart {
-            block: Arc::clone(block),
-            tombstones: block.tombstones(),
-        };
         let mut merged = Self {
             range,
-            blocks: blocks.iter().map(part).collect(),
+            blocks: parts(blocks),
             head: None,
             pairs: PairTable::default(),
             rows: RowSet::default(),
@@ -111,7 +114,7 @@ impl MergedSelection {
         asked: TimeRange,
         patience: &Patience<'_>,
     ) -> Result<(), StorageError> {
-        let BlockPart { block, tombstones } = &self.blocks[part];
+        let BlockPart { block, tombstones, .. } = &self.blocks[part];
         let (block, tombstones) = (Arc::clone(block), Arc::clone(tombstones));
         let mut ids: HashMap<(u32, u32), u32, FixedState> = HashMap::default();
         let mut row: SmallVec<[u32; 32]> = SmallVec::new();
@@ -237,6 +240,8 @@ impl MergedSelection {
                 self.decode(first, range, out)?;
                 continue;
             }
+            let mut together: SmallVec<[&Piece<'_>; 8]> = together.iter().collect();
+            together.sort_by_key(|piece| piece.rank);
             let mut merged = Columns::default();
             for piece in together {
                 let mut one = Columns::default();
@@ -276,7 +281,7 @@ impl Selection for MergedSelection {
         let mut in_head = None;
         for place in self.places(index) {
             let part = place.part as usize;
-            let Some(BlockPart { block, tombstones }) = self.blocks.get(part) else {
+            let Some(BlockPart { block, tombstones, rank, .. }) = self.blocks.get(part) else {
                 in_head = Some(place.number as usize);
                 continue;
             };
@@ -285,7 +290,7 @@ impl Selection for MergedSelection {
             let is_within =
                 |chunk: &&ChunkMeta| chunk.min_t <= range.maxt_ms && chunk.max_t >= range.mint_ms;
             let chunks = entry.chunks.iter().filter(is_within);
-            pieces.extend(chunks.map(|chunk| Piece { part, chunk: *chunk, deleted }));
+            pieces.extend(chunks.map(|chunk| Piece { part, rank: *rank, chunk: *chunk, deleted }));
         }
         pieces.sort_by_key(|piece| piece.chunk.min_t);
         let Some((in_head, head)) = in_head.zip(self.head.as_ref()) else {
@@ -304,9 +309,23 @@ impl Selection for MergedSelection {
         if is_apart {
             columns::append(out, &old);
             columns::append(out, &recent);
-        } else {
-            columns::append(out, &columns::merge(&old, &recent));
+            return Ok(());
         }
+        let is_late = |piece: &Piece<'_>| self.blocks[piece.part].is_out_of_order;
+        if !pieces.iter().any(is_late) {
+            columns::append(out, &columns::merge(&old, &recent));
+            return Ok(());
+        }
+        // What came in order stays, wherever it is; then what came first.
+        let (late, in_order): (SmallVec<[_; 16]>, SmallVec<[_; 16]>) =
+            pieces.into_iter().partition(is_late);
+        let mut sources: [Columns; 4] = Default::default();
+        self.read_pieces(&in_order, range, &mut sources[0])?;
+        head.read_arrived(in_head, (range, Arrival::InOrder), &mut sources[1])?;
+        self.read_pieces(&late, range, &mut sources[2])?;
+        head.read_arrived(in_head, (range, Arrival::OutOfOrder), &mut sources[3])?;
+        let merged = sources.into_iter().reduce(|a, b| columns::merge(&a, &b));
+        columns::append(out, &merged.unwrap_or_default());
         Ok(())
     }
 
@@ -325,4 +344,18 @@ impl Selection for MergedSelection {
         let is_kept = |id| !dropped.contains(&self.pairs.name_of(id));
         rows_differ(self.len(), |index| self.rows.row(self.order[index]), is_kept)
     }
+}
+
+/// The blocks with their ranks.
+fn parts(blocks: &[Arc<Block>]) -> Vec<BlockPart> {
+    let mut seniorities: Vec<_> = blocks.iter().map(|block| block.seniority()).collect();
+    let of_blocks = seniorities.clone();
+    seniorities.sort_unstable();
+    let part = |(block, seniority): (&Arc<Block>, (bool, BlockId))| BlockPart {
+        block: Arc::clone(block),
+        tombstones: block.tombstones(),
+        is_out_of_order: seniority.0,
+        rank: seniorities.partition_point(|other| *other < seniority),
+    };
+    blocks.iter().zip(of_blocks).map(part).collect()
 }

@@ -9,7 +9,7 @@ use prom_storage::{
 
 use crate::{
     chunk::{ChunkError, Encoding},
-    head::{ChunkView, Dictionary, Head, PairId, Pairs, ReaderTicket, SeriesIndex},
+    head::{Arrival, ChunkView, Dictionary, Head, PairId, Pairs, ReaderTicket, SeriesIndex},
 };
 
 use super::grouping::{dropped_names, group_rows, rank_ids, rows_differ};
@@ -103,6 +103,22 @@ impl HeadSelection {
             .map_err(|err| corruption(handle, err))
     }
 
+    /// Appends those samples of a series within the range that came in order, or those that did not.
+    ///
+    /// # Errors
+    /// A chunk is damaged in its file.
+    pub(super) fn read_arrived(
+        &self,
+        index: usize,
+        (range, arrival): (TimeRange, Arrival),
+        out: &mut Columns,
+    ) -> Result<(), StorageError> {
+        let asked = (self.within(range), arrival);
+        let handle = self.series[index].handle;
+        let read = self.head.read_arrived(&self.ticket, handle, asked, out);
+        read.map_err(|err| corruption(handle, err))
+    }
+
     /// Leaves the series that have out-of-order samples in the querier's range.
     pub(super) fn retain_out_of_order(&mut self) {
         self.series.retain(|one| {
@@ -179,9 +195,7 @@ impl Selection for HeadSelection {
     }
 
     fn read(&self, index: usize, range: TimeRange, out: &mut Columns) -> Result<(), StorageError> {
-        let range = self.within(range);
-        let handle = self.series[index].handle;
-        self.head.read(&self.ticket, handle, range, out).map_err(|err| corruption(handle, err))
+        self.read_arrived(index, (range, Arrival::Any), out)
     }
 
     fn read_newest(

@@ -269,6 +269,49 @@ fn blocks_of_late_samples_say_so() {
     assert_eq!(content(&open(&disk.live_image())), expected);
 }
 
+/// In order, then late at the same times, then late twice at other times: what is read does not depend on
+/// where samples are by then.
+#[test]
+fn of_samples_at_one_time_the_first_to_come_stays_wherever_they_are() {
+    let disk = FaultyDisk::default();
+    let db = open(&disk);
+    let mut expected = Content::new();
+    let times = || (0..5 * 12).map(|step| NEWEST + step * 5 * MINUTE_MS);
+    for t in times() {
+        let batch = [(0, t, 1.0), (1, t, 1.0)];
+        commit(&db, &batch).unwrap();
+        insert(&mut expected, &batch);
+    }
+    // Not the newest: another value at that time is refused.
+    let late_times = || times().skip(2 * 12).step_by(2);
+    let check = |db: &Db, expected: &Content, when: &str| {
+        assert_eq!(content(db), *expected, "{when}");
+        assert_eq!(content(&open(&disk.live_image())), *expected, "{when}, killed");
+    };
+    for round in 0..4 {
+        let value = f64::from(2 + round);
+        for t in late_times() {
+            commit(&db, &[(0, t, value), (1, t - 1, value), (2, t - 1, value)]).unwrap();
+            if round == 0 {
+                insert(&mut expected, &[(1, t - 1, value), (2, t - 1, value)]);
+            }
+        }
+        check(&db, &expected, &format!("round {round}, in the head"));
+        if round < 3 {
+            assert!(db.compact_out_of_order().unwrap());
+            check(&db, &expected, &format!("round {round}, in blocks"));
+        }
+    }
+    assert!(hinted_count(&db) > 4);
+    db.do_upkeep().unwrap();
+    check(&db, &expected, "after an upkeep");
+    let times: Vec<_> = db.blocks.list().iter().map(|block| block.times()).collect();
+    assert!(times.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{times:?}");
+    // Other names, as after a merge: what counts is how old they are.
+    db.clean_tombstones().unwrap();
+    check(&db, &expected, "in the end");
+}
+
 #[test]
 fn a_crash_at_any_step_of_a_compaction_loses_nothing() {
     let (first, ops) = {
