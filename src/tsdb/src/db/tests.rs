@@ -14,6 +14,7 @@ mod out_of_order;
 mod out_of_order_model;
 mod room;
 mod sidecar;
+mod startup;
 mod truncate;
 
 use std::{
