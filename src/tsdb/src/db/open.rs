@@ -8,7 +8,7 @@ use prom_telemetry::{Registry, clock};
 use crate::{
     OpenError, Options, ReplayProgress,
     disk::Disk,
-    head::{FiledChunks, Head, HeadReplay, RefTable, ReplayCounts},
+    head::{AllSeries, FiledChunks, Head, HeadReplay, RefTable, ReplayCounts},
     head_chunks::ChunkFiles,
     wal::{
         Damage, Decoded, FileReport, LogFiles, LogReader, RefSeries, Wal, list_log,
@@ -16,7 +16,11 @@ use crate::{
     },
 };
 
-use super::{directory::remove_outdated_snapshots, out_of_order::open_wbl, sidecar};
+use super::{
+    directory::remove_outdated_snapshots,
+    out_of_order::{has_log, open_wbl},
+    sidecar,
+};
 
 pub(super) const WAL_DIR: &str = "wal";
 const CHUNKS_DIR: &str = "chunks_head";
@@ -50,12 +54,15 @@ pub(super) fn open_log(
     }
     remove_outdated_snapshots(&*disk, dir, &log);
     let (filed, begin_at) = open_chunks(&disk, dir, options, &log, head)?;
+    let is_late_log = has_log(&*disk, dir);
     let (counts, refs, reports) =
-        replay(&*disk, &log, progress, head, filed, begin_at).map_err(|err| match err {
-            ReplayError::Canceled => OpenError::Canceled { path: dir.to_owned() },
-            ReplayError::TooManySeries => OpenError::TooManySeries { path: wal_dir.clone() },
-            ReplayError::Io(err) => OpenError::io(&wal_dir, "read WAL", err),
-        })?;
+        replay(&*disk, &log, progress, head, filed, begin_at, is_late_log).map_err(
+            |err| match err {
+                ReplayError::Canceled => OpenError::Canceled { path: dir.to_owned() },
+                ReplayError::TooManySeries => OpenError::TooManySeries { path: wal_dir.clone() },
+                ReplayError::Io(err) => OpenError::io(&wal_dir, "read WAL", err),
+            },
+        )?;
     for report in &reports {
         match repair(&*disk, dir, report) {
             Ok(None) => {}
@@ -88,7 +95,10 @@ pub(super) fn open_log(
     }
     head.keep_refs(counts.aliases.iter().copied(), last.map_or(0, |(index, _)| index));
     head.set_wal(wal);
-    open_wbl(&disk, dir, head, refs, registry)
+    // A sidecar tells the refs only that series have now.
+    let all_series = |each: &mut dyn FnMut(Vec<RefSeries>)| tell_series(&*disk, &log, each);
+    let all_series: Option<AllSeries<'_>> = begin_at.map(|_| &all_series as AllSeries<'_>);
+    open_wbl(&disk, dir, head, (refs, all_series), registry)
 }
 
 /// Opens the head chunks: by the sidecar, which gives the place in the log where the replay begins, or by
@@ -121,6 +131,18 @@ fn open_chunks(
     Ok((filed, Some(begin_at)))
 }
 
+/// Hands over the series records of the whole log, as far as it can be read.
+fn tell_series(disk: &dyn Disk, log: &LogFiles, each: &mut dyn FnMut(Vec<RefSeries>)) {
+    let mut reader = LogReader::new(disk, log);
+    while let Ok(Some((_, records))) = reader.next_decoded() {
+        for record in records {
+            if let Decoded::Series(series) = record {
+                each(series);
+            }
+        }
+    }
+}
+
 enum ReplayError {
     Canceled,
     TooManySeries,
@@ -135,18 +157,10 @@ fn replay(
     head: &Head,
     filed: FiledChunks,
     begin_at: Option<(u64, u64)>,
+    is_late_log: bool,
 ) -> Result<(ReplayCounts, RefTable, Vec<FileReport>), ReplayError> {
     let mut reader = LogReader::new(disk, log);
-    let all_series = |each: &mut dyn FnMut(Vec<RefSeries>)| {
-        let mut reader = LogReader::new(disk, log);
-        while let Ok(Some((_, records))) = reader.next_decoded() {
-            for record in records {
-                if let Decoded::Series(series) = record {
-                    each(series);
-                }
-            }
-        }
-    };
+    let all_series = |each: &mut dyn FnMut(Vec<RefSeries>)| tell_series(disk, log, each);
     let mut replay = HeadReplay::new(head, filed);
     if let Some((segment, offset)) = begin_at {
         reader.skip_to(segment, offset);
@@ -154,7 +168,7 @@ fn replay(
             let begin = if file.index == segment { offset } else { 0 };
             !file.is_checkpoint && file.index >= segment && file.size_bytes > begin
         });
-        if has_tail {
+        if has_tail || is_late_log {
             replay.know_series(Some(&all_series));
         }
     }

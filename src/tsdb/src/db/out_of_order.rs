@@ -11,7 +11,7 @@ use crate::{
     block::{BlockId, BlockMeta, HINT_OUT_OF_ORDER},
     compact::Shape,
     disk::Disk,
-    head::{Head, RefTable, WblCounts, WblReplay},
+    head::{AllSeries, Head, RefTable, WblCounts, WblReplay},
     select::HeadExport,
     wal::{LogFiles, LogReader, list_log, quarantine, remove_leftovers, repair},
 };
@@ -36,12 +36,12 @@ pub(super) fn register_size(dir: &Path, registry: &Registry) {
 }
 
 /// Fills the head from the log, if there is one, and lets its commits go there if they may need it. The log
-/// of all samples has been replayed before; `refs` are the series that it told.
+/// of all samples has been replayed before; `told` are the refs that it told, and where to ask for others.
 pub(super) fn open_wbl(
     disk: &Arc<dyn Disk>,
     dir: &Path,
     head: &Head,
-    refs: RefTable,
+    told: (RefTable, Option<AllSeries<'_>>),
     registry: &Registry,
 ) -> Result<(), OpenError> {
     let wbl_dir = dir.join(WBL_DIR);
@@ -67,7 +67,7 @@ pub(super) fn open_wbl(
     remove_leftovers(&**disk, &wbl_dir).map_err(io("remove an unfinished repair"))?;
     let log = list_log(&**disk, &wbl_dir).map_err(io("list WBL"))?;
     if log.size_bytes() > 0 {
-        let counts = replay(disk, dir, &log, head, refs).map_err(io("read WBL"))?;
+        let counts = replay(disk, dir, &log, head, told).map_err(io("read WBL"))?;
         report(&counts, &unknown_refs);
         if counts.samples_count + counts.chunks_count == 0 && counts.unknown_refs_count > 0 {
             put_away(&**disk, dir, &log);
@@ -94,11 +94,11 @@ fn replay(
     dir: &Path,
     log: &LogFiles,
     head: &Head,
-    refs: RefTable,
+    told: (RefTable, Option<AllSeries<'_>>),
 ) -> io::Result<WblCounts> {
     let begin = clock::monotonic();
     let mut reader = LogReader::new(&**disk, log);
-    let mut replay = WblReplay::new(head, refs);
+    let mut replay = WblReplay::new(head, told);
     let mut next = reader.next_decoded()?;
     while let Some((_, records)) = next {
         let (read, batches) = rayon::join(|| reader.next_decoded(), || replay.apply(records));
@@ -172,7 +172,15 @@ impl Db {
     /// Makes blocks of what has come out of order by now; says whether there was anything.
     pub(super) fn compact_out_of_order(&self) -> Result<bool, StorageError> {
         let Some(cut) = self.head.begin_out_of_order_compaction()? else { return Ok(false) };
-        self.write_out_of_order_blocks(&self.dir, Some(cut.era))?;
+        let written = self.write_out_of_order_blocks(&self.dir, Some(cut.era));
+        // Chunks that are found damaged are mended; blocks that were written by then have the same samples.
+        if written.as_ref().is_err_and(StorageError::is_corruption)
+            && self.head.mend()?.lost_count > 0
+        {
+            self.write_out_of_order_blocks(&self.dir, Some(cut.era))?;
+        } else {
+            written?;
+        }
         self.reload_blocks()?;
         self.head.end_out_of_order_compaction(cut)?;
         Ok(true)

@@ -18,7 +18,7 @@ use crate::{
     wal::{LogFiles, fingerprint},
 };
 
-use super::{open::WAL_DIR, out_of_order::has_log};
+use super::open::WAL_DIR;
 
 const FILE_NAME: &str = "head_state";
 const KIND: Kind = Kind { magic: *b"PROMHEAD", version: 3, payload_size_bytes_max: 256 << 30 };
@@ -138,9 +138,6 @@ fn misfit(
     }
     if header.chunk_range_ms != options.min_block_duration_ms.max(1) {
         return Some("chunks have another range");
-    }
-    if has_log(disk, dir) {
-        return Some("there are out-of-order samples");
     }
     if options.exemplars_count_max > 0 && !header.has_exemplars() {
         return Some("exemplars were not kept");

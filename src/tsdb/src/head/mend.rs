@@ -74,27 +74,35 @@ impl Head {
         let mut guard = lock(&self.head_files);
         let Some(files) = &mut *guard else { return Ok(Mended::default()) };
         let mut found = self.find_lost();
-        // Chunks of what came out of order stand in the same files, and would not be written anew.
-        if found.is_empty() || !self.ooo.is_empty() {
+        let mut late = self.find_lost_late();
+        if found.is_empty() && late.is_empty() {
             return Ok(Mended::default());
         }
-        self.chunk_metrics.corruptions.inc_by(found.len() as u64);
+        let lost_count = found.len() + late.len();
+        self.chunk_metrics.corruptions.inc_by(lost_count as u64);
         let dir = files.files.dir().to_owned();
         let io_error =
             |source| StorageError::Io { path: dir.clone(), action: "mend head chunks", source };
-        if !self.recover(&mut found).map_err(io_error)? {
+        if !self
+            .recover(&mut found)
+            .and_then(|is_log| Ok(is_log && self.recover_late(&mut late)?))
+            .map_err(io_error)?
+        {
             return Ok(Mended::default());
         }
-        let lost_count = found.len();
         let mut remade: HashMap<u32, Vec<Remade>> = HashMap::new();
-        let mut mended_count = 0;
+        let mut mended_count = late.iter().filter(|one| one.is_found()).count();
+        let mut damaged: Vec<u32> = late.iter().map(|one| one.place.file).collect();
         for one in found {
             let group = group_of(one.lost.slot);
             let made = one.remade();
+            damaged.push(made.file);
             mended_count += usize::from(made.data.is_some());
             remade.entry(group).or_default().push(made);
         }
-        self.refile(files, &remade).map_err(io_error)?;
+        // What came out of order stands in the same files.
+        self.load_late(&late);
+        self.refile(files, &remade, damaged).map_err(io_error)?;
         tracing::error!(
             chunks = lost_count,
             mended = mended_count,
@@ -117,6 +125,9 @@ impl Head {
 
     /// Reads the log for the samples of damaged chunks. Says whether there is a log.
     fn recover(&self, found: &mut [Found]) -> io::Result<bool> {
+        if found.is_empty() {
+            return Ok(true);
+        }
         let place = lock(&self.commit).wal.as_ref().map(crate::wal::Wal::place);
         let Some((disk, wal_dir)) = place else { return Ok(false) };
         let mut by_slot: HashMap<u32, Vec<usize>> = HashMap::new();
@@ -167,8 +178,13 @@ impl Head {
         Ok(true)
     }
 
-    /// Writes all closed chunks to new files and removes the old ones.
-    fn refile(&self, files: &mut HeadFiles, remade: &HashMap<u32, Vec<Remade>>) -> io::Result<()> {
+    /// Writes all closed chunks to new files and removes the old ones; those that are damaged are kept aside.
+    fn refile(
+        &self,
+        files: &mut HeadFiles,
+        remade: &HashMap<u32, Vec<Remade>>,
+        mut damaged: Vec<u32>,
+    ) -> io::Result<()> {
         files.writer.finish_file()?;
         let first_new = files.writer.next_number();
         for (number, group) in self.groups.iter().enumerate() {
@@ -181,9 +197,7 @@ impl Head {
             self.flush_group(group, &mut files.writer)?;
         }
         files.writer.finish_file()?;
-        let damaged = remade.values().flatten().map(|one| one.file);
         let (disk, data_dir) = (files.files.disk(), files.files.dir().parent());
-        let mut damaged: Vec<u32> = damaged.collect();
         damaged.sort_unstable();
         damaged.dedup();
         for number in damaged {

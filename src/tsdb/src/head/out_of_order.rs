@@ -7,6 +7,7 @@
 
 mod commit;
 mod compaction;
+mod mend;
 mod metrics;
 mod replay;
 mod series;

@@ -374,7 +374,7 @@ impl RefTable {
         self.pages.get(&page).map_or(NO_SLOT, |page| page[at])
     }
 
-    fn set(&mut self, series_ref: u64, slot: u32) {
+    pub(super) fn set(&mut self, series_ref: u64, slot: u32) {
         let (page, at) = place(series_ref);
         self.pages.entry(page).or_insert_with(|| Box::new([NO_SLOT; REF_PAGE_SIZE]))[at] = slot;
     }

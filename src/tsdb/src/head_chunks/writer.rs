@@ -13,7 +13,7 @@ use super::files::{ChunkFiles, HEADER_SIZE_BYTES, MAGIC, VERSION};
 const FILE_SIZE_BYTES_MAX: u64 = 128 << 20;
 
 /// Where a chunk is: the number of its file, and the offset in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChunkPlace {
     pub(crate) file: u32,
     pub(crate) offset: u32,

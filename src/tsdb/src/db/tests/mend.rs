@@ -5,9 +5,11 @@ use std::{fs, path::Path};
 
 use prom_storage::Queryable;
 
+use crate::Options;
+
 use super::{
-    ALL, Content, content, insert,
-    sidecar::{BEGIN, FILE, copy_dir, killed, open_dir, run},
+    ALL, Content, commit, content, insert,
+    sidecar::{BEGIN, FILE, copy_dir, killed, open_dir, open_dir_with, run},
 };
 
 type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
@@ -119,5 +121,52 @@ fn a_mending_that_was_cut_short_loses_nothing() {
         let mut more = all.clone();
         insert(&mut more, &[(1, t, 1.0)]);
         assert_eq!(content(&again), more);
+    }
+}
+
+/// Chunks of what came in order and of what did not stand in the same files.
+#[test]
+fn damaged_chunks_of_late_samples_come_out_of_their_log() {
+    let options = || Options {
+        out_of_order_window_ms: 3_600_000,
+        out_of_order_count_max: 8,
+        ..super::options()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = Content::new();
+    let db = open_dir_with(dir.path(), options());
+    for round in 0..400i64 {
+        let (t, back) = (BEGIN + round * 15_000, (round * 37 % 50) * 15_000);
+        let batch = [(0, t, round as f64), (1, t - back - 1_000, round as f64), (2, t, 0.5)];
+        let batch = if round == 0 { [batch[0], batch[2], batch[2]] } else { batch };
+        commit(&db, &batch).unwrap();
+        insert(&mut all, &batch);
+    }
+    db.close().unwrap();
+    drop(db);
+    for step in [1usize, 600, 5_000] {
+        for is_query in [true, false] {
+            let copy = killed(dir.path());
+            damage(copy.path(), |bytes| {
+                let begin = 8.min(bytes.len());
+                bytes[begin..].iter_mut().step_by(step).for_each(|byte| *byte ^= 0x11);
+            });
+            let db = open_dir_with(copy.path(), options());
+            if is_query {
+                assert_eq!(content(&db), all, "every {step} bytes");
+            } else {
+                let mended = db.head.mend().unwrap();
+                assert!(mended.lost_count > 0 && mended.lost_count == mended.mended_count);
+            }
+            assert_eq!(db.head.mend().unwrap().lost_count, 0);
+            assert_eq!(content(&db), all, "every {step} bytes");
+            let again = killed(copy.path());
+            assert_eq!(content(&open_dir_with(again.path(), options())), all);
+            db.compact_out_of_order().unwrap();
+            assert_eq!(content(&db), all);
+            db.close().unwrap();
+            drop(db);
+            assert_eq!(content(&open_dir_with(copy.path(), options())), all);
+        }
     }
 }

@@ -234,3 +234,54 @@ fn it_is_written_while_commits_go_on() {
     // The last one began before the last commit, most likely.
     assert_eq!(content(&open_dir(killed(dir.path()).path())), all);
 }
+
+/// Rounds of samples of which a third is late; their chunks are small.
+fn run_late(db: &Db, rounds: std::ops::Range<usize>, all: &mut Content) {
+    for round in rounds {
+        let t = BEGIN + round as i64 * 15_000;
+        let late = t - (round as i64 * 37 % 50) * 15_000 - 1_000;
+        let batch = [(0, t, round as f64), (1, t, 0.5), (2, late, 1.0), (0, late, round as f64)];
+        let batch = if round == 0 { &batch[..2] } else { &batch[..] };
+        commit(db, batch).unwrap();
+        for one in batch {
+            let of_series = all.entry(super::labels(one.0)).or_default();
+            of_series.entry(one.1).or_insert(one.2.to_bits());
+        }
+    }
+}
+
+#[test]
+fn late_samples_come_out_of_their_own_log() {
+    let options =
+        || Options { out_of_order_window_ms: 3_600_000, out_of_order_count_max: 8, ..options() };
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = Content::new();
+    let db = open_dir_with(dir.path(), options());
+    let path = dir.path().join(FILE);
+    for part in 0..4 {
+        run_late(&db, part * 90..part * 90 + 50, &mut all);
+        assert!(sidecar::write(&db.head, &path).unwrap());
+        let segment = db.head.position().unwrap().0;
+        run_late(&db, part * 90 + 50..part * 90 + 90, &mut all);
+        db.head.flush_chunks().unwrap();
+        let copy = killed(dir.path());
+        spoil_log(copy.path(), |name| name.parse::<u64>().is_ok_and(|number| number < segment));
+        let again = open_dir_with(copy.path(), options());
+        assert_eq!(content(&again), all);
+        again.close().unwrap();
+    }
+    db.close().unwrap();
+    drop(db);
+    let copy = killed(dir.path());
+    spoil_log(copy.path(), |_| true);
+    let spoiled = open_dir_with(copy.path(), options());
+    assert_eq!(content(&spoiled), all);
+    // Going on, and without the sidecar.
+    let db = open_dir_with(dir.path(), options());
+    run_late(&db, 360..420, &mut all);
+    assert_eq!(content(&db), all);
+    db.close().unwrap();
+    drop(db);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(content(&open_dir_with(dir.path(), options())), all);
+}

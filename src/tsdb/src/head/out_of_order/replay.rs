@@ -20,7 +20,10 @@ use crate::{
 };
 
 use super::{
-    super::{Head, replay::RefTable},
+    super::{
+        Head,
+        replay::{AllSeries, RefTable},
+    },
     series::{OooSample, OooSeries, OooValue},
 };
 
@@ -29,10 +32,11 @@ const OPEN_COUNT_MAX: usize = 255;
 const EVER: TimeRange = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
 
 /// A replay under way.
-#[derive(Debug)]
 pub(crate) struct WblReplay<'a> {
     head: &'a Head,
     refs: RefTable,
+    /// Asked once, when the log speaks of a ref that is not among them.
+    all_series: Option<AllSeries<'a>>,
     series: HashMap<u64, OooSeries, foldhash::fast::RandomState>,
     /// Refs on the log, and those that the series have now; `None` where there is no series.
     known: HashMap<u64, Option<u64>, foldhash::fast::RandomState>,
@@ -52,10 +56,13 @@ pub(crate) struct WblCounts {
 }
 
 impl<'a> WblReplay<'a> {
-    pub(crate) fn new(head: &'a Head, refs: RefTable) -> Self {
+    /// `told` are the refs that are known, and where to ask for others.
+    pub(crate) fn new(head: &'a Head, told: (RefTable, Option<AllSeries<'a>>)) -> Self {
+        let (refs, all_series) = told;
         Self {
             head,
             refs,
+            all_series,
             series: HashMap::default(),
             known: HashMap::default(),
             unknown_refs: BTreeSet::new(),
@@ -115,6 +122,9 @@ impl<'a> WblReplay<'a> {
 
     /// The ref that the series has now.
     fn now(&mut self, series_ref: u64) -> Option<u64> {
+        if self.refs.slot(series_ref).is_none() && !self.known.contains_key(&series_ref) {
+            self.learn();
+        }
         let (head, refs) = (self.head, &self.refs);
         let now = *self.known.entry(series_ref).or_insert_with(|| {
             // Samples of a series whose record is lost must not come under a new one.
@@ -125,6 +135,21 @@ impl<'a> WblReplay<'a> {
             self.unknown_refs.insert(series_ref);
         }
         now
+    }
+
+    /// Takes the refs that series had earlier.
+    fn learn(&mut self) {
+        let Some(all_series) = self.all_series.take() else { return };
+        let (head, refs) = (self.head, &mut self.refs);
+        all_series(&mut |series| {
+            let index = head.index();
+            for one in series {
+                let seq = index.find(&one.labels);
+                if let (Some(seq), None) = (seq, refs.slot(one.series_ref)) {
+                    refs.set(one.series_ref, index.slot(seq));
+                }
+            }
+        });
     }
 
     fn add(&mut self, series_ref: u64, t: i64, value: OooValue) {

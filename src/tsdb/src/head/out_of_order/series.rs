@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use prom_model::HistogramValue;
 use prom_storage::{Columns, TimeRange};
 
@@ -86,11 +87,24 @@ impl OooChunk {
         }
     }
 
+    pub(super) fn of_era(self, era: u32) -> Self {
+        Self { era, ..self }
+    }
+
     pub(super) fn file(&self) -> Option<u32> {
+        self.place().map(|place| place.file)
+    }
+
+    pub(super) fn place(&self) -> Option<ChunkPlace> {
         match &self.data {
             OooChunkData::InMemory(_) => None,
-            OooChunkData::Filed { place, .. } => Some(place.file),
+            OooChunkData::Filed { place, .. } => Some(*place),
         }
+    }
+
+    pub(super) fn is_readable(&self, maps: &ChunkMaps) -> bool {
+        let ever = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
+        self.read(ever, maps, &mut Columns::default()).is_ok()
     }
 
     fn overlaps(&self, range: TimeRange) -> bool {
@@ -172,7 +186,7 @@ impl OooSeries {
         let (before, era) = (self.closed.len(), self.open_era);
         let open = std::mem::take(&mut self.open);
         if !open.is_empty() {
-            let made = encode(&open).into_iter().map(|chunk| OooChunk { era, ..chunk });
+            let made = encode(&open).into_iter().map(|chunk| chunk.of_era(era));
             Arc::make_mut(&mut self.closed).extend(made);
         }
         self.closed.len() - before
@@ -185,6 +199,21 @@ impl OooSeries {
         for (chunk, place) in waiting.zip(places) {
             chunk.data = OooChunkData::Filed { place: *place, series_ref };
         }
+    }
+
+    /// Takes the bytes of chunks from their files; those that cannot be read are replaced by what `remade` has
+    /// for their places.
+    pub(super) fn load(&mut self, maps: &ChunkMaps, remade: &HashMap<ChunkPlace, Vec<OooChunk>>) {
+        let mut loaded = Vec::with_capacity(self.closed.len());
+        for chunk in self.closed.iter() {
+            if let Some(made) = chunk.place().and_then(|place| remade.get(&place)) {
+                loaded.extend(made.iter().cloned());
+                continue;
+            }
+            let data = chunk.with_data(maps, |data| Ok(OooChunkData::InMemory(data.into())));
+            loaded.extend(data.map(|data| OooChunk { data, ..chunk.clone() }));
+        }
+        self.closed = Arc::new(loaded);
     }
 
     /// Takes a chunk that is in a file; its samples need no place in memory any more.
@@ -308,7 +337,7 @@ fn to_columns<'a>(samples: impl Iterator<Item = &'a OooSample>) -> Columns {
 }
 
 /// Samples as chunks: floats and histograms in turn, as they come.
-fn encode(samples: &[OooSample]) -> Vec<OooChunk> {
+pub(super) fn encode(samples: &[OooSample]) -> Vec<OooChunk> {
     let mut series = SourceSeries::default();
     push_samples(&to_columns(samples.iter()), &mut series);
     let chunk = |chunk: &crate::block::SourceChunk| OooChunk {

@@ -62,10 +62,7 @@ impl Head {
             (texts_item(&index), series_item(&index))
         };
         header.groups_count = self.groups.iter().count() as u32;
-        // What came out of order is not in it; a head that has such samples replays both logs.
-        if !self.ooo.is_empty() {
-            return Ok(false);
-        }
+        // What came out of order is not in it: its own log is read at each start.
         header.set_kept(self.exemplars.is_enabled(), self.is_metadata_logged);
         let records = self.records();
         header.records_count = records.len() as u32;
