@@ -68,7 +68,7 @@ pub(super) struct Batch {
     /// The last histogram of each slot that has one in this batch.
     last_histogram: HashMap<u32, usize, foldhash::fast::RandomState>,
     /// Ends of parts among the samples and the histograms. Within a part the samples of a series come
-    /// before its histograms; a float that comes behind one begins a part.
+    /// before its histograms, which are of one kind: what comes in another order begins a part.
     part_ends: Vec<(usize, usize)>,
     /// Slots of series that may have no record yet; any order, more than once.
     pub(super) unlogged: Vec<u32>,
@@ -137,6 +137,12 @@ impl Batch {
     }
 
     pub(super) fn push_histogram(&mut self, histogram: RefHistogram) {
+        // A record has histograms of one kind: those of another kind must be applied after it.
+        let begin = self.part_ends.last().map_or(0, |end| end.1);
+        let last = self.last_histogram.get(&histogram.slot).filter(|index| **index >= begin);
+        if last.is_some_and(|last| !self.histograms[*last].is_of_kind_of(&histogram)) {
+            self.part_ends.push((self.samples.len(), self.histograms.len()));
+        }
         self.last_histogram.insert(histogram.slot, self.histograms.len());
         self.histograms.push(histogram);
     }

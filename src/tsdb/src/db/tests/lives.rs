@@ -1,14 +1,15 @@
 //! A database that is stopped and started all the time beside one that never is: the same chunks byte for
 //! byte, the same exemplars, metadata and deletions, from the sidecar alone, whose log is spoiled.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use prom_model::{
     CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Exemplar, FloatHistogram, Histogram, HistogramValue,
     Labels, Matcher, Metadata, Span, stale_nan,
 };
 use prom_storage::{
-    Appendable, ExemplarQueryable, ExemplarSample, ExemplarSeries, FloatSample, HistogramSample,
+    Appendable, Columns, ExemplarQueryable, ExemplarSample, ExemplarSeries, FloatSample,
+    HistogramPoint, HistogramSample, Queryable, SelectHints,
 };
 use proptest::prelude::*;
 
@@ -210,6 +211,58 @@ proptest! {
     ) {
         check(&dice, &stops);
     }
+}
+
+/// Times, kinds and counts of the histograms of each series.
+fn histograms_of(db: &Db) -> BTreeMap<Labels, Vec<(i64, bool, u64)>> {
+    let hints = SelectHints { range: ALL, is_sorted: false, series_count_max: 0 };
+    let no_matcher: [Matcher; 0] = [];
+    let selection = db.querier(ALL).unwrap().select(&no_matcher, &hints).unwrap();
+    let told = |index| {
+        let mut columns = Columns::default();
+        selection.read(index, ALL, &mut columns).unwrap();
+        let one = |point: &HistogramPoint| {
+            let is_float = matches!(point.histogram, HistogramValue::Float(_));
+            (point.timestamp_ms, is_float, point.histogram.to_float().count.to_bits())
+        };
+        (selection.labels(index), columns.histograms.iter().map(one).collect())
+    };
+    (0..selection.len()).map(told).collect()
+}
+
+/// Several samples of a series in one commit, of kinds that the log keeps in records of their own.
+#[test]
+fn one_commit_with_histograms_of_all_kinds_comes_out_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open_dir_with(dir.path(), options());
+    let custom = |round| histogram(3, round, 0);
+    let HistogramValue::Float(float) = custom(0) else {
+        panic!("series of odd numbers are floats")
+    };
+    let integer = |round| histogram(0, round, 0);
+    let stale = || HistogramValue::Integer(Arc::new(Histogram::stale()));
+    let kinds: [&dyn Fn(usize) -> HistogramValue; 4] =
+        [&custom, &|_| stale(), &integer, &|round| histogram(1, round, 0)];
+    assert_eq!(float.schema, CUSTOM_BUCKETS_SCHEMA);
+    let mut appender = db.appender();
+    let mut histograms = Vec::new();
+    for number in 0..4 {
+        let series = appender.series(&labels(number)).unwrap();
+        histograms.extend((0..40).map(|round| HistogramSample {
+            series,
+            timestamp_ms: BEGIN + round as i64 * 15_000,
+            // Each kind comes behind each.
+            histogram: kinds[(round / (number + 1) * (number + 1) + round / 7) % 4](round),
+        }));
+    }
+    let mut rejected = Vec::new();
+    appender.append_histograms(&histograms, &mut rejected);
+    appender.commit().unwrap();
+    assert!(rejected.is_empty());
+    let expected = histograms_of(&db);
+    assert_eq!(expected.values().map(Vec::len).collect::<Vec<_>>(), [40; 4]);
+    let again = open_dir_with(killed(dir.path()).path(), options());
+    assert_eq!(histograms_of(&again), expected);
 }
 
 #[test]

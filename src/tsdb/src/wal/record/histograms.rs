@@ -33,6 +33,13 @@ pub(crate) struct RefHistogram {
     pub(crate) value: HistogramValue,
 }
 
+impl RefHistogram {
+    /// Whether both go into one record.
+    pub(crate) fn is_of_kind_of(&self, other: &Self) -> bool {
+        type_of(&self.value) == type_of(&other.value)
+    }
+}
+
 /// Writes histograms: a record for each kind there is, each handed to `each`.
 pub(crate) fn encode_histograms(histograms: &[RefHistogram], mut each: impl FnMut(&[u8])) {
     let mut out = Vec::new();
