@@ -20,6 +20,7 @@ mod crash;
 mod directories;
 mod discovery;
 mod discovery_peers;
+mod kinds;
 mod ledger;
 mod metrics;
 mod out_of_order;
