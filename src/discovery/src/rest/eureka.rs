@@ -171,6 +171,6 @@ mod tests {
         service.answer(PATH, Answer::status("503 Busy"));
         let text = "non 2xx status '503' response during eureka service discovery";
         assert_eq!(asker.ask().await.unwrap_err().message, text);
-        ends_a_hang(&service, &mut *asker, PATH).await;
+        ends_a_hang(&service, &mut *asker.hasty, PATH).await;
     }
 }

@@ -272,7 +272,7 @@ mod tests {
             let sd = format!("hetzner_sd_configs: [{{role: {role}, refresh_interval: 50ms}}]");
             let mut asker = asker_of(&service, &sd);
             survives(&service, &mut *asker, path).await;
-            ends_a_hang(&service, &mut *asker, path).await;
+            ends_a_hang(&service, &mut *asker.hasty, path).await;
         }
     }
 }

@@ -152,6 +152,6 @@ mod tests {
         let service = FakeTarget::start().await;
         let mut asker = asker_of(&service, SD);
         survives(&service, &mut *asker, PATH).await;
-        ends_a_hang(&service, &mut *asker, PATH).await;
+        ends_a_hang(&service, &mut *asker.hasty, PATH).await;
     }
 }

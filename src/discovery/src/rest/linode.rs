@@ -307,7 +307,7 @@ mod tests {
             answer_all(&service);
             let mut asker = asker_of(&service, "linode_sd_configs: [{refresh_interval: 50ms}]");
             survives(&service, &mut *asker, path).await;
-            ends_a_hang(&service, &mut *asker, path).await;
+            ends_a_hang(&service, &mut *asker.hasty, path).await;
         }
         let service = FakeTarget::start().await;
         answer_all(&service);

@@ -151,7 +151,7 @@ mod tests {
         let service = FakeTarget::start().await;
         let mut asker = asker_of(&service, SD);
         survives(&service, &mut *asker, PATH).await;
-        ends_a_hang(&service, &mut *asker, PATH).await;
+        ends_a_hang(&service, &mut *asker.hasty, PATH).await;
         service.answer(PATH, Answer::body("text/html", &[], b"[]"));
         assert_eq!(asker.ask().await.unwrap_err().message, "unsupported content type text/html");
     }

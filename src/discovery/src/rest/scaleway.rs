@@ -356,6 +356,6 @@ mod tests {
         let mut asker = asker_of(&service, &sd);
         let path = "/instance/v1/zones/fr-par-1/servers";
         survives(&service, &mut *asker, path).await;
-        ends_a_hang(&service, &mut *asker, path).await;
+        ends_a_hang(&service, &mut *asker.hasty, path).await;
     }
 }

@@ -8,9 +8,34 @@ use prom_testkit::{Answer, FakeTarget};
 
 use super::*;
 
+/// Asks as an entry says, with all the time in the world; `hasty` has only the interval of the entry.
+pub(super) struct TestAsker {
+    patient: Box<dyn RestAsker>,
+    pub(super) hasty: Box<dyn RestAsker>,
+}
+
+impl std::ops::Deref for TestAsker {
+    type Target = dyn RestAsker;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.patient
+    }
+}
+
+impl std::ops::DerefMut for TestAsker {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut *self.patient
+    }
+}
+
 /// An asker of the one entry of `sd`, a list as in a configuration; the provider's public endpoint, if it has one, is
 /// the service. `URL` and `HOST` stand for the service's.
-pub(super) fn asker_of(service: &FakeTarget, sd: &str) -> Box<dyn RestAsker> {
+pub(super) fn asker_of(service: &FakeTarget, sd: &str) -> TestAsker {
+    let patient = sd.replace("refresh_interval: 50ms", "refresh_interval: 1m");
+    TestAsker { patient: one_asker(service, &patient), hasty: one_asker(service, sd) }
+}
+
+fn one_asker(service: &FakeTarget, sd: &str) -> Box<dyn RestAsker> {
     let sd = sd.replace("URL", &service.url("")).replace("HOST", &service.address());
     let text = format!("scrape_configs: [{{job_name: a, {sd}}}]");
     let path = Path::new("/p/p.yml");

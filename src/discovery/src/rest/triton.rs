@@ -138,6 +138,6 @@ mod tests {
         let service = FakeTarget::start().await;
         let mut asker = asker_of(&service, &format!("triton_sd_configs: [{{{KEYS}}}]"));
         survives(&service, &mut *asker, "/v1/discover").await;
-        ends_a_hang(&service, &mut *asker, "/v1/discover").await;
+        ends_a_hang(&service, &mut *asker.hasty, "/v1/discover").await;
     }
 }

@@ -319,6 +319,6 @@ mod tests {
         let error = asker.ask().await.unwrap_err().message;
         assert!(error.starts_with("unable to get the managed system groups information of monitored clients: Fault(2950)"), "{error}");
         assert_eq!(asker.ask().await.unwrap()[0].targets.len(), 2);
-        ends_a_hang(&service, &mut *asker_of(&service, SD), PATH).await;
+        ends_a_hang(&service, &mut *asker_of(&service, SD).hasty, PATH).await;
     }
 }

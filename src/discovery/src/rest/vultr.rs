@@ -110,7 +110,7 @@ mod tests {
         let service = FakeTarget::start().await;
         let mut asker = asker_of(&service, "vultr_sd_configs: [{refresh_interval: 50ms}]");
         survives(&service, &mut *asker, PATH).await;
-        ends_a_hang(&service, &mut *asker, PATH).await;
+        ends_a_hang(&service, &mut *asker.hasty, PATH).await;
         let reason = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 41\r\n\r\n{\"error\":\"Invalid API token.\",\"status\":4}";
         service.answer(PATH, Answer::Bytes(reason.to_vec()));
         let error = asker.ask().await.unwrap_err();
