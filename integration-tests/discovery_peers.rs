@@ -142,7 +142,7 @@ fn rows() -> Vec<Row> {
             job: "scaleway",
             is_in_original: true,
             section: "scaleway_sd_configs: [{role: instance, project_id: 8feda53f-15f0-447f-badf-ccb2dad2e1c1, api_url: 'URL', \
-                      access_key: SCWXXXXXXXXXXXXXXXXX, secret_key: 6d6579e5-a5b9-49fc-a35f-b4feb9b87301, refresh_interval: 1s}]",
+                      access_key: SCW0123456789ABCDEFG, secret_key: 6d6579e5-a5b9-49fc-a35f-b4feb9b87301, refresh_interval: 1s}]",
             answers: vec![(
                 "/instance/v1/zones/fr-par-1/servers",
                 json(fixture!("scaleway_instances.json")),
@@ -152,7 +152,7 @@ fn rows() -> Vec<Row> {
             job: "scaleway_baremetal",
             is_in_original: true,
             section: "scaleway_sd_configs: [{role: baremetal, project_id: 8feda53f-15f0-447f-badf-ccb2dad2e1c1, api_url: 'URL', zone: fr-par-2, \
-                      access_key: SCWXXXXXXXXXXXXXXXXX, secret_key: 6d6579e5-a5b9-49fc-a35f-b4feb9b87301, refresh_interval: 1s}]",
+                      access_key: SCW0123456789ABCDEFG, secret_key: 6d6579e5-a5b9-49fc-a35f-b4feb9b87301, refresh_interval: 1s}]",
             answers: vec![
                 (
                     "/baremetal/v1/zones/fr-par-2/offers",

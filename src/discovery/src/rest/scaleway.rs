@@ -264,7 +264,7 @@ mod tests {
 
     use crate::rest::tests::{asker_of, ends_a_hang, json, lines, survives};
 
-    const KEYS: &str = "project_id: 8feda53f-15f0-447f-badf-ccb2dad2e1c1, api_url: 'URL', access_key: SCWXXXXXXXXXXXXXXXXX, \
+    const KEYS: &str = "project_id: 8feda53f-15f0-447f-badf-ccb2dad2e1c1, api_url: 'URL', access_key: SCW0123456789ABCDEFG, \
                         secret_key: 6d6579e5-a5b9-49fc-a35f-b4feb9b87301, refresh_interval: 50ms";
 
     #[tokio::test]
