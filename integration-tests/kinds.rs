@@ -52,7 +52,7 @@ impl Sent {
     }
 
     fn exemplar(&self, step: i64) -> Option<Exemplar> {
-        step.is_multiple_of(3).then(|| Exemplar {
+        (step % 3 == 0).then(|| Exemplar {
             labels: Labels::from_pairs([(
                 "trace_id",
                 format!("{:08x}", mix(step as u64)).as_str(),
@@ -86,7 +86,7 @@ impl Sent {
         let kind = if turn == 1 { "counter" } else { "float" };
         let of_turn = |step| (self.time_ms(step), histogram(kind, step));
         let histograms: Vec<_> = steps.map(of_turn).filter(|_| turn > 0).collect();
-        let (floats, histograms) = (if turn == 0 { floats } else { &[][..] }, &histograms);
+        let (floats, histograms) = (if turn == 0 { floats.as_slice() } else { &[] }, &histograms);
         request.push(WriteSeries { labels, floats, histograms, ..Default::default() });
         request.body()
     }
@@ -197,7 +197,7 @@ impl Both {
         copy_tree(&self.theirs, &copies[0]);
         copy_tree(&self.ours, &copies[1]);
         let texts =
-            self.promtools.iter().flat_map(|tool| copies.iter().map(|copy| dump(tool, copy)));
+            self.promtools.iter().flat_map(|tool| copies.iter().map(move |copy| dump(tool, copy)));
         let texts: Vec<_> = texts.collect();
         for text in &texts[1..] {
             for (line, first) in text.iter().zip(&texts[0]) {

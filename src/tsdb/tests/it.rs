@@ -9,6 +9,8 @@ mod churn;
 mod exemplars;
 #[path = "it/histograms.rs"]
 mod histograms;
+#[path = "it/marks.rs"]
+mod marks;
 #[path = "it/room.rs"]
 mod room;
 

@@ -74,7 +74,7 @@ fn edit(disk: &FaultyDisk, dir: &str, is_last: bool, change: impl FnOnce(&mut Ve
     disk.edit(&dir.join(name.unwrap()), change).unwrap();
 }
 
-fn flip_middle(bytes: &mut Vec<u8>) {
+fn flip_middle(bytes: &mut [u8]) {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
 }
@@ -97,13 +97,15 @@ fn states() -> Vec<(String, ModelDisk, Option<Content>)> {
     let mut states = vec![
         ("killed".to_owned(), killed(), Some(expected.clone())),
         damaged("torn log", &|disk| edit(disk, "wal", true, |b| b.truncate(b.len() - 3))),
-        damaged("damaged log", &|disk| edit(disk, "wal", true, flip_middle)),
+        damaged("damaged log", &|disk| edit(disk, "wal", true, |b| flip_middle(b))),
         damaged("torn WBL", &|disk| edit(disk, "wbl", true, |b| b.truncate(b.len() - 3))),
-        damaged("damaged WBL", &|disk| edit(disk, "wbl", true, flip_middle)),
+        damaged("damaged WBL", &|disk| edit(disk, "wbl", true, |b| flip_middle(b))),
         damaged("torn head chunks", &|disk| {
             edit(disk, "chunks_head", true, |b| b.truncate(b.len() - 5));
         }),
-        damaged("damaged head chunks", &|disk| edit(disk, "chunks_head", false, flip_middle)),
+        damaged("damaged head chunks", &|disk| {
+            edit(disk, "chunks_head", false, |b| flip_middle(b))
+        }),
         damaged("damaged block", &|disk| {
             let path = Path::new(DIR).join(block_dir(disk)).join("index");
             disk.edit(&path, |bytes| {
