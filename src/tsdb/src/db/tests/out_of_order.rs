@@ -302,7 +302,7 @@ fn of_samples_at_one_time_the_first_to_come_stays_wherever_they_are() {
             check(&db, &expected, &format!("round {round}, in blocks"));
         }
     }
-    assert!(hinted_count(&db) > 4);
+    assert!(hinted_count(&db) >= 3);
     db.do_upkeep().unwrap();
     check(&db, &expected, "after an upkeep");
     let times: Vec<_> = db.blocks.list().iter().map(|block| block.times()).collect();

@@ -175,16 +175,27 @@ impl<'a> WblReplay<'a> {
             return;
         };
         let place = ChunkPlace::of_chunk_ref(marker.chunk_ref);
-        let Ok(chunk) = maps.chunk(place, Some(marker.series_ref)) else { return };
-        let Ok(encoding) = Encoding::of_byte(chunk.encoding) else { return };
-        let mut samples = Columns::default();
-        let read = read_chunk(encoding, chunk.data, usize::MAX, EVER, &mut samples);
-        if !chunk.is_out_of_order || read.is_err() {
+        let Some((encoding, samples)) = read_marked(place, marker.series_ref, maps) else {
+            // It is made anew here: of samples at one time the first to come stays, in the order of chunks.
+            self.series.entry(now).or_default().close();
             return;
-        }
+        };
         self.counts.chunks_count += 1;
         let era = self.head.ooo.era.load(Ordering::Acquire);
         let series = self.series.entry(now).or_default();
         series.adopt((place, marker.series_ref), (encoding, era), &samples);
     }
+}
+
+/// The samples of an out-of-order chunk, if its file gives it back.
+fn read_marked(
+    place: ChunkPlace,
+    series_ref: u64,
+    maps: &ChunkMaps,
+) -> Option<(Encoding, Columns)> {
+    let chunk = maps.chunk(place, Some(series_ref)).ok().filter(|chunk| chunk.is_out_of_order)?;
+    let encoding = Encoding::of_byte(chunk.encoding).ok()?;
+    let mut samples = Columns::default();
+    read_chunk(encoding, chunk.data, usize::MAX, EVER, &mut samples).ok()?;
+    Some((encoding, samples))
 }
