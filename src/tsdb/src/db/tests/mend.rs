@@ -160,7 +160,8 @@ fn damaged_chunks_of_late_samples_come_out_of_their_log() {
                 assert_eq!(content(&db), all, "every {step} bytes");
             } else {
                 let mended = db.head.mend().unwrap();
-                assert!(mended.lost_count > 0 && mended.lost_count == mended.mended_count);
+                // The start has made late chunks anew; those in order are left.
+                assert_eq!(mended.lost_count, mended.mended_count);
             }
             assert_eq!(db.head.mend().unwrap().lost_count, 0);
             assert_eq!(content(&db), all, "every {step} bytes");
