@@ -39,7 +39,12 @@ fn open_across(ledger: &Ledger, original: &Path, theirs: &Path, ours: &Path, whe
     verdict.assert_whole(&format!("{when}: the original's folder opened here"));
     assert!(server.stop().success());
     assert!(!server.log().contains("panicked"), "{}", server.log());
-    let mut peer = Peer::original_on(original, &our_copy, &[]);
+    open_there_and_back(ledger, original, &our_copy, when);
+}
+
+/// Opens a folder of ours with the original, then with us again.
+fn open_there_and_back(ledger: &Ledger, original: &Path, our_copy: &Path, when: &str) {
+    let mut peer = Peer::original_on(original, our_copy, &[]);
     let verdict = ledger.verify(&peer.address);
     verdict.assert_whole(&format!("{when}: our folder opened by the original"));
     let metrics = crate::harness::get(&peer.address, "/metrics").unwrap().body;
@@ -49,7 +54,7 @@ fn open_across(ledger: &Ledger, original: &Path, theirs: &Path, ours: &Path, whe
     }
     peer.stop();
     // ... and back, after what the other has made of it
-    let mut server = ServerBuilder::new("").data(&our_copy).start();
+    let mut server = ServerBuilder::new("").data(our_copy).start();
     let verdict = ledger.verify(&server.address());
     verdict.assert_whole(&format!("{when}: our folder, back from the original"));
     assert!(server.stop().success());
@@ -91,4 +96,39 @@ fn slow_data_folders_go_from_the_original_to_us_and_back() {
     let (of_theirs, of_ours) = (dump(&promtool, &theirs), dump(&promtool, &ours));
     assert_eq!(of_theirs.len(), of_ours.len());
     assert!(of_theirs == of_ours, "the original's promtool prints another text of our folder");
+}
+
+/// Samples leave the log long before they stand in blocks: head chunks are all there is of them. The
+/// original takes such a folder, too, whenever the server ended.
+#[test]
+fn slow_folders_whose_log_is_short_go_to_the_original_and_back() {
+    let Some(original) = need(Need::Peer("prometheus")) else { return };
+    let mut server =
+        ServerBuilder::new("").arg(RECEIVER).arg("--storage.tsdb.early-wal-checkpoint").start();
+    let open_copy = |ledger: &Ledger, data: &Path, when: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("ours");
+        copy_tree(data, &copy);
+        open_there_and_back(ledger, &original, &copy, when);
+    };
+    let data = server.data_path().to_owned();
+    let mut ledger = Ledger::new();
+    for steps_count in [1_600, 3_200] {
+        while ledger.steps_count() < steps_count {
+            let batch = ledger.next_batch(BATCH_STEPS_COUNT);
+            let answer = post_bytes(&server.address(), "/api/v1/write", &batch.body()).unwrap();
+            assert_eq!(answer.status, 204, "{}", answer.body);
+            ledger.acknowledge(&batch);
+        }
+        server.wait_for_log("is_early=true");
+        let verdict = ledger.verify(&server.address());
+        verdict.assert_whole(&format!("{steps_count} steps, running"));
+        server.kill();
+        open_copy(&ledger, &data, &format!("{steps_count} steps, after SIGKILL"));
+        server.restart();
+        let verdict = ledger.verify(&server.address());
+        verdict.assert_whole(&format!("{steps_count} steps, after SIGKILL"));
+    }
+    assert!(server.stop().success());
+    open_copy(&ledger, &data, "after SIGTERM");
 }

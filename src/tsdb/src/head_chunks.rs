@@ -2,10 +2,12 @@
 //! belongs to which place in the head is not known here. Format: docs/format/head_chunks.md.
 //!
 //! The log has all that these files have. So a file that cannot be written costs memory, and one that is
-//! damaged costs a longer replay; neither costs a sample.
+//! damaged costs a longer replay; neither costs a sample. Where the log is shortened early, the files are all
+//! there is of older samples, as blocks are: damage costs the chunk that it hit, and no other.
 
 mod files;
 mod record;
+mod salvage;
 mod scan;
 mod writer;
 

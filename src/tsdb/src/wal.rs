@@ -9,6 +9,7 @@ mod codec;
 mod compress;
 mod fault;
 mod frame;
+mod gather;
 mod metrics;
 mod reader;
 mod record;

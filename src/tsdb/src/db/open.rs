@@ -121,7 +121,8 @@ fn open_chunks(
     let mut filed = FiledChunks::default();
     let Some(sidecar) = sidecar else {
         sidecar::remove(&**disk, dir);
-        head.open_chunk_files(files(), dir, |chunk| filed.push(chunk))
+        let is_log_short = options.is_log_shortened_early;
+        head.open_chunk_files(files(), dir, is_log_short, |chunk| filed.push(chunk))
             .map_err(|err| OpenError::io(&chunks_dir, "read head chunks", err))?;
         return Ok((filed, None));
     };

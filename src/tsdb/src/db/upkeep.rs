@@ -143,7 +143,8 @@ fn run((is_stopped, wake): &(Mutex<bool>, Condvar), db: &Weak<Db>) {
         drop(stopped);
         let Some(db) = db.upgrade() else { return };
         let is_hurt = || db.blocks.list().iter().any(|block| block.is_suspect());
-        let is_urgent = is_urgent_allowed && (db.head.compactable_range().is_some() || is_hurt());
+        let is_urgent = is_urgent_allowed
+            && (db.head.compactable_range().is_some() || is_hurt() || db.is_log_long());
         if !is_urgent && last.elapsed() < INTERVAL {
             continue;
         }
@@ -203,12 +204,17 @@ impl Db {
         }
         self.upkeep.room.begin();
         self.compact_head()?;
-        if self.upkeep.is_log_shortened_early {
+        if self.is_log_long() {
             self.head.shorten_log()?;
         }
         self.compact_blocks()?;
         self.upkeep.room.end();
         self.scrub_step()
+    }
+
+    /// Whether the log is to be shortened early, and it is time for that.
+    fn is_log_long(&self) -> bool {
+        self.upkeep.is_log_shortened_early && self.head.is_log_long()
     }
 
     /// Lists the blocks anew, and removes what others stand in for and what is beyond retention.

@@ -22,6 +22,12 @@ pub(super) const VERSION: u8 = 1;
 /// Magic, version, three zeros.
 pub(super) const HEADER_SIZE_BYTES: usize = 4 + 1 + 3;
 
+/// What each file begins with.
+pub(super) fn file_header() -> [u8; HEADER_SIZE_BYTES] {
+    let [a, b, c, d] = MAGIC.to_be_bytes();
+    [a, b, c, d, VERSION, 0, 0, 0]
+}
+
 /// The mapped files of a `chunks_head` directory.
 #[derive(Debug)]
 pub(crate) struct ChunkFiles {

@@ -1,5 +1,7 @@
 //! One chunk as its file holds it, both ways. Pure; bytes may be foreign.
 
+use crate::chunk::Encoding;
+
 /// Ref, first and last time, encoding; then the size as a varint, the data, the checksum.
 const SERIES_REF_OFFSET: usize = 0;
 const MIN_T_OFFSET: usize = SERIES_REF_OFFSET + 8;
@@ -53,6 +55,24 @@ pub(crate) fn encode_head_chunk(out: &mut Vec<u8>, chunk: &HeadChunk<'_>) {
     out.extend_from_slice(chunk.data);
     let checksum = crc32c::crc32c(&out[begin..]);
     out.extend_from_slice(&checksum.to_be_bytes());
+}
+
+/// Longest time from the first to the last sample of a chunk that is looked for: 35 years.
+const DURATION_MS_MAX: i64 = 1 << 40;
+
+/// Whether there may be a chunk here: to be asked before a checksum is made at each byte of a file.
+pub(super) fn is_plausible_head_chunk(bytes: &[u8]) -> bool {
+    let time_at = |offset: usize| {
+        let field = bytes.get(offset..offset + 8).and_then(|field| field.try_into().ok());
+        field.map(i64::from_be_bytes)
+    };
+    let (Some(min_t), Some(max_t)) = (time_at(MIN_T_OFFSET), time_at(MAX_T_OFFSET)) else {
+        return false;
+    };
+    let duration_ms = max_t.checked_sub(min_t);
+    let encoding = bytes.get(ENCODING_OFFSET).map(|byte| byte & !OUT_OF_ORDER_BIT);
+    duration_ms.is_some_and(|duration_ms| (0..=DURATION_MS_MAX).contains(&duration_ms))
+        && encoding.is_some_and(|encoding| Encoding::of_byte(encoding).is_ok())
 }
 
 /// Reads the chunk at the beginning of `bytes`; gives its size, too.

@@ -1,14 +1,12 @@
 //! Looks through the files at a start: which chunks there are, and where a file is damaged. A torn tail is cut
 //! off; from a damaged place on nothing is used, because chunks behind a gap would hide that samples of the
-//! log are missing. Damaged files are kept under `quarantine/`.
+//! log are missing. Where the log is shortened early it has no such samples, and all good chunks are used.
+//! Damaged files are kept under `quarantine/`.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use crate::{
-    disk::{Disk, FileBytes, write_all},
+    disk::{Disk, FileBytes},
     head::SidecarHeader,
     wal::quarantine,
 };
@@ -16,10 +14,9 @@ use crate::{
 use super::{
     files::{ChunkFiles, HEADER_SIZE_BYTES, MAGIC, VERSION},
     record::{HeadChunkError, read_head_chunk},
+    salvage::{SALVAGE_SUFFIX, good_ranges, salvage},
     writer::ChunkPlace,
 };
-
-const SALVAGE_SUFFIX: &str = ".salvage";
 
 /// A chunk that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +48,14 @@ struct Damage {
 }
 
 /// Shows all chunks, in the order in which they were written, and maps the files. Damaged files are repaired.
+/// `is_log_short` says that the log need not have what they held.
 ///
 /// # Errors
 /// The directory cannot be read or made.
 pub(crate) fn scan(
     files: &ChunkFiles,
     data_dir: &Path,
+    is_log_short: bool,
     mut each: impl FnMut(ScannedChunk),
 ) -> io::Result<Scanned> {
     let disk: &dyn Disk = &**files.disk();
@@ -70,13 +69,22 @@ pub(crate) fn scan(
         let path = files.path(*number);
         let bytes = disk.map(&path)?;
         let behind = &numbers[at + 1..];
-        let Some(damage) = scan_file(&bytes, *number, behind.is_empty(), &mut each) else {
+        let Some(damage) = scan_file(&bytes, *number, 0, behind.is_empty(), &mut each) else {
             files.keep(*number, bytes);
             continue;
         };
+        if is_log_short && (!damage.is_torn_tail || has_good_behind(&bytes, &damage)) {
+            scanned.damaged_count += 1;
+            drop(bytes);
+            if let Some(bytes) = repair(disk, data_dir, &path, &damage, true) {
+                scan_file(&bytes, *number, damage.good_end, false, &mut each);
+                files.keep(*number, bytes);
+            }
+            continue;
+        }
         if damage.is_torn_tail {
             drop(bytes);
-            if let Some(bytes) = repair(disk, data_dir, &path, &damage) {
+            if let Some(bytes) = repair(disk, data_dir, &path, &damage, false) {
                 files.keep(*number, bytes);
             }
             continue;
@@ -92,7 +100,7 @@ pub(crate) fn scan(
             break;
         }
         drop(bytes);
-        if let Some(bytes) = repair(disk, data_dir, &path, &damage) {
+        if let Some(bytes) = repair(disk, data_dir, &path, &damage, false) {
             files.keep(*number, bytes);
         }
         break;
@@ -145,9 +153,11 @@ fn numbers(files: &ChunkFiles) -> io::Result<Vec<u32>> {
     Ok(numbers)
 }
 
+/// Shows the chunks of a file from an offset on.
 fn scan_file(
     bytes: &[u8],
     number: u32,
+    begin: usize,
     is_last: bool,
     each: &mut impl FnMut(ScannedChunk),
 ) -> Option<Damage> {
@@ -160,7 +170,7 @@ fn scan_file(
             is_torn_tail: is_last && is_unwritten,
         });
     }
-    let mut offset = HEADER_SIZE_BYTES;
+    let mut offset = begin.max(HEADER_SIZE_BYTES);
     while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
         match read_head_chunk(rest) {
             Ok((chunk, size)) => {
@@ -190,15 +200,33 @@ fn scan_file(
     None
 }
 
-/// Leaves the good chunks of a file in its place; gives their bytes.
-fn repair(disk: &dyn Disk, data_dir: &Path, path: &Path, damage: &Damage) -> Option<FileBytes> {
+fn has_good_behind(bytes: &[u8], damage: &Damage) -> bool {
+    good_ranges(bytes).last().is_some_and(|range| range.end > damage.good_end)
+}
+
+/// Leaves the good chunks of a file in its place, all of them or those before the damage; gives their bytes.
+fn repair(
+    disk: &dyn Disk,
+    data_dir: &Path,
+    path: &Path,
+    damage: &Damage,
+    is_all_kept: bool,
+) -> Option<FileBytes> {
     let repaired = match (damage.is_torn_tail, damage.good_end) {
+        _ if is_all_kept => salvage(disk, data_dir, path, good_ranges),
         (true, 0) => disk.remove_file(path),
         (true, end) => cut(disk, path, end),
         (false, 0) => quarantine(disk, data_dir, path).and_then(|_| disk.remove_file(path)),
-        (false, end) => salvage(disk, data_dir, path, end),
+        (false, end) => {
+            salvage(disk, data_dir, path, |_| vec![HEADER_SIZE_BYTES..end.max(HEADER_SIZE_BYTES)])
+        }
     };
-    if damage.is_torn_tail {
+    if is_all_kept {
+        tracing::error!(
+            file = %path.display(), offset = damage.good_end, reason = %damage.reason,
+            "A file of head chunks is damaged; it is kept in quarantine, and what the shortened WAL has not is lost"
+        );
+    } else if damage.is_torn_tail {
         tracing::warn!(
             file = %path.display(), offset = damage.good_end, reason = %damage.reason,
             "Cut off a head chunk that had not been written whole"
@@ -209,9 +237,10 @@ fn repair(disk: &dyn Disk, data_dir: &Path, path: &Path, damage: &Damage) -> Opt
             "A file of head chunks is damaged; it is kept in quarantine, its samples are taken from the WAL"
         );
     }
-    match repaired
-        .and_then(|()| if damage.good_end == 0 { Ok(None) } else { disk.map(path).map(Some) })
-    {
+    match repaired.and_then(|()| match damage.good_end {
+        0 if !is_all_kept => Ok(None),
+        _ => disk.map(path).map(Some),
+    }) {
         Ok(bytes) => bytes,
         Err(err) => {
             tracing::error!(file = %path.display(), err = %err, "Repairing a file of head chunks failed");
@@ -224,23 +253,6 @@ fn cut(disk: &dyn Disk, path: &Path, end: usize) -> io::Result<()> {
     let mut file = disk.append(path)?;
     file.truncate(end as u64)?;
     file.sync()
-}
-
-fn salvage(disk: &dyn Disk, data_dir: &Path, path: &Path, end: usize) -> io::Result<()> {
-    let mut beside = path.to_owned().into_os_string();
-    beside.push(SALVAGE_SUFFIX);
-    let beside = PathBuf::from(beside);
-    let bytes = disk.map(path)?;
-    let mut file = disk.append(&beside)?;
-    file.truncate(0)?;
-    let good = bytes.get(..end).unwrap_or_default();
-    if let Err(err) = write_all(&mut *file, good).and_then(|()| file.sync()) {
-        disk.remove_file(&beside)?;
-        return Err(err);
-    }
-    quarantine(disk, data_dir, path)?;
-    disk.rename(&beside, path)?;
-    path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
 }
 
 /// Moves a file that is good but not used into the quarantine. Says whether it is gone.

@@ -20,10 +20,18 @@ fn chunk(series_ref: u64, data: &[u8]) -> HeadChunk<'_> {
 }
 
 fn open(disk: &FaultyDisk) -> (Arc<ChunkFiles>, ChunkWriter, Vec<ScannedChunk>, Scanned) {
+    open_with(disk, false)
+}
+
+fn open_with(
+    disk: &FaultyDisk,
+    is_log_short: bool,
+) -> (Arc<ChunkFiles>, ChunkWriter, Vec<ScannedChunk>, Scanned) {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let files = Arc::new(ChunkFiles::new(disk, Path::new(DIR)));
     let mut found = Vec::new();
-    let scanned = scan(&files, Path::new("/data"), |chunk| found.push(chunk)).unwrap();
+    let scanned =
+        scan(&files, Path::new("/data"), is_log_short, |chunk| found.push(chunk)).unwrap();
     let writer = ChunkWriter::new(Arc::clone(&files), scanned.last_number);
     (files, writer, found, scanned)
 }
@@ -183,4 +191,40 @@ proptest! {
         open(&disk);
         prop_assert!(read_head_chunk(&bytes).is_err());
     }
+}
+
+#[test]
+fn damage_costs_its_chunk_where_the_log_is_short() {
+    let size = {
+        let mut bytes = Vec::new();
+        encode_head_chunk(&mut bytes, &chunk(1, &[0, 7, 1]));
+        bytes.len()
+    };
+    let header = files::HEADER_SIZE_BYTES;
+    // By file and offset: which of the nine chunks are left.
+    let check = |file: usize, offset: usize, left: &[u64]| {
+        let disk = FaultyDisk::default();
+        write(&disk, 3, 3);
+        let path = format!("{DIR}/{file:06}");
+        disk.edit(Path::new(&path), |bytes| bytes[offset] ^= 0x11).unwrap();
+        for _ in 0..2 {
+            let (files, _, found, scanned) = open_with(&disk, true);
+            let refs: Vec<u64> = found.iter().map(|chunk| chunk.series_ref).collect();
+            assert_eq!(refs, left, "{file}, {offset}");
+            for one in &found {
+                files.maps().chunk(one.place, Some(one.series_ref)).unwrap();
+            }
+            assert_eq!(scanned.last_number, Some(3));
+        }
+        assert_eq!(names(&disk, DIR), ["000001", "000002", "000003"]);
+        assert_eq!(names(&disk, "/data/quarantine").len(), 1);
+    };
+    for at in [0, 9, 17, 24, 25, 27, size - 1] {
+        check(1, header + at, &[2, 3, 4, 5, 6, 7, 8, 9]);
+        check(2, header + size + at, &[1, 2, 3, 4, 6, 7, 8, 9]);
+        check(3, header + size + at, &[1, 2, 3, 4, 5, 6, 7, 9]);
+    }
+    // The header of a file, and the last chunk of one that is not the last.
+    check(2, 2, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    check(2, header + 2 * size + 26, &[1, 2, 3, 4, 5, 7, 8, 9]);
 }

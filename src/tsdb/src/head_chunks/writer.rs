@@ -7,7 +7,7 @@ use prom_telemetry::{Counter, Gauge, Registry};
 
 use crate::disk::{AppendFile, write_all};
 
-use super::files::{ChunkFiles, HEADER_SIZE_BYTES, MAGIC, VERSION};
+use super::files::{ChunkFiles, HEADER_SIZE_BYTES, file_header};
 
 /// Compat: Prometheus `tsdb/chunks/head_chunks.go` (MaxHeadChunkFileSize).
 const FILE_SIZE_BYTES_MAX: u64 = 128 << 20;
@@ -133,10 +133,7 @@ impl ChunkWriter {
         if file.size_bytes()? > 0 {
             file.truncate(0)?;
         }
-        let mut header = [0; HEADER_SIZE_BYTES];
-        header[..4].copy_from_slice(&MAGIC.to_be_bytes());
-        header[4] = VERSION;
-        write_all(&mut *file, &header)?;
+        write_all(&mut *file, &file_header())?;
         self.next_number = number.saturating_add(1);
         self.current = Some(CurrentFile { number, file, size_bytes: HEADER_SIZE_BYTES as u64 });
         Ok(())

@@ -18,8 +18,9 @@ use super::{
     EncodedRecord,
     compress::{Compression, Compressor, decompress},
     frame::{PAGE_SIZE_BYTES, push_record},
+    gather::SampleGatherer,
     reader::{Item, SegmentReader},
-    record::Keep,
+    record::{Keep, Kept},
     segment::{CHECKPOINT_PREFIX, SegmentFile, list_log, segment_index, segment_path},
     writer::framed_size_bytes_max,
 };
@@ -108,9 +109,11 @@ fn write_into(disk: &dyn Disk, plan: &CheckpointPlan<'_>, dir: &Path) -> io::Res
     let log = list_log(disk, plan.dir)?;
     let is_covered = |file: &&SegmentFile| file.is_checkpoint || file.index <= plan.last;
     let mut out = SegmentsWriter::new(disk, dir, plan);
+    let mut gatherer = SampleGatherer::default();
     for file in log.files.iter().filter(is_covered) {
-        copy_needed(disk, plan, file, &mut out)?;
+        copy_needed(disk, plan, file, &mut gatherer, &mut out)?;
     }
+    gatherer.finish(|record| out.push(record))?;
     out.finish()
 }
 
@@ -119,6 +122,7 @@ fn copy_needed(
     disk: &dyn Disk,
     plan: &CheckpointPlan<'_>,
     file: &SegmentFile,
+    gatherer: &mut SampleGatherer,
     out: &mut SegmentsWriter<'_>,
 ) -> io::Result<()> {
     let damaged = |offset: u64, reason: String| {
@@ -133,7 +137,15 @@ fn copy_needed(
             Some(Item::Record { compression, offset, .. }) => {
                 decompress(compression, &stored, &mut plain)
                     .map_err(|err| damaged(offset, err.to_string()))?;
-                let kept = plan.keep.needed(&plain, |record| out.push(record));
+                let kept = plan.keep.needed(&plain, |one| {
+                    let push = |record: &[u8]| out.push(record);
+                    match one {
+                        Kept::Record(record) => gatherer.pass_record(record, push),
+                        Kept::Samples(samples) => {
+                            gatherer.add(samples, plan.keep.is_ref_current, push)
+                        }
+                    }
+                });
                 kept.map_err(|err| damaged(offset, err.to_string()))??;
             }
             Some(Item::Damage { offset, reason }) => return Err(damaged(offset, reason)),

@@ -24,7 +24,7 @@ use self::{
 };
 pub(crate) use self::{
     histograms::{RefHistogram, encode_histograms},
-    keep::Keep,
+    keep::{Keep, Kept},
     others::{
         RefExemplar, RefMarker, RefMetadata, RefTombstone, encode_exemplars, encode_markers,
         encode_metadata, encode_tombstones,

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use prom_testkit::{Fault, FaultyDisk};
 
-use super::{Content, commit, content, insert, is_within, open};
+use crate::Options;
+
+use super::{Content, commit, content, insert, is_within, open, options, try_open};
 
 const BEGIN: i64 = 1_700_000_000_000;
 const SERIES_COUNT: usize = 40;
@@ -37,13 +39,13 @@ fn samples_that_files_have_leave_the_log() {
     let disk = FaultyDisk::default();
     let db = open(&disk);
     let mut acknowledged = Content::new();
-    assert!(!db.head.shorten_log().unwrap(), "there is nothing to shorten");
+    assert!(!db.head.is_log_long(), "there is nothing to shorten");
     fill(&db, 0..450, &mut acknowledged);
     let before = log_size_bytes(&disk);
-    assert!(db.head.shorten_log().unwrap());
+    db.head.shorten_log().unwrap();
     let after = log_size_bytes(&disk);
     assert!(after * 2 < before, "{after} of {before}");
-    assert!(!db.head.shorten_log().unwrap(), "there is little to gain");
+    assert!(!db.head.is_log_long(), "there is little to gain");
     assert_eq!(content(&db), acknowledged);
     // Killed, or without power: what the log had and what the files have is there.
     assert_eq!(content(&open(&disk.live_image())), acknowledged);
@@ -56,13 +58,13 @@ fn samples_that_files_have_leave_the_log() {
     }
     // It goes on, in this life and in the next.
     fill(&db, 450..800, &mut acknowledged);
-    assert!(db.head.shorten_log().unwrap());
+    db.head.shorten_log().unwrap();
     assert_eq!(content(&db), acknowledged);
     drop(db);
     let db = open(&disk);
     assert_eq!(content(&db), acknowledged);
     fill(&db, 800..1100, &mut acknowledged);
-    assert!(db.head.shorten_log().unwrap());
+    db.head.shorten_log().unwrap();
     assert_eq!(content(&open(&disk.live_image())), acknowledged);
 }
 
@@ -81,9 +83,38 @@ fn chunks_that_are_damaged_stay_on_the_log() {
     let db = open(&disk);
     assert_eq!(content(&db), acknowledged);
     fill(&db, 450..500, &mut acknowledged);
-    assert!(db.head.shorten_log().unwrap());
+    db.head.shorten_log().unwrap();
     assert_eq!(content(&db), acknowledged);
     assert_eq!(content(&open(&disk.live_image())), acknowledged);
+}
+
+#[test]
+fn damage_costs_one_chunk_once_the_log_is_short() {
+    let options = Options { is_log_shortened_early: true, ..options() };
+    let disk = FaultyDisk::default();
+    let mut acknowledged = Content::new();
+    {
+        let db = try_open(&disk, &options).unwrap();
+        fill(&db, 0..450, &mut acknowledged);
+        db.head.shorten_log().unwrap();
+    }
+    let file = Path::new("/data/chunks_head/000001");
+    disk.edit(file, |bytes| bytes[200] ^= 1).unwrap();
+    let db = try_open(&disk, &options).unwrap();
+    let left = content(&db);
+    assert!(is_within(&left, &acknowledged));
+    let count = |content: &Content| content.values().map(|samples| samples.len()).sum::<usize>();
+    let lost_count = count(&acknowledged) - count(&left);
+    assert!((1..=240).contains(&lost_count), "{lost_count} samples are more than one chunk");
+    // All of it is of one series; it goes on.
+    let hurt = acknowledged.iter().filter(|(labels, samples)| left[*labels] != **samples);
+    assert_eq!(hurt.count(), 1);
+    acknowledged = left;
+    fill(&db, 450..700, &mut acknowledged);
+    db.head.shorten_log().unwrap();
+    assert_eq!(content(&db), acknowledged);
+    drop(db);
+    assert_eq!(content(&try_open(&disk, &options).unwrap()), acknowledged);
 }
 
 #[test]
@@ -94,7 +125,7 @@ fn a_crash_while_the_log_is_shortened_loses_nothing() {
         let db = open(&disk);
         fill(&db, 0..450, &mut Content::new());
         let begin = ops(&disk);
-        assert!(db.head.shorten_log().unwrap());
+        db.head.shorten_log().unwrap();
         (begin, ops(&disk))
     };
     assert!(end - begin > 10);

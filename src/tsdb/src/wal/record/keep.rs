@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::{
-    super::codec::DecodeError, Decoded, HISTOGRAMS_WITH_START, SAMPLES_WITH_START, decode,
-    encode_exemplars, encode_histograms, encode_metadata, encode_samples, encode_series,
+    super::codec::DecodeError, Decoded, HISTOGRAMS_WITH_START, RefSample, SAMPLES_WITH_START,
+    SampleBatch, decode, encode_exemplars, encode_histograms, encode_metadata, encode_series,
     encode_tombstones,
 };
 
@@ -13,10 +13,19 @@ use super::{
 pub(crate) struct Keep<'a> {
     /// Whether the series is in the head, or mentioned by segments that stay (trap 5).
     pub(crate) is_series_needed: &'a dyn Fn(u64) -> bool,
+    /// Whether the head calls a series by this ref: no other ref of it comes behind on the log.
+    pub(crate) is_ref_current: &'a dyn Fn(u64) -> bool,
     /// Samples before are in blocks.
     pub(crate) min_t: i64,
     /// The last sample of a series that durable files of head chunks have.
     pub(crate) filed_until: &'a dyn Fn(u64) -> i64,
+}
+
+/// What a checkpoint takes of a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kept<'a> {
+    Record(&'a [u8]),
+    Samples(&'a [RefSample]),
 }
 
 impl std::fmt::Debug for Keep<'_> {
@@ -30,16 +39,20 @@ impl Keep<'_> {
         t >= self.min_t && t > (self.filed_until)(series_ref)
     }
 
-    /// Hands what is needed of a record to `each`, as records.
+    /// Hands what is needed of a record to `each`.
     pub(crate) fn needed(
         &self,
         record: &[u8],
-        mut each: impl FnMut(&[u8]) -> std::io::Result<()>,
+        mut each: impl FnMut(Kept<'_>) -> std::io::Result<()>,
     ) -> Result<std::io::Result<()>, DecodeError> {
         Ok(match self.rewritten(record)? {
             Needed::Nothing => Ok(()),
-            Needed::Record(record) => each(&record),
-            Needed::Records(records) => records.iter().try_for_each(|record| each(record)),
+            Needed::Record(record) => each(Kept::Record(&record)),
+            Needed::Records(records) => {
+                records.iter().try_for_each(|record| each(Kept::Record(record)))
+            }
+            Needed::Samples(samples) if samples.is_empty() => Ok(()),
+            Needed::Samples(samples) => each(Kept::Samples(&samples)),
         })
     }
 
@@ -71,9 +84,7 @@ impl Keep<'_> {
             }
             Decoded::Samples(mut samples) => {
                 samples.retain(|one| self.is_sample_needed(one.series_ref, one.t));
-                if !samples.is_empty() {
-                    encode_samples(&mut out, &samples);
-                }
+                return Ok(Needed::Samples(samples));
             }
             Decoded::Histograms(mut histograms) => {
                 let count = histograms.len();
@@ -113,6 +124,7 @@ enum Needed<'r> {
     Nothing,
     Record(Cow<'r, [u8]>),
     Records(Vec<Vec<u8>>),
+    Samples(SampleBatch),
 }
 
 fn whole(record: &[u8], is_needed: bool) -> Needed<'_> {

@@ -8,7 +8,7 @@ use prom_model::{
 };
 
 use super::{
-    Decoded, Keep, RefExemplar, RefHistogram, RefMarker, RefMetadata, RefTombstone, decode,
+    Decoded, Keep, Kept, RefExemplar, RefHistogram, RefMarker, RefMetadata, RefTombstone, decode,
     encode_exemplars, encode_histograms, encode_metadata, encode_tombstones,
 };
 
@@ -171,13 +171,17 @@ fn histograms_that_contradict_themselves_are_refused() {
 fn a_checkpoint_takes_what_is_needed() {
     let keep = Keep {
         is_series_needed: &|series_ref| series_ref == 5,
+        is_ref_current: &|series_ref| series_ref == 5,
         min_t: 1000,
         filed_until: &|_| i64::MIN,
     };
     let kept = |record: &[u8]| {
         let mut kept = Vec::new();
-        keep.needed(record, |record| {
-            kept.push(decode(record, Vec::new).unwrap());
+        keep.needed(record, |one| {
+            kept.push(match one {
+                Kept::Record(record) => decode(record, Vec::new).unwrap(),
+                Kept::Samples(samples) => Decoded::Samples(samples.to_vec()),
+            });
             Ok(())
         })
         .unwrap()
