@@ -14,6 +14,8 @@ use crate::wire::{Fields, WireError};
 pub(crate) const LABEL_KEY: u8 = 0x0a;
 /// Longest name or value that is taken: far beyond use, well below what the encoding of labels holds.
 const TEXT_SIZE_BYTES_MAX: usize = 1 << 20;
+/// Label sets are rarely larger.
+const USUAL_LABELS_COUNT: usize = 16;
 /// As much as XXH3 uses, in words.
 const SECRET_WORDS: usize = 24;
 
@@ -85,7 +87,7 @@ type Pair<'a> = (&'a [u8], &'a [u8]);
 fn read_pairs<'a>(
     messages: impl Iterator<Item = Result<&'a [u8], WireError>>,
 ) -> Result<Vec<Pair<'a>>, WireError> {
-    let mut pairs = Vec::new();
+    let mut pairs = Vec::with_capacity(USUAL_LABELS_COUNT);
     for message in messages {
         let mut pair: Pair<'_> = (&[], &[]);
         for field in Fields::new(message?) {
@@ -101,23 +103,26 @@ fn read_pairs<'a>(
     Ok(pairs)
 }
 
-fn checked(mut pairs: Vec<Pair<'_>>) -> Result<Labels, LabelsError> {
-    let is_text =
-        |bytes: &[u8]| bytes.len() <= TEXT_SIZE_BYTES_MAX && str::from_utf8(bytes).is_ok();
-    let is_valid = |pair: &Pair<'_>| {
-        let name = str::from_utf8(pair.0).unwrap_or_default();
-        NameValidation::Utf8.is_valid_label_name(name) && is_text(pair.0) && is_text(pair.1)
-    };
-    if !pairs.iter().all(is_valid) {
-        return Err(LabelsError::Invalid(show(&pairs)));
+fn checked(pairs: Vec<Pair<'_>>) -> Result<Labels, LabelsError> {
+    let mut texts = Vec::with_capacity(pairs.len());
+    for (name, value) in &pairs {
+        match (text(name), text(value)) {
+            (Some(name), Some(value)) if NameValidation::Utf8.is_valid_label_name(name) => {
+                texts.push((name, value));
+            }
+            _ => return Err(LabelsError::Invalid(show(&pairs))),
+        }
     }
-    if let Some(twice) = pairs.windows(2).find(|two| two[0].0 == two[1].0) {
-        let name = String::from_utf8_lossy(twice[0].0).into_owned();
+    if let Some(twice) = texts.windows(2).find(|two| two[0].0 == two[1].0) {
+        let name = twice[0].0.to_owned();
         return Err(LabelsError::Duplicate { labels: show(&pairs), name });
     }
-    pairs.retain(|pair| !pair.1.is_empty());
-    let text = |bytes| str::from_utf8(bytes).expect("texts were checked above");
-    Ok(Labels::from_sorted(pairs.iter().map(|pair| (text(pair.0), text(pair.1)))))
+    texts.retain(|pair| !pair.1.is_empty());
+    Ok(Labels::from_sorted(texts))
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    str::from_utf8(bytes).ok().filter(|text| text.len() <= TEXT_SIZE_BYTES_MAX)
 }
 
 /// The pairs as they came, for a message; long ones are cut.

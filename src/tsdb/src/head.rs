@@ -377,19 +377,24 @@ impl Head {
             let reason = format!("more than {LABELS_COUNT_MAX} labels");
             return Err(StorageError::InvalidSeries(reason));
         }
-        {
+        let (first_ids, generation) = {
             let index = read(&self.index);
-            if let Some(seq) = index.find(labels) {
+            let ids = index.find_first_ids(labels);
+            let is_known = ids.len() == labels.count();
+            if let Some(seq) = is_known.then(|| index.find_ids(&ids)).flatten() {
                 return Ok(self.handle(index.slot(seq)));
             }
-        }
+            (ids, index.generation())
+        };
         let mut index = write(&self.index);
         let full = |_| StorageError::Suspended("no room for more series".to_owned());
         // Refused before its labels are taken: they would stay.
         if self.budgets.are_set() && index.find(labels).is_none() {
             self.budgets.admit(&index, labels)?;
         }
-        let ids = index.intern(labels).map_err(full)?;
+        let is_same = index.generation() == generation;
+        let first_ids = if is_same { first_ids } else { dictionary::PairIds::new() };
+        let ids = index.intern(labels, first_ids).map_err(full)?;
         // Somebody else may have come first.
         if let Some(seq) = index.find_ids(&ids) {
             return Ok(self.handle(index.slot(seq)));

@@ -30,7 +30,7 @@ pub(crate) use self::{
     record::{
         Decoded, Keep, RefExemplar, RefHistogram, RefMarker, RefMetadata, RefSample, RefSeries,
         RefTombstone, SampleBatch, decode, encode_exemplars, encode_histograms, encode_markers,
-        encode_metadata, encode_samples, encode_series, encode_tombstones,
+        encode_metadata, encode_samples, encode_series, encode_tombstones, push_series,
     },
     repair::{Damage, quarantine, remove_leftovers, repair},
     replay::{FileReport, LogReader, decode_record},

@@ -19,11 +19,13 @@ use crate::{
     wal::{
         Compressor, EncodedRecord, RefExemplar, RefHistogram, RefMetadata, RefSample, Wal,
         encode_exemplars, encode_histograms, encode_metadata, encode_samples, encode_series,
+        push_series,
     },
 };
 
 use super::{
     Head,
+    dictionary::PairId,
     group::Appended,
     group_of,
     out_of_order::{OooBatch, StagedOoo},
@@ -207,12 +209,13 @@ impl Batch {
     }
 
     /// Makes the records: series first.
-    fn encode(&mut self, head: &Head, series: &[(u64, Labels)]) {
+    fn encode(&mut self, head: &Head) {
         self.clear_records();
-        for part in series.chunks(RECORD_SERIES_COUNT_MAX) {
-            let entries = part.iter().map(|(series_ref, labels)| (*series_ref, labels));
-            self.push_record(head, |_, out| encode_series(out, entries));
+        let unlogged = std::mem::take(&mut self.unlogged);
+        for part in unlogged.chunks(RECORD_SERIES_COUNT_MAX) {
+            self.push_record(head, |_, out| head.encode_series_of(part, out));
         }
+        self.unlogged = unlogged;
         if !self.metadata.is_empty() {
             let mut bytes = Vec::new();
             encode_metadata(&mut bytes, &self.metadata);
@@ -270,8 +273,7 @@ impl Head {
         batch.unlogged.dedup();
         let mut log = loop {
             batch.unlogged.retain(|slot| self.is_unlogged(*slot));
-            let series = self.labels_of(&batch.unlogged);
-            batch.encode(self, &series);
+            batch.encode(self);
             let log = lock(&self.commit);
             // A series is logged once: readers of the log drop samples that stand between two records of
             // it. If another commit was faster, make the records again.
@@ -388,7 +390,7 @@ impl Head {
         let RefExemplar { series_ref, t, v, labels } = exemplar;
         let exemplar = Exemplar { labels, value: v, timestamp_ms: t };
         self.exemplars.add(series_ref, exemplar, || {
-            let found = self.labels_of(&[slot]).pop();
+            let found = self.labels_of(slot);
             found.filter(|(found_ref, _)| *found_ref == series_ref).map(|(_, labels)| labels)
         });
     }
@@ -405,20 +407,29 @@ impl Head {
         group.is_some_and(|group| read(&group.data).is_unlogged(slot_in_group(slot)))
     }
 
-    /// Refs and labels of slots.
-    fn labels_of(&self, slots: &[u32]) -> Vec<(u64, Labels)> {
-        if slots.is_empty() {
-            return Vec::new();
-        }
+    /// Writes a record of the series in these slots.
+    fn encode_series_of(&self, slots: &[u32], out: &mut Vec<u8>) {
+        encode_series(out, []);
         let index = read(&self.index);
         let pairs = index.dictionary().read();
-        let labels_of = |slot: &u32| {
-            let data = read(&self.groups.get(*slot)?.data);
+        for slot in slots {
+            let Some(group) = self.groups.get(*slot) else { continue };
+            let data = read(&group.data);
             let slot = slot_in_group(*slot);
-            let (series_ref, seq) = (data.series_ref(slot)?, data.seq(slot)?);
-            Some((series_ref, pairs.labels(index.pair_ids(seq))))
-        };
-        slots.iter().filter_map(labels_of).collect()
+            if let (Some(series_ref), Some(seq)) = (data.series_ref(slot), data.seq(slot)) {
+                let ids = index.pair_ids(seq).iter();
+                push_series(out, series_ref, ids.map(|id| pairs.texts(PairId(*id))));
+            }
+        }
+    }
+
+    /// The ref and the labels of a slot.
+    fn labels_of(&self, slot: u32) -> Option<(u64, Labels)> {
+        let index = read(&self.index);
+        let data = read(&self.groups.get(slot)?.data);
+        let slot = slot_in_group(slot);
+        let (series_ref, seq) = (data.series_ref(slot)?, data.seq(slot)?);
+        Some((series_ref, index.dictionary().read().labels(index.pair_ids(seq))))
     }
 }
 

@@ -69,10 +69,24 @@ impl Dictionary {
         labels.iter().map(|(name, value)| Some(pairs.find_pair(name, value)?.0)).collect()
     }
 
-    /// The pair ids of a label set, made where they are not known.
-    pub(super) fn intern(&self, labels: &Labels) -> Result<PairIds, DictionaryFull> {
+    /// The pair ids of a label set up to the first pair that is not known.
+    pub(super) fn find_first(&self, labels: &Labels) -> PairIds {
+        let pairs = self.read();
+        labels.iter().map_while(|(name, value)| Some(pairs.find_pair(name, value)?.0)).collect()
+    }
+
+    /// The pair ids of a label set, made where they are not known; `first` has the first of them.
+    pub(super) fn intern(
+        &self,
+        labels: &Labels,
+        first: PairIds,
+    ) -> Result<PairIds, DictionaryFull> {
         let mut pairs = write(&self.pairs);
-        labels.iter().map(|(name, value)| pairs.intern_pair(name, value)).collect()
+        let mut ids = first;
+        for (name, value) in labels.iter().skip(ids.len()) {
+            ids.push(pairs.intern_pair(name, value)?);
+        }
+        Ok(ids)
     }
 
     /// A dictionary of these pairs, which differ, by their ids.
@@ -250,7 +264,10 @@ mod tests {
             })
             .collect();
         assert!(dictionary.find(&sets[0]).is_none());
-        let ids: Vec<_> = sets.iter().map(|labels| dictionary.intern(labels).unwrap()).collect();
+        let ids: Vec<_> = sets
+            .iter()
+            .map(|labels| dictionary.intern(labels, dictionary.find_first(labels)).unwrap())
+            .collect();
         for (labels, ids) in sets.iter().zip(&ids) {
             assert_eq!(dictionary.find(labels).as_ref(), Some(ids));
             assert_eq!(dictionary.read().labels(ids), *labels);

@@ -145,8 +145,18 @@ impl SeriesIndex {
         self.by_labels.find(self.hasher.hash_one(ids), is_it).copied()
     }
 
-    pub(super) fn intern(&self, labels: &Labels) -> Result<PairIds, DictionaryFull> {
-        self.dictionary.intern(labels)
+    /// See [`Dictionary::find_first`]; the ids hold as long as the generation.
+    pub(super) fn find_first_ids(&self, labels: &Labels) -> PairIds {
+        self.dictionary.find_first(labels)
+    }
+
+    /// See [`Dictionary::intern`].
+    pub(super) fn intern(
+        &self,
+        labels: &Labels,
+        first: PairIds,
+    ) -> Result<PairIds, DictionaryFull> {
+        self.dictionary.intern(labels, first)
     }
 
     /// Adds a series that is not there; gives its number.

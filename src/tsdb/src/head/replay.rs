@@ -17,7 +17,12 @@ use crate::{
     wal::{Decoded, RefExemplar, RefHistogram, RefMetadata, RefSample, RefSeries, SampleBatch},
 };
 
-use super::{Head, commit::Counts, dictionary::DictionaryFull, group_of, slot_in_group};
+use super::{
+    Head,
+    commit::Counts,
+    dictionary::{DictionaryFull, PairIds},
+    group_of, slot_in_group,
+};
 
 const REF_PAGE_SIZE: usize = 1024;
 /// Stands for a ref or a slot that is not known.
@@ -183,7 +188,7 @@ impl<'a> HeadReplay<'a> {
         head.next_ref.fetch_max(series.series_ref.wrapping_add(1), Ordering::Relaxed);
         let slot = {
             let mut index = write(&head.index);
-            let ids = index.intern(&series.labels)?;
+            let ids = index.intern(&series.labels, PairIds::new())?;
             match index.find_ids(&ids) {
                 Some(seq) => index.slot(seq),
                 None => head.create(&mut index, &ids, series.series_ref, 0)?,

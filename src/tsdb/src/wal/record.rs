@@ -102,8 +102,26 @@ pub(crate) fn encode_series<'a>(
     }
 }
 
+/// Adds a series to a series record that has been begun.
+pub(crate) fn push_series<'a>(
+    out: &mut Vec<u8>,
+    series_ref: u64,
+    labels: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
+) {
+    out.extend_from_slice(&series_ref.to_be_bytes());
+    push_pairs(out, labels.len(), labels);
+}
+
 fn push_labels(out: &mut Vec<u8>, labels: &Labels) {
-    push_uvarint(out, labels.count() as u64);
+    push_pairs(out, labels.count(), labels.iter());
+}
+
+fn push_pairs<'a>(
+    out: &mut Vec<u8>,
+    count: usize,
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+) {
+    push_uvarint(out, count as u64);
     for (name, value) in labels {
         push_text(out, name);
         push_text(out, value);
