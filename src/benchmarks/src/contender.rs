@@ -25,6 +25,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ours,
+    /// Ours with `--storage.tsdb.early-wal-checkpoint`.
+    OursShortLog,
     Original,
     VictoriaMetrics,
 }
@@ -33,13 +35,18 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::OursShortLog => "ours, short log",
             Self::Original => "prometheus",
             Self::VictoriaMetrics => "victoria-metrics",
         }
     }
 
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::OursShortLog)
+    }
+
     fn binary(self) -> Result<PathBuf> {
-        if self == Self::Ours {
+        if self.is_ours() {
             let path = env::current_exe()?.with_file_name("prometheus");
             return path.canonicalize().with_context(|| path.display().to_string());
         }
@@ -207,12 +214,15 @@ fn spawn(
     let (config, data) = (config_path.display(), folder.path().join("data"));
     let data = data.display();
     let mut command = Command::new(kind.binary()?);
-    if kind == Kind::Ours {
+    if kind.is_ours() {
         // Rules are loaded, as in the others, though this build evaluates none.
         command.arg("--rules.evaluation=off");
     }
+    if kind == Kind::OursShortLog {
+        command.arg("--storage.tsdb.early-wal-checkpoint");
+    }
     match kind {
-        Kind::Ours | Kind::Original => command.args([
+        Kind::Ours | Kind::OursShortLog | Kind::Original => command.args([
             format!("--config.file={config}"),
             format!("--storage.tsdb.path={data}"),
             format!("--web.listen-address={address}"),

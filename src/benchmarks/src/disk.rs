@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     contender::{Contender, Kind},
+    gate::Gate,
     load::{Load, Sender},
     report,
     sizes::Sizes,
@@ -23,6 +24,8 @@ const SEGMENT_SERIES_COUNT: usize = 100_000;
 const SEGMENT_SIZE_MIB_MIN: usize = 10;
 /// Parts of a folder that are shown.
 const PARTS: [&str; 3] = ["wal", "chunks_head", "head_state"];
+const BLOCKS: Gate = Gate::of_original("T6 blocks", 0.90);
+const FOLDER: Gate = Gate::of_original("T7 whole folder", 0.45);
 
 pub(crate) fn run(sizes: Sizes) -> Result<()> {
     let hours = sizes.hours.max(HOURS_MIN);
@@ -33,7 +36,7 @@ pub(crate) fn run(sizes: Sizes) -> Result<()> {
         let flag = format!("--storage.tsdb.wal-segment-size={segment_size_mib}MB");
         Contender::start_with(kind, "", if is_vm { Vec::new() } else { vec![flag] })
     };
-    let kinds = [Kind::Ours, Kind::Original, Kind::VictoriaMetrics];
+    let kinds = [Kind::Ours, Kind::OursShortLog, Kind::Original, Kind::VictoriaMetrics];
     let contenders: Vec<Contender> =
         Kind::available(&kinds).into_iter().map(start).collect::<Result<_>>()?;
     let load = Load::aligned(sizes.series_count, hours)?;
@@ -54,32 +57,35 @@ pub(crate) fn run(sizes: Sizes) -> Result<()> {
             report::row(contender.kind.name(), part, &[bytes / samples_count], None);
         }
     }
-    report::line("blocks");
-    let mut original = None;
-    for contender in contenders.iter().rev().filter(|c| c.kind != Kind::VictoriaMetrics) {
-        let (blocks_count, samples_count, bytes) = blocks(&contender.data_path())?;
-        if blocks_count == 0 {
-            report::line(&format!("{:<18} none", contender.kind.name()));
-            continue;
-        }
-        let per_sample = bytes as f64 / samples_count as f64;
-        report::row(contender.kind.name(), "B/sample", &[per_sample], original);
-        if contender.kind == Kind::Original {
-            original = Some(per_sample);
-        }
-    }
+    let with_blocks =
+        contenders.iter().take_while(|contender| contender.kind != Kind::VictoriaMetrics).count();
+    let with_blocks = &contenders[..with_blocks];
+    let per_sample = with_blocks
+        .iter()
+        .map(|contender| {
+            let (samples_count, bytes) = blocks(&contender.data_path())?;
+            Ok(bytes as f64 / samples_count as f64)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    table(with_blocks, "blocks", "B/sample", &per_sample, |bytes| bytes);
+    BLOCKS.judge(with_blocks, &per_sample);
+    FOLDER.judge(&contenders, &sizes_bytes);
+    let used = contenders.iter().map(Contender::cpu_seconds).collect::<Result<Vec<_>>>()?;
+    table(&contenders, "processor time of all of it", "ns/sample", &used, |cpu_s| {
+        cpu_s / samples_count * 1e9
+    });
     Ok(())
 }
 
-/// How many blocks, their samples and their bytes.
-fn blocks(data: &Path) -> Result<(usize, u64, u64)> {
-    let mut found = (0, 0, 0);
+/// The samples of all blocks, and their bytes.
+fn blocks(data: &Path) -> Result<(u64, u64)> {
+    let mut found = (0, 0);
     for entry in fs::read_dir(data)? {
         let path = entry?.path();
         let Ok(meta) = fs::read(path.join("meta.json")) else { continue };
         let meta: serde_json::Value = serde_json::from_slice(&meta)?;
         let samples = meta["stats"]["numSamples"].as_u64().context("numSamples")?;
-        found = (found.0 + 1, found.1 + samples, found.2 + size_bytes(&path)?);
+        found = (found.0 + samples, found.1 + size_bytes(&path)?);
     }
     Ok(found)
 }

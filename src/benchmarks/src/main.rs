@@ -1,4 +1,5 @@
-//! Runs this server beside the installed originals on the same load and prints ratios; judges nothing.
+//! Runs this server beside the installed originals on the same load; prints ratios, and whether the gates
+//! of the design hold.
 //!
 //! `cargo build --release --bin prometheus && cargo run --release -p benchmarks -- [start] [scrape] [page]
 //! [reload] [write] [restart] [disk] [churn] [query] [memory] [--series=N] [--hours=H]`
@@ -8,6 +9,7 @@ mod churn;
 mod client;
 mod contender;
 mod disk;
+mod gate;
 mod load;
 mod memory;
 mod page;

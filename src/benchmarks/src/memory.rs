@@ -1,11 +1,12 @@
 //! T2: anonymous memory at its highest, over a day of samples whose time runs faster than ours, with the
-//! compactions that come due on the way, and over the replay after a SIGKILL; and what is left afterwards.
+//! compactions that come due on the way and heavy queries after it; and over the replay after a SIGKILL,
+//! beside what is left afterwards.
 
 use std::{
     fs,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -14,17 +15,36 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    client::Client,
     contender::{Contender, Kind},
+    gate::Gate,
     load::{Load, Sender},
     report,
     sizes::Sizes,
     write::table,
 };
 
+const PEAK: Gate = Gate::of_both("T2 most memory over the day and the queries", 0.25, 0.8);
+/// What a replay may take at most, as a part of what the server had most of the day.
+const REPLAY_RATIO_MAX: f64 = 1.1;
+/// Queries over all series or many, an hour of them or four.
+const HEAVY_QUERIES: [(&str, i64, i64); 10] = [
+    ("sum by (instance) (rate({__name__=~'bench_metric_.*'}[5m]))", 1, 15),
+    ("sum by (namespace) (rate({__name__=~'bench_metric_.*'}[5m]))", 4, 60),
+    ("sum by (pod) (rate({__name__=~'bench_metric_1.*'}[5m]))", 1, 60),
+    ("topk(10, rate({__name__=~'bench_metric_.*'}[5m]))", 1, 60),
+    ("max by (namespace) (max_over_time({__name__=~'bench_metric_.*'}[1h]))", 4, 300),
+    ("quantile by (namespace) (0.9, {__name__=~'bench_metric_.*'})", 1, 60),
+    ("avg by (instance) (avg_over_time({__name__=~'bench_metric_.*'}[30m]))", 4, 300),
+    ("max(quantile_over_time(0.9, bench_metric_3_total[1h]))", 4, 60),
+    ("count({__name__=~'bench_metric_.*'})", 24, 300),
+    ("sum(max_over_time(rate({__name__=~'bench_metric_.*'}[5m])[1h:1m]))", 1, 300),
+];
 /// How much time the samples cover, at least.
 const HOURS_MIN: f64 = 24.0;
 /// Samples of each series in a request.
 const STEPS_PER_REQUEST: usize = 4;
+const HOUR_SECONDS: i64 = 3_600;
 /// How often is looked how much memory a server has.
 const GLANCE: Duration = Duration::from_millis(20);
 /// How long a server has to come to rest.
@@ -32,35 +52,80 @@ const REST: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(sizes: Sizes) -> Result<()> {
     let hours = sizes.hours.max(HOURS_MIN);
-    let kinds = [Kind::Ours, Kind::Original];
+    let kinds = [Kind::Ours, Kind::OursShortLog, Kind::Original, Kind::VictoriaMetrics];
     let mut contenders = Contender::start_all(&kinds)?;
     let mut senders = Sender::connect_all(&contenders)?;
     let load = Load::new(sizes.series_count, hours)?;
-    let watches: Vec<Watch> = contenders.iter().map(|c| Watch::begin(c.pid())).collect();
-    load.send(&mut senders, 0..Load::steps_in(hours), STEPS_PER_REQUEST)?;
-    drop(senders);
-    thread::sleep(REST);
-    let peaks: Vec<f64> = watches.into_iter().map(Watch::end).collect();
+    let steps_count = Load::steps_in(hours);
+    let (of_day, steady) = watched(&contenders, || {
+        load.send(&mut senders, 0..steps_count, STEPS_PER_REQUEST)?;
+        drop(senders);
+        thread::sleep(REST);
+        Ok(())
+    })?;
     let title =
         format!("{} series, {hours} hours of samples: most anonymous memory", load.series_count);
-    table(&contenders, &title, "MiB", &peaks, mebibytes);
+    table(&contenders, &title, "MiB", &of_day, mebibytes);
+    table(&contenders, "most of the day (median)", "MiB", &steady, mebibytes);
     tell_now(&contenders, "at rest after it")?;
+    let end_s = load.end_seconds(steps_count - 1);
+    let (of_queries, _) = watched(&contenders, || {
+        contenders.iter().try_for_each(|contender| ask_all(contender, end_s))
+    })?;
+    let title = format!("{} heavy queries: most anonymous memory", HEAVY_QUERIES.len());
+    table(&contenders, &title, "MiB", &of_queries, mebibytes);
+    let all: Vec<f64> = of_day.iter().zip(&of_queries).map(|(a, b)| a.max(*b)).collect();
+    PEAK.judge(&contenders, &all);
+    replay_all(&mut contenders, &steady)
+}
 
-    let (mut of_replay, mut steady) = (Vec::new(), Vec::new());
-    for contender in &mut contenders {
+/// Kills all servers; tells what their replay took at most, and what they have after it.
+fn replay_all(contenders: &mut [Contender], steady: &[f64]) -> Result<()> {
+    let (mut of_replay, mut at_rest) = (Vec::new(), Vec::new());
+    for contender in &mut *contenders {
         contender.end("KILL")?;
         contender.spawn_again()?;
         let watch = Watch::begin(contender.pid());
         contender.wait_until_ready()?;
-        of_replay.push(watch.end());
+        of_replay.push(watch.end().peak_bytes);
         thread::sleep(REST);
-        steady.push(contender.memory_bytes("RssAnon")?);
+        at_rest.push(contender.memory_bytes("RssAnon")?);
     }
-    table(&contenders, "replay after SIGKILL: most anonymous memory", "MiB", &of_replay, mebibytes);
-    table(&contenders, "at rest after it", "MiB", &steady, mebibytes);
+    table(contenders, "replay after SIGKILL: most anonymous memory", "MiB", &of_replay, mebibytes);
+    table(contenders, "at rest after it", "MiB", &at_rest, mebibytes);
     for ((contender, peak), steady) in contenders.iter().zip(of_replay).zip(steady) {
         let ratio = peak / steady;
-        report::line(&format!("{}: replay takes {ratio:.2} of the rest", contender.kind.name()));
+        let name = contender.kind.name();
+        let verdict = if ratio <= REPLAY_RATIO_MAX { "holds" } else { "DOES NOT HOLD" };
+        report::line(&format!(
+            "replay: {name} takes {ratio:.3} of what it had most of the day, at most {REPLAY_RATIO_MAX}: {verdict}"
+        ));
+    }
+    Ok(())
+}
+
+/// The most anonymous memory of each server meanwhile, and what it had most of the time.
+fn watched(
+    contenders: &[Contender],
+    work: impl FnOnce() -> Result<()>,
+) -> Result<(Vec<f64>, Vec<f64>)> {
+    let watches: Vec<Watch> = contenders.iter().map(|c| Watch::begin(c.pid())).collect();
+    work()?;
+    let seen = watches.into_iter().map(Watch::end);
+    Ok(seen.map(|seen| (seen.peak_bytes, seen.median_bytes)).unzip())
+}
+
+/// Asks the heavy queries, one after the other.
+fn ask_all(contender: &Contender, end_s: i64) -> Result<()> {
+    let mut client = Client::connect(contender)?;
+    for (expr, hours, step_s) in HEAVY_QUERIES {
+        let query: String = expr.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let start_s = end_s - hours * HOUR_SECONDS;
+        client
+            .get(&format!(
+                "/api/v1/query_range?query={query}&start={start_s}&end={end_s}&step={step_s}&nocache=1"
+            ))
+            .with_context(|| format!("{}: {expr}", contender.kind.name()))?;
     }
     Ok(())
 }
@@ -75,38 +140,44 @@ fn mebibytes(bytes: f64) -> f64 {
     bytes / 1_048_576.0
 }
 
-/// Looks at a process again and again; remembers the most anonymous memory.
+/// Looks at a process again and again; remembers its anonymous memory.
 struct Watch {
     is_over: Arc<AtomicBool>,
-    peak_bytes: Arc<AtomicU64>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Vec<f64>>,
+}
+
+/// What a watch has seen.
+struct Seen {
+    peak_bytes: f64,
+    median_bytes: f64,
 }
 
 impl Watch {
     fn begin(pid: u32) -> Self {
-        let (is_over, peak_bytes) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let (ended, peak) = (Arc::clone(&is_over), Arc::clone(&peak_bytes));
+        let is_over = Arc::<AtomicBool>::default();
+        let ended = Arc::clone(&is_over);
         let thread = thread::spawn(move || {
+            let mut seen = Vec::new();
             while !ended.load(Ordering::Acquire) {
-                if let Ok(bytes) = anonymous_bytes(pid) {
-                    peak.fetch_max(bytes, Ordering::AcqRel);
-                }
+                seen.extend(anonymous_bytes(pid));
                 thread::sleep(GLANCE);
             }
+            seen
         });
-        Self { is_over, peak_bytes, thread }
+        Self { is_over, thread }
     }
 
-    fn end(self) -> f64 {
+    fn end(self) -> Seen {
         self.is_over.store(true, Ordering::Release);
-        drop(self.thread.join());
-        self.peak_bytes.load(Ordering::Acquire) as f64
+        let seen = self.thread.join().unwrap_or_default();
+        let peak_bytes = seen.iter().copied().fold(0.0, f64::max);
+        Seen { peak_bytes, median_bytes: report::median(&seen) }
     }
 }
 
-fn anonymous_bytes(pid: u32) -> Result<u64> {
+fn anonymous_bytes(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let kibibytes = line.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
-    Ok(kibibytes.context("/proc/<pid>/status")? * 1024)
+    let kibibytes = line.and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
+    Ok(kibibytes.context("/proc/<pid>/status")? * 1024.0)
 }

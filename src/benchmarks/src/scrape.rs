@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::{
     contender::{Contender, Kind, now},
+    gate::Gate,
     report,
     synthetic::{SERIES_PER_TARGET, Targets},
 };
@@ -18,6 +19,9 @@ const WARM_UP: Duration = Duration::from_secs(20);
 /// How long is counted; one value for each slice.
 const SLICE: Duration = Duration::from_secs(20);
 const SLICE_COUNT: usize = 5;
+const MEMORY: Gate = Gate::of_both("T1 memory per active series", 0.25, 0.9);
+const PLAIN: Gate = Gate::of_original("T3 processor time per sample, plain", 0.25);
+const GZIP: Gate = Gate::of_original("T3 processor time per sample, gzip", 0.4);
 
 pub(crate) fn run() -> Result<()> {
     for is_gzip in [false, true] {
@@ -67,6 +71,9 @@ fn run_with(is_gzip: bool) -> Result<()> {
             original.map(|index| bytes[index]),
         );
     }
+    let medians: Vec<f64> = per_sample.iter().map(|values| report::median(values)).collect();
+    if is_gzip { GZIP } else { PLAIN }.judge(&contenders, &medians);
+    MEMORY.judge(&contenders, &bytes);
     Ok(())
 }
 

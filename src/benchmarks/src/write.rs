@@ -5,6 +5,7 @@ use anyhow::Result;
 
 use crate::{
     contender::{Contender, Kind},
+    gate::Gate,
     load::{Load, Sender},
     report,
     sizes::Sizes,
@@ -12,6 +13,7 @@ use crate::{
 
 /// Samples of each series in a phase.
 const PHASE_STEPS_COUNT: usize = 120;
+const SAMPLE: Gate = Gate::of_both("T4 processor time per written sample", 0.30, 0.7);
 
 pub(crate) fn run(sizes: Sizes) -> Result<()> {
     let kinds = [Kind::Ours, Kind::Original, Kind::VictoriaMetrics];
@@ -33,6 +35,7 @@ pub(crate) fn run(sizes: Sizes) -> Result<()> {
         let samples_count = (series_count * PHASE_STEPS_COUNT) as f64;
         let title = format!("{steps_per_request} samples a series in a request");
         table(&contenders, &title, "ns/sample", &used, |cpu_s| cpu_s / samples_count * 1e9);
+        SAMPLE.judge(&contenders, &used);
     }
     let memory =
         contenders.iter().map(|c| c.memory_bytes("RssAnon")).collect::<Result<Vec<_>>>()?;
