@@ -45,6 +45,17 @@ impl FiledChunks {
     }
 }
 
+impl FiledChunks {
+    /// The chunks of a ref. Their table shrinks with them: open chunks need the memory.
+    fn take(&mut self, series_ref: u64) -> Option<SmallVec<[ScannedChunk; 4]>> {
+        let chunks = self.by_ref.remove(&series_ref);
+        if self.by_ref.len() < self.by_ref.capacity() / 4 {
+            self.by_ref.shrink_to_fit();
+        }
+        chunks
+    }
+}
+
 /// Hands over the series records of the whole log.
 pub(crate) type AllSeries<'a> = &'a (dyn Fn(&mut dyn FnMut(Vec<RefSeries>)) + Sync);
 
@@ -209,7 +220,7 @@ impl<'a> HeadReplay<'a> {
             *pending = Pending::default();
         }
         self.refs.set(series.series_ref, slot);
-        let chunks = self.filed.by_ref.remove(&series.series_ref);
+        let chunks = self.filed.take(series.series_ref);
         if let Some(mut chunks) = chunks.filter(|_| is_known) {
             // Files that were being written anew may hold older chunks behind newer ones.
             chunks.sort_by_key(|chunk| chunk.min_t);

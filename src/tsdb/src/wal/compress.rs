@@ -84,6 +84,16 @@ impl Compressor {
     }
 }
 
+/// How large a record says that it is in plain; nothing, if it does not say.
+pub(super) fn plain_size_bytes(compression: Compression, payload: &[u8]) -> usize {
+    let told = match compression {
+        Compression::None => Some(payload.len()),
+        Compression::Snappy => snap::raw::decompress_len(payload).ok(),
+        Compression::Zstd => zstd::bulk::Decompressor::<'_>::upper_bound(payload),
+    };
+    told.unwrap_or(0).min(RECORD_SIZE_BYTES_MAX)
+}
+
 /// Gives the plain record in `out`, whose old content is lost.
 pub(super) fn decompress(
     compression: Compression,

@@ -6,10 +6,10 @@ use std::io;
 
 use super::{RefSample, SampleBatch, encode_samples};
 
-/// Samples that are held at a time: 4 MiB, and half of that to sort them.
-const GATHERED_COUNT_MAX: usize = 128 << 10;
+/// Samples that are held at a time: 2 MiB.
+const GATHERED_COUNT_MAX: usize = 64 << 10;
 /// Samples of one record, as many as those of a large scrape.
-const RECORD_COUNT_MAX: usize = 16 << 10;
+const RECORD_COUNT_MAX: usize = 4 << 10;
 
 /// Holds samples until there are many.
 #[derive(Debug, Default)]
@@ -36,7 +36,10 @@ impl SampleGatherer {
             if !is_current || self.samples.len() + run.len() > GATHERED_COUNT_MAX {
                 self.finish(&mut write)?;
             }
-            self.samples.extend_from_slice(run);
+            for sample in run {
+                // The slot is not known here; its place holds that of the sample in the order that counts.
+                self.samples.push(RefSample { slot: self.samples.len() as u32, ..*sample });
+            }
             if !is_current {
                 self.finish(&mut write)?;
             }
@@ -65,9 +68,9 @@ impl SampleGatherer {
         &mut self,
         mut write: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        // The sort is stable: of a series nothing changes its place. It is not by time: what came out of
-        // order must be met out of order again.
-        self.samples.sort_by_key(|one| one.series_ref);
+        // Of a series nothing changes its place. It is not by time: what came out of order must be met out
+        // of order again.
+        self.samples.sort_unstable_by_key(|one| (one.series_ref, one.slot));
         for samples in self.samples.chunks(RECORD_COUNT_MAX) {
             self.record.clear();
             encode_samples(&mut self.record, samples);
@@ -149,6 +152,6 @@ mod tests {
         gatherer.finish(&mut write).unwrap();
         assert_eq!(counts.iter().sum::<usize>(), 300_000);
         assert!(counts.iter().all(|count| *count <= RECORD_COUNT_MAX));
-        assert!(counts.len() < 40, "{}", counts.len());
+        assert!(counts.len() < 100, "{}", counts.len());
     }
 }

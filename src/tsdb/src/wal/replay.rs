@@ -15,13 +15,15 @@ use crate::{disk::Disk, lock::lock};
 
 use super::{
     EncodedRecord, LogFiles, SegmentFile,
-    compress::{Compression, decompress},
+    compress::{Compression, decompress, plain_size_bytes},
     reader::{Item, SegmentReader},
     record::{Decoded, SampleBatch, decode},
 };
 
 /// Stored bytes of one window; decoded they are about three times as many.
 const WINDOW_SIZE_BYTES: usize = 256 << 10;
+/// Plain bytes of one window, where they are far more than what is stored: checkpoints are dense.
+const WINDOW_PLAIN_SIZE_BYTES: usize = 1 << 20;
 /// Buffers that are kept for the next window.
 const SPARE_BATCHES_COUNT_MAX: usize = 1_000;
 /// Damaged places that are remembered for one file; more are counted only.
@@ -145,7 +147,8 @@ impl<'a> LogReader<'a> {
 
     fn next_window(&mut self) -> io::Result<Option<Window>> {
         let mut window = Window::default();
-        while window.bytes.len() < WINDOW_SIZE_BYTES {
+        let mut plain_bytes = 0;
+        while window.bytes.len() < WINDOW_SIZE_BYTES && plain_bytes < WINDOW_PLAIN_SIZE_BYTES {
             let Some(file) = self.files.get(self.file_at) else { break };
             window.file_index = file.index;
             let reader = match &mut self.reader {
@@ -171,6 +174,7 @@ impl<'a> LogReader<'a> {
                 }
                 Ok(Some(Item::Record { compression, offset, size_bytes })) => {
                     let range = begin..begin + size_bytes;
+                    plain_bytes += plain_size_bytes(compression, &window.bytes[range.clone()]);
                     let file_at = self.file_at;
                     window.records.push(StoredRecord { range, compression, file_at, offset });
                 }
