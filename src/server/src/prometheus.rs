@@ -283,6 +283,7 @@ impl Service for Prometheus {
             is_log_shortened_early: self.options.is_log_shortened_early,
             series_limits: self.options.series_limits,
             is_lockfile_used: self.options.is_lockfile_used,
+            is_chunk_snapshot_used: self.options.features.has(Feature::ChunkSnapshots),
             exemplars_count_max: exemplars_count_max(&self.options, config),
             out_of_order_window_ms: out_of_order_window_ms(config),
             ..prom_tsdb::Options::default()

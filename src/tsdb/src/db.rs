@@ -2,6 +2,7 @@
 
 mod block_writer;
 mod blocks;
+mod chunk_snapshot;
 mod deletion;
 mod directory;
 mod flusher;
@@ -80,6 +81,8 @@ pub struct Db {
     lock: Mutex<Option<DirLock>>,
     flusher: Mutex<Option<Flusher>>,
     sidecar_path: Option<PathBuf>,
+    /// How the chunk snapshot of a stop is compressed; absent if none is made.
+    snapshot_compression: Option<WalCompression>,
     run_record: Mutex<Option<RunRecord>>,
     previous_stop: OnceLock<PreviousStop>,
 }
@@ -162,6 +165,11 @@ impl Db {
         {
             tracing::warn!(err = %err, "Writing the head's sidecar failed; the next start replays the WAL");
         }
+        if let Some(compression) = self.snapshot_compression.filter(|_| is_first && closed.is_ok())
+            && let Err(err) = chunk_snapshot::write(&*self.disk, &self.dir, &self.head, compression)
+        {
+            tracing::error!(err = %err, "Writing a chunk snapshot failed");
+        }
         if let Some(record) = crate::lock::lock(&self.run_record).take() {
             record.end();
         }
@@ -198,6 +206,7 @@ impl Db {
             lock: Mutex::new(lock),
             flusher: Mutex::default(),
             sidecar_path,
+            snapshot_compression: options.is_chunk_snapshot_used.then_some(options.wal_compression),
             run_record: Mutex::default(),
             previous_stop: OnceLock::new(),
         }))

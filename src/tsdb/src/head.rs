@@ -8,6 +8,7 @@
 mod appender;
 mod blocks;
 mod budgets;
+mod chunk_snapshot;
 mod closed;
 mod commit;
 mod deletion;
@@ -67,7 +68,8 @@ use self::{
     writers::Writers,
 };
 pub(crate) use self::{
-    dictionary::{Dictionary, NameId, PairId, Pairs},
+    chunk_snapshot::SnapshotPart,
+    dictionary::{Dictionary, DictionaryFull, NameId, PairId, Pairs},
     group::ChunkView,
     index::SeriesIndex,
     out_of_order::{WblCounts, WblReplay},
@@ -96,6 +98,8 @@ pub(crate) struct Head {
     /// What targets said last of the metrics of series, by ref; only where it is logged.
     metadata: Mutex<HashMap<u64, Metadata, foldhash::fast::RandomState>>,
     is_metadata_logged: bool,
+    /// A chunk snapshot is made when the head is closed, which needs whole pages.
+    is_log_padded: bool,
     commit: Mutex<CommitLog>,
     deletions: Deletions,
     ooo: OutOfOrder,
@@ -149,6 +153,7 @@ impl Head {
             exemplars: Exemplars::new(options.exemplars_count_max, registry),
             metadata: Mutex::default(),
             is_metadata_logged: options.is_metadata_logged,
+            is_log_padded: options.is_chunk_snapshot_used,
             commit: Mutex::default(),
             deletions: Deletions::default(),
             ooo: OutOfOrder::new(options, registry, &wal_metrics),
@@ -220,8 +225,11 @@ impl Head {
         self.is_open.store(false, Ordering::Release);
         let (wal, wbl) = {
             let mut log = lock(&self.commit);
-            let wal = log.wal.take();
+            let mut wal = log.wal.take();
             log.end = log.end.or(wal.as_ref().and_then(Wal::position));
+            if let Some(wal) = wal.as_mut().filter(|_| self.is_log_padded) {
+                wal.end_page();
+            }
             (wal, log.wbl.take())
         };
         let closed = wal.map_or(Ok(()), |mut wal| wal.close());

@@ -25,6 +25,7 @@
 //! I10. A sidecar of the head is used only with the log and the head chunks that it was made of; the log
 //!     behind it is replayed. Without it a start takes longer and ends the same. Head chunks are not read
 //!     before; one that is found damaged later is made anew of the log, which has it until its block is written.
+//!     A chunk snapshot stands for the log up to its place likewise; it is read whole before, and gone after.
 //! I11. Damaged files are kept under `quarantine/`; their good records are used. Nothing is deleted but
 //!     the rest of a write that had not ended.
 //! I12. What came out of order stands beside its series and is merged when it is read. Of samples at one time

@@ -23,17 +23,22 @@ mod writer;
 mod tests;
 
 pub(crate) use self::{
-    checkpoint::{CheckpointPlan, checkpoint_end, remove_covered, write_checkpoint},
+    checkpoint::{
+        CheckpointPlan, SegmentsWriter, checkpoint_end, remove_covered, write_checkpoint,
+    },
+    codec::DecodeError,
     compress::{Compressor, EncodedRecord},
-    frame::frame_record,
+    frame::{PAGE_SIZE_BYTES, frame_record},
     metrics::WalMetrics,
     record::{
         Decoded, Keep, RefExemplar, RefHistogram, RefMarker, RefMetadata, RefSample, RefSeries,
-        RefTombstone, SampleBatch, decode, encode_exemplars, encode_histograms, encode_markers,
-        encode_metadata, encode_samples, encode_series, encode_tombstones, push_series,
+        RefTombstone, SampleBatch, SnapshotChunk, SnapshotRecord, SnapshotSeries, SnapshotValue,
+        decode, decode_series_or_metadata, decode_snapshot, encode_exemplars, encode_histograms,
+        encode_markers, encode_metadata, encode_samples, encode_series, encode_snapshot_exemplars,
+        encode_snapshot_tombstones, encode_tombstones, push_series,
     },
     repair::{Damage, quarantine, remove_leftovers, repair},
     replay::{FileReport, LogReader, decode_record},
-    segment::{LogFiles, SegmentFile, fingerprint, list_log},
+    segment::{LogFiles, SegmentFile, fingerprint, list_log, list_segments},
     writer::Wal,
 };

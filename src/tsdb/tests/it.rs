@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test from end to end")]
 
+#[path = "it/chunk_snapshot.rs"]
+mod chunk_snapshot;
 #[path = "it/churn.rs"]
 mod churn;
 #[path = "it/exemplars.rs"]

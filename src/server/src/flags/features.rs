@@ -21,6 +21,7 @@ pub(crate) enum Feature {
     DelayedNameRemoval,
     PerStepStats,
     ExemplarStorage,
+    ChunkSnapshots,
     Xor2Encoding,
 }
 
@@ -34,7 +35,7 @@ const FEATURES: [(&str, Support); 27] = [
     ("extra-scrape-metrics", Support::NotYet),
     ("fast-startup", Support::NotYet),
     ("histograms-st-encoding", Support::NotYet),
-    ("memory-snapshot-on-shutdown", Support::NotYet),
+    ("memory-snapshot-on-shutdown", Support::Switch(Feature::ChunkSnapshots)),
     ("metadata-wal-records", Support::NotYet),
     ("native-histograms", Support::AlwaysOn),
     ("old-ui", Support::NotYet),

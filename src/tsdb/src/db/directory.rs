@@ -7,7 +7,7 @@ use std::{
 
 use prom_telemetry::Registry;
 
-use crate::{OpenError, disk::Disk, wal::LogFiles};
+use crate::OpenError;
 
 use super::snapshot::{SNAPSHOTS_DIR, UNFINISHED_SUFFIX};
 
@@ -47,30 +47,6 @@ pub(super) fn clean(dir: &Path) -> Result<(), OpenError> {
         }
     }
     Ok(())
-}
-
-/// Removes snapshots of a Prometheus's head whose place in the log is gone: it would take them all the same, and
-/// show samples again that were deleted since. Others are left for it; the log has all that is in them.
-/// Compat: Prometheus `tsdb/head.go` (Init), `tsdb/head_wal.go` (ChunkSnapshotDir).
-pub(super) fn remove_outdated_snapshots(disk: &dyn Disk, dir: &Path, log: &LogFiles) {
-    let is_there = |segment: u64| {
-        log.checkpoint_index.is_none_or(|index| index < segment)
-            && log.segment_first.is_some_and(|first| first <= segment)
-            && log.segment_last.is_some_and(|last| segment <= last)
-    };
-    for name in disk.list(dir).unwrap_or_default() {
-        let Some(place) = name.strip_prefix(SNAPSHOT_PREFIX) else { continue };
-        let segment = place.split_once('.').and_then(|(segment, _)| segment.parse().ok());
-        if segment.is_none_or(is_there) {
-            continue;
-        }
-        match disk.remove_dir_all(&dir.join(&name)) {
-            Ok(()) => tracing::info!(dir = %name, "Removed a snapshot that is older than the WAL"),
-            Err(err) => {
-                tracing::warn!(dir = %name, err = %err, "Removing an outdated snapshot failed");
-            }
-        }
-    }
 }
 
 /// Registers the size of the log's directory, looked up when somebody asks.
@@ -135,25 +111,6 @@ mod tests {
             assert!(err.is_not_a_directory(), "{err}");
             assert!(err.errno().is_some());
         }
-    }
-
-    #[test]
-    fn snapshots_go_with_their_segment() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = LogFiles {
-            checkpoint_index: Some(4),
-            segment_first: Some(3),
-            segment_last: Some(7),
-            ..LogFiles::default()
-        };
-        let gone = ["000003.0000000000", "000004.0000000017", "000008.0000000000"];
-        let kept = ["000005.0000000000", "000007.0000012345", "notes"];
-        for name in gone.iter().chain(&kept) {
-            fs::create_dir(dir.path().join(format!("{SNAPSHOT_PREFIX}{name}"))).unwrap();
-        }
-        remove_outdated_snapshots(&crate::disk::RealDisk, dir.path(), &log);
-        let left = |name: &&str| dir.path().join(format!("{SNAPSHOT_PREFIX}{name}")).is_dir();
-        assert!(kept.iter().all(left) && !gone.iter().any(left));
     }
 
     #[test]

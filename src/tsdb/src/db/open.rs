@@ -17,7 +17,7 @@ use crate::{
 };
 
 use super::{
-    directory::remove_outdated_snapshots,
+    chunk_snapshot::{self, ChunkSnapshot, NotTaken, SnapshotReplayError},
     out_of_order::{has_log, open_wbl},
     sidecar,
 };
@@ -52,17 +52,11 @@ pub(super) fn open_log(
     if log.has_gap {
         tracing::warn!(dir = %wal_dir.display(), "WAL segments are missing; what they held is lost");
     }
-    remove_outdated_snapshots(&*disk, dir, &log);
-    let (filed, begin_at) = open_chunks(&disk, dir, options, &log, head)?;
+    let (filed, start) = open_chunks(&disk, dir, options, &log, head, &metrics)?;
     let is_late_log = has_log(&*disk, dir);
-    let (counts, refs, reports) =
-        replay(&*disk, &log, progress, head, filed, begin_at, is_late_log).map_err(
-            |err| match err {
-                ReplayError::Canceled => OpenError::Canceled { path: dir.to_owned() },
-                ReplayError::TooManySeries => OpenError::TooManySeries { path: wal_dir.clone() },
-                ReplayError::Io(err) => OpenError::io(&wal_dir, "read WAL", err),
-            },
-        )?;
+    let (counts, refs, reports) = replay(&*disk, &log, progress, head, filed, &start, is_late_log)
+        .map_err(|err| err.into_open_error(dir))?;
+    chunk_snapshot::remove_all(&*disk, dir);
     for report in &reports {
         match repair(&*disk, dir, report) {
             Ok(None) => {}
@@ -75,7 +69,8 @@ pub(super) fn open_log(
     if log.segment_last.is_some() {
         tracing::info!(
             segments = log.files.len(),
-            is_sidecar_used = begin_at.is_some(),
+            is_sidecar_used = matches!(start, Start::Sidecar(_)),
+            is_snapshot_used = matches!(start, Start::Snapshot(_)),
             samples = counts.samples_count,
             series = head.index().count(),
             duration = format!("{seconds:.3}s"),
@@ -97,19 +92,30 @@ pub(super) fn open_log(
     head.set_wal(wal);
     // A sidecar tells the refs only that series have now.
     let all_series = |each: &mut dyn FnMut(Vec<RefSeries>)| tell_series(&*disk, &log, each);
-    let all_series: Option<AllSeries<'_>> = begin_at.map(|_| &all_series as AllSeries<'_>);
+    let is_sidecar_used = matches!(start, Start::Sidecar(_));
+    let all_series: Option<AllSeries<'_>> = is_sidecar_used.then_some(&all_series as AllSeries<'_>);
     open_wbl(&disk, dir, head, (refs, all_series), registry)
 }
 
-/// Opens the head chunks: by the sidecar, which gives the place in the log where the replay begins, or by
-/// looking through them.
+/// What a replay begins with.
+enum Start {
+    /// Nothing: the whole log is replayed.
+    Log,
+    /// What a sidecar has filled the head with; it stands at a place in the log.
+    Sidecar((u64, u64)),
+    Snapshot(ChunkSnapshot),
+}
+
+/// Opens the head chunks: by the sidecar, or by looking through them. If all is well with them then, a chunk
+/// snapshot may take the place of most of the log.
 fn open_chunks(
     disk: &Arc<dyn Disk>,
     dir: &Path,
     options: &Options,
     log: &LogFiles,
     head: &Head,
-) -> Result<(FiledChunks, Option<(u64, u64)>), OpenError> {
+    metrics: &ReplayMetrics,
+) -> Result<(FiledChunks, Start), OpenError> {
     let chunks_dir = dir.join(CHUNKS_DIR);
     let files = || ChunkFiles::new(Arc::clone(disk), &chunks_dir);
     let sidecar = sidecar::load(&**disk, dir, log, &files(), options).filter(|sidecar| {
@@ -122,14 +128,23 @@ fn open_chunks(
     let Some(sidecar) = sidecar else {
         sidecar::remove(&**disk, dir);
         let is_log_short = options.is_log_shortened_early;
-        head.open_chunk_files(files(), dir, is_log_short, |chunk| filed.push(chunk))
+        let scanned = head
+            .open_chunk_files(files(), dir, is_log_short, |chunk| filed.push(chunk))
             .map_err(|err| OpenError::io(&chunks_dir, "read head chunks", err))?;
-        return Ok((filed, None));
+        if !options.is_chunk_snapshot_used {
+            return Ok((filed, Start::Log));
+        }
+        // Of head chunks that are damaged, or were taken away, the log has the samples, a snapshot has not.
+        let snapshot = match (scanned.damaged_count, scanned.last_number) {
+            (0, Some(_)) => metrics.told(chunk_snapshot::find(&**disk, dir, log)),
+            _ => None,
+        };
+        return Ok((filed, snapshot.map_or(Start::Log, Start::Snapshot)));
     };
     let begin_at = (sidecar.header.segment, sidecar.header.offset);
     sidecar.take(head);
     head.drop_what_is_in_blocks();
-    Ok((filed, Some(begin_at)))
+    Ok((filed, Start::Sidecar(begin_at)))
 }
 
 /// Hands over the series records of the whole log, as far as it can be read.
@@ -150,6 +165,26 @@ enum ReplayError {
     Io(std::io::Error),
 }
 
+impl ReplayError {
+    fn into_open_error(self, dir: &Path) -> OpenError {
+        let wal_dir = dir.join(WAL_DIR);
+        match self {
+            Self::Canceled => OpenError::Canceled { path: dir.to_owned() },
+            Self::TooManySeries => OpenError::TooManySeries { path: wal_dir },
+            Self::Io(err) => OpenError::io(&wal_dir, "read WAL", err),
+        }
+    }
+}
+
+impl From<SnapshotReplayError> for ReplayError {
+    fn from(err: SnapshotReplayError) -> Self {
+        match err {
+            SnapshotReplayError::TooManySeries => Self::TooManySeries,
+            SnapshotReplayError::Io(err) => Self::Io(err),
+        }
+    }
+}
+
 /// Reads and decodes each window while the one before it is applied.
 fn replay(
     disk: &dyn Disk,
@@ -157,13 +192,17 @@ fn replay(
     progress: Progress<'_>,
     head: &Head,
     filed: FiledChunks,
-    begin_at: Option<(u64, u64)>,
+    start: &Start,
     is_late_log: bool,
 ) -> Result<(ReplayCounts, RefTable, Vec<FileReport>), ReplayError> {
     let mut reader = LogReader::new(disk, log);
     let all_series = |each: &mut dyn FnMut(Vec<RefSeries>)| tell_series(disk, log, each);
     let mut replay = HeadReplay::new(head, filed);
-    if let Some((segment, offset)) = begin_at {
+    if let Start::Snapshot(snapshot) = start {
+        snapshot.replay(disk, log, &mut replay)?;
+        reader.skip_to(snapshot.place.0, snapshot.place.1);
+    }
+    if let Start::Sidecar((segment, offset)) = *start {
         reader.skip_to(segment, offset);
         let has_tail = log.files.iter().any(|file| {
             let begin = if file.index == segment { offset } else { 0 };
@@ -199,6 +238,7 @@ struct ReplayMetrics {
     corruptions: prom_telemetry::Counter,
     unknown_refs: prom_telemetry::CounterVec,
     duration: prom_telemetry::Gauge,
+    snapshot_errors: prom_telemetry::Counter,
 }
 
 impl ReplayMetrics {
@@ -217,7 +257,29 @@ impl ReplayMetrics {
                 "prometheus_tsdb_data_replay_duration_seconds",
                 "Time taken to replay the data on disk.",
             ),
+            snapshot_errors: registry.counter(
+                "prometheus_tsdb_snapshot_replay_error_total",
+                "Total number snapshot replays that failed.",
+            ),
         }
+    }
+
+    /// The snapshot that is taken; why one is not is told and counted.
+    fn told(&self, found: Result<Option<ChunkSnapshot>, NotTaken>) -> Option<ChunkSnapshot> {
+        match found {
+            Ok(snapshot) => return snapshot,
+            Err(NotTaken::Outdated { name }) => {
+                tracing::warn!(
+                    dir = name,
+                    "The chunk snapshot is not of this WAL, which is replayed"
+                );
+            }
+            Err(NotTaken::Damaged { name, reason }) => {
+                self.snapshot_errors.inc();
+                tracing::error!(dir = name, err = %reason, "Failed to load chunk snapshot; the WAL is replayed");
+            }
+        }
+        None
     }
 
     fn count_damage(&self, damage: &Damage) {

@@ -36,6 +36,8 @@ pub struct Options {
     /// Whether samples leave the log as soon as durable files of head chunks have them. Such a log is a
     /// fraction of the size; should these files be damaged, it cannot mend them.
     pub is_log_shortened_early: bool,
+    /// Whether a stop writes the open chunks as a chunk snapshot, and a start takes one.
+    pub is_chunk_snapshot_used: bool,
     /// Exemplars that are kept, of all series together; 0: none.
     pub exemplars_count_max: usize,
     /// Whether what targets say of their metrics goes on the log.
@@ -82,6 +84,7 @@ impl Default for Options {
             float_encoding: FloatEncoding::default(),
             series_limits: SeriesLimits::default(),
             is_log_shortened_early: false,
+            is_chunk_snapshot_used: false,
             exemplars_count_max: 0,
             is_metadata_logged: false,
             out_of_order_window_ms: 0,

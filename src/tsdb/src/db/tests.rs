@@ -1,6 +1,7 @@
 //! A whole database on a disk that fails: nothing that was acknowledged is lost, nothing else is claimed.
 
 mod blocks;
+mod chunk_snapshot;
 mod compact;
 mod crash;
 mod delete;

@@ -108,7 +108,7 @@ pub(super) fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
 fn write_into(disk: &dyn Disk, plan: &CheckpointPlan<'_>, dir: &Path) -> io::Result<()> {
     let log = list_log(disk, plan.dir)?;
     let is_covered = |file: &&SegmentFile| file.is_checkpoint || file.index <= plan.last;
-    let mut out = SegmentsWriter::new(disk, dir, plan);
+    let mut out = SegmentsWriter::new(disk, dir, plan.compression, plan.segment_size_bytes);
     let mut gatherer = SampleGatherer::default();
     for file in log.files.iter().filter(is_covered) {
         copy_needed(disk, plan, file, &mut gatherer, &mut out)?;
@@ -154,8 +154,8 @@ fn copy_needed(
     }
 }
 
-/// Writes the segments of a checkpoint.
-struct SegmentsWriter<'a> {
+/// Writes the segments of a checkpoint, or of a chunk snapshot.
+pub(crate) struct SegmentsWriter<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
     segment_size_bytes: u64,
@@ -170,12 +170,17 @@ struct SegmentsWriter<'a> {
 }
 
 impl<'a> SegmentsWriter<'a> {
-    fn new(disk: &'a dyn Disk, dir: &'a Path, plan: &CheckpointPlan<'_>) -> Self {
+    pub(crate) fn new(
+        disk: &'a dyn Disk,
+        dir: &'a Path,
+        compression: Compression,
+        segment_size_bytes: u64,
+    ) -> Self {
         Self {
             disk,
             dir,
-            segment_size_bytes: plan.segment_size_bytes,
-            compression: plan.compression,
+            segment_size_bytes,
+            compression,
             compressor: Compressor::default(),
             record: Vec::new(),
             next_index: 0,
@@ -185,7 +190,7 @@ impl<'a> SegmentsWriter<'a> {
         }
     }
 
-    fn push(&mut self, record: &[u8]) -> io::Result<()> {
+    pub(crate) fn push(&mut self, record: &[u8]) -> io::Result<()> {
         self.record.clear();
         self.record.extend_from_slice(record);
         let (compression, _) = self.compressor.compress(self.compression, &mut self.record);
@@ -225,7 +230,7 @@ impl<'a> SegmentsWriter<'a> {
     }
 
     /// There is one segment at least, empty if nothing is needed.
-    fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<()> {
         self.end_segment()
     }
 }

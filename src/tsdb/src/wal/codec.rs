@@ -15,6 +15,12 @@ pub(crate) enum DecodeError {
     InvalidHistogram,
     #[error("series without labels")]
     NoLabels,
+    #[error("type of record, chunk or deletion that is not known")]
+    UnknownType,
+    #[error("chunk that does not hold what its record says")]
+    InvalidChunk,
+    #[error("bytes behind the end of a record")]
+    TooLong,
 }
 
 /// The rest of a record.

@@ -2,7 +2,7 @@
 
 use super::compress::{Compression, EncodedRecord};
 
-pub(super) const PAGE_SIZE_BYTES: usize = 32 * 1024;
+pub(crate) const PAGE_SIZE_BYTES: usize = 32 * 1024;
 /// Type, size, checksum.
 pub(super) const FRAGMENT_HEADER_SIZE_BYTES: usize = 1 + 2 + 4;
 const SIZE_OFFSET: usize = 1;

@@ -1,6 +1,7 @@
 //! What records say: series and samples here, the other types beside. Records with start times are read and
 //! never written. Compat: Prometheus `tsdb/record/record.go`, 3.14.
 
+mod chunk_snapshot;
 mod histograms;
 mod keep;
 mod others;
@@ -12,6 +13,18 @@ use prom_model::Labels;
 
 use super::codec::{Cursor, DecodeError, push_text, push_uvarint, push_varint};
 
+pub(crate) use self::{
+    chunk_snapshot::{
+        SnapshotChunk, SnapshotRecord, SnapshotSeries, SnapshotValue, decode_snapshot,
+        encode_snapshot_exemplars, encode_snapshot_tombstones,
+    },
+    histograms::{RefHistogram, encode_histograms},
+    keep::{Keep, Kept},
+    others::{
+        RefExemplar, RefMarker, RefMetadata, RefTombstone, encode_exemplars, encode_markers,
+        encode_metadata, encode_tombstones,
+    },
+};
 use self::{
     histograms::{
         CUSTOM_FLOAT_HISTOGRAMS, CUSTOM_HISTOGRAMS, FLOAT_HISTOGRAMS, FLOAT_HISTOGRAMS_WITH_START,
@@ -20,14 +33,6 @@ use self::{
     others::{
         EXEMPLARS, METADATA, MMAP_MARKERS, TOMBSTONES, decode_exemplars, decode_markers,
         decode_metadata, decode_tombstones,
-    },
-};
-pub(crate) use self::{
-    histograms::{RefHistogram, encode_histograms},
-    keep::{Keep, Kept},
-    others::{
-        RefExemplar, RefMarker, RefMetadata, RefTombstone, encode_exemplars, encode_markers,
-        encode_metadata, encode_tombstones,
     },
 };
 
@@ -72,6 +77,14 @@ pub(crate) enum Decoded {
     Markers(Vec<RefMarker>),
     /// Left where it is; the name is the type's, for the counter.
     Skipped(&'static str),
+}
+
+/// What of the log is looked for where only series and their metadata count.
+pub(crate) fn decode_series_or_metadata(record: &[u8]) -> Result<Option<Decoded>, DecodeError> {
+    match record.first() {
+        Some(&(SERIES | METADATA)) => decode(record, Vec::new).map(Some),
+        _ => Ok(None),
+    }
 }
 
 impl Decoded {

@@ -15,6 +15,7 @@ use crate::{disk::Disk, lock::lock};
 
 use super::{
     EncodedRecord, LogFiles, SegmentFile,
+    codec::DecodeError,
     compress::{Compression, decompress, plain_size_bytes},
     reader::{Item, SegmentReader},
     record::{Decoded, SampleBatch, decode},
@@ -117,27 +118,20 @@ impl<'a> LogReader<'a> {
         let Some(window) = self.next_window()? else { return Ok(None) };
         let spare = &self.spare_batches;
         let empty_batch = || lock(spare).pop().unwrap_or_default();
-        let decoded: Vec<_> = window
-            .records
-            .par_iter()
-            .map_init(Vec::new, |buffer, record| {
-                let payload = &window.bytes[record.range.clone()];
-                let record = EncodedRecord { compression: record.compression, payload };
-                decode_record(record, buffer, empty_batch)
-            })
-            .collect();
-        let mut good = Vec::with_capacity(decoded.len());
-        for (record, decoded) in window.records.iter().zip(decoded) {
-            match decoded {
-                Ok(decoded) => good.push(decoded),
-                Err(reason) => {
-                    let report = &mut self.reports[record.file_at];
-                    report.note(record.offset, reason);
-                    report.bad_records.insert(record.offset);
-                }
-            }
-        }
+        let good = window.parse(&mut self.reports, |record| decode(record, empty_batch));
         Ok(Some((window, good)))
+    }
+
+    /// Likewise with another meaning of records.
+    ///
+    /// # Errors
+    /// A file cannot be opened.
+    pub(crate) fn next_parsed<T: Send>(
+        &mut self,
+        parse: impl Fn(&[u8]) -> Result<T, DecodeError> + Sync,
+    ) -> io::Result<Option<Vec<T>>> {
+        let Some(window) = self.next_window()? else { return Ok(None) };
+        Ok(Some(window.parse(&mut self.reports, parse)))
     }
 
     /// What was wrong, file by file; complete once all windows have been read.
@@ -195,6 +189,37 @@ impl<'a> LogReader<'a> {
         window.read_size_bytes = self.read_size_bytes;
         let is_end = window.records.is_empty() && self.file_at == self.files.len();
         Ok(if is_end { None } else { Some(window) })
+    }
+}
+
+impl Window {
+    /// Decompresses and parses all records on all cores; gives the good ones, in order.
+    fn parse<T: Send>(
+        &self,
+        reports: &mut [FileReport],
+        parse: impl Fn(&[u8]) -> Result<T, DecodeError> + Sync,
+    ) -> Vec<T> {
+        let parsed: Vec<_> = self
+            .records
+            .par_iter()
+            .map_init(Vec::new, |buffer, record| {
+                let payload = &self.bytes[record.range.clone()];
+                decompress(record.compression, payload, buffer).map_err(|err| err.to_string())?;
+                parse(buffer).map_err(|err| err.to_string())
+            })
+            .collect();
+        let mut good = Vec::with_capacity(parsed.len());
+        for (record, parsed) in self.records.iter().zip(parsed) {
+            match parsed {
+                Ok(parsed) => good.push(parsed),
+                Err(reason) => {
+                    let report = &mut reports[record.file_at];
+                    report.note(record.offset, reason);
+                    report.bad_records.insert(record.offset);
+                }
+            }
+        }
+        good
     }
 }
 

@@ -112,6 +112,16 @@ pub(crate) fn list_log(disk: &dyn Disk, dir: &Path) -> io::Result<LogFiles> {
     Ok(log)
 }
 
+/// The segments of a chunk snapshot. One that lacks any has a gap.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(crate) fn list_segments(disk: &dyn Disk, dir: &Path) -> io::Result<LogFiles> {
+    let files = segments(disk, dir, true)?;
+    let has_gap = files.is_empty() || (0..).zip(&files).any(|(number, file)| file.index != number);
+    Ok(LogFiles { files, has_gap, ..LogFiles::default() })
+}
+
 fn segments(disk: &dyn Disk, dir: &Path, is_checkpoint: bool) -> io::Result<Vec<SegmentFile>> {
     let mut files = Vec::new();
     for name in disk.list(dir)? {

@@ -162,6 +162,13 @@ impl Wal {
         self.segment.as_ref().and_then(|_| self.next_index.checked_sub(1))
     }
 
+    /// Ends the segment that is written to with a whole page, for readers that go on behind it.
+    pub(crate) fn end_page(&mut self) {
+        if let Some(segment) = &mut self.segment {
+            segment.pad();
+        }
+    }
+
     fn ensure_segment(&mut self) -> Result<(), StorageError> {
         while self.segment.is_none() {
             let path = segment_path(&self.dir, self.next_index);
@@ -240,13 +247,7 @@ impl Wal {
             self.segment = Some(old);
             return Err(err);
         }
-        // Padding is only for readers that want whole pages; they do without it, too.
-        let padding =
-            old.good_size_bytes.next_multiple_of(PAGE_SIZE_BYTES as u64) - old.good_size_bytes;
-        let zeros = [0; PAGE_SIZE_BYTES];
-        if let Err(err) = old.write(&zeros[..padding as usize]) {
-            tracing::debug!(segment = %old.path.display(), err = %err, "Padding a WAL segment failed");
-        }
+        old.pad();
         if self.syncer.is_none() && self.disk.may_sync_later() {
             let (disk, dir) = (Arc::clone(&self.disk), self.dir.clone());
             self.syncer = Syncer::start(disk, dir, self.metrics.clone(), self.unsynced.clone());
@@ -282,6 +283,16 @@ impl Segment {
                 }
                 Err(err)
             }
+        }
+    }
+
+    /// Fills the last page. That is only for readers that want whole pages; they do without it, too.
+    fn pad(&mut self) {
+        let padding =
+            self.good_size_bytes.next_multiple_of(PAGE_SIZE_BYTES as u64) - self.good_size_bytes;
+        let zeros = [0; PAGE_SIZE_BYTES];
+        if let Err(err) = self.write(&zeros[..padding as usize]) {
+            tracing::debug!(segment = %self.path.display(), err = %err, "Padding a WAL segment failed");
         }
     }
 

@@ -14,7 +14,7 @@ fn options() -> Options {
 }
 
 /// Labels and value of each exemplar, by series.
-fn our_exemplars(db: &Db) -> Vec<(String, Vec<(String, f64)>)> {
+pub(super) fn our_exemplars(db: &Db) -> Vec<(String, Vec<(String, f64)>)> {
     let all = [Matcher::new("__name__", MatchOp::NotEqual, "").unwrap()];
     let found = db.exemplars(ALL, &[all.into()]).unwrap();
     let told = |one: &Exemplar| (one.labels.to_string(), one.value);
@@ -24,10 +24,8 @@ fn our_exemplars(db: &Db) -> Vec<(String, Vec<(String, f64)>)> {
     series.collect()
 }
 
-#[test]
-fn exemplars_and_metadata_survive_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let db = open(dir.path(), options());
+/// A counter with metadata and three exemplars.
+pub(super) fn add_exemplars(db: &Db) {
     let now_ms = clock::now_ms();
     let metadata = Metadata {
         metric_type: MetricType::Counter,
@@ -49,6 +47,13 @@ fn exemplars_and_metadata_survive_a_restart() {
         assert_eq!(rejected, []);
         appender.commit().unwrap();
     }
+}
+
+#[test]
+fn exemplars_and_metadata_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path(), options());
+    add_exemplars(&db);
     let expected = our_exemplars(&db);
     assert_eq!(expected.len(), 1);
     assert_eq!(expected[0].1.len(), 3);
@@ -119,7 +124,7 @@ fn serve_metrics() -> u16 {
     port
 }
 
-fn http_get(port: u16, path: &str) -> String {
+pub(super) fn http_get(port: u16, path: &str) -> String {
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();

@@ -12,7 +12,7 @@ use prom_testkit::conformance;
 use super::*;
 
 /// Samples of one series as text: floats, and histograms as count, sum and the buckets that are not empty.
-type Texts = BTreeMap<String, Vec<(i64, String)>>;
+pub(super) type Texts = BTreeMap<String, Vec<(i64, String)>>;
 
 fn text_of(value: &HistogramValue) -> String {
     let float = value.to_float();
@@ -24,7 +24,7 @@ fn text_of(value: &HistogramValue) -> String {
     words.join(" ")
 }
 
-fn our_texts(db: &Db) -> Texts {
+pub(super) fn our_texts(db: &Db) -> Texts {
     let hints = SelectHints { range: ALL, is_sorted: true, series_count_max: 0 };
     let no_matcher: [Matcher; 0] = [];
     let selection = db.querier(ALL).unwrap().select(&no_matcher, &hints).unwrap();
@@ -107,7 +107,7 @@ fn the_log_of_a_killed_prometheus_gives_what_its_block_has() {
 }
 
 /// Series of every kind, in steps of 15 s that end now.
-fn fill_histograms(db: &Db, rounds: i64) {
+pub(super) fn fill_histograms(db: &Db, rounds: i64) {
     let now_ms = clock::now_ms();
     for round in 0..rounds {
         let mut appender = db.appender();

@@ -1,15 +1,18 @@
-//! A group as a sidecar holds it, both ways.
+//! A group as a sidecar holds it, both ways, and its open chunks as snapshots hold them.
 
-use crate::head::{
-    closed::ClosedId,
-    sidecar::{
-        ClosedData, ClosedImage, OpenFloats, OpenImage, SidecarError, SlotImage, decode_group,
-        encode_slot,
+use crate::{
+    head::{
+        closed::ClosedId,
+        sidecar::{
+            ClosedData, ClosedImage, OpenFloats, OpenImage, SidecarError, SlotImage, decode_group,
+            encode_slot,
+        },
+        slot::{HotSlot, NO_TIME},
     },
-    slot::{HotSlot, NO_TIME},
+    wal::{SnapshotChunk, SnapshotValue},
 };
 
-use super::{ColdSlot, GROUP_SLOTS, GroupData};
+use super::{ColdSlot, GROUP_SLOTS, GroupData, put_open};
 
 /// A group that was read from a sidecar.
 #[derive(Debug, Default)]
@@ -37,6 +40,22 @@ impl GroupData {
                 false => encode_slot(out, None, [].into_iter()),
             }
         }
+    }
+
+    /// The open chunk of a slot, with its bytes in `out`.
+    pub(in crate::head) fn open_chunk<'a>(
+        &self,
+        slot: usize,
+        out: &'a mut Vec<u8>,
+    ) -> Option<SnapshotChunk<'a>> {
+        let hot = self.hot.get(slot).filter(|hot| hot.samples_count > 0)?;
+        out.clear();
+        let encoding = put_open(slot, hot, &self.blocks, &self.histograms, out);
+        let last = match encoding.is_float() {
+            true => SnapshotValue::Float(hot.last_v),
+            false => SnapshotValue::Histogram(self.histograms.last(slot)?.clone()),
+        };
+        Some(SnapshotChunk { min_t: hot.chunk_min_t, max_t: hot.last_t, encoding, data: out, last })
     }
 
     fn put_slot(

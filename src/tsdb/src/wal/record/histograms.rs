@@ -123,7 +123,7 @@ fn type_of(value: &HistogramValue) -> u8 {
     }
 }
 
-fn encode_integer(out: &mut Vec<u8>, histogram: &Histogram) {
+pub(super) fn encode_integer(out: &mut Vec<u8>, histogram: &Histogram) {
     out.push(histogram.counter_reset_hint as u8);
     push_varint(out, i64::from(histogram.schema));
     push_float(out, histogram.zero_threshold);
@@ -141,7 +141,7 @@ fn encode_integer(out: &mut Vec<u8>, histogram: &Histogram) {
     }
 }
 
-fn encode_float(out: &mut Vec<u8>, histogram: &FloatHistogram) {
+pub(super) fn encode_float(out: &mut Vec<u8>, histogram: &FloatHistogram) {
     out.push(histogram.counter_reset_hint as u8);
     push_varint(out, i64::from(histogram.schema));
     push_float(out, histogram.zero_threshold);
@@ -175,7 +175,9 @@ fn push_spans(out: &mut Vec<u8>, spans: &[Span]) {
 }
 
 /// `None` if the schema has no meaning to us: a newer Prometheus wrote it.
-fn decode_integer(cursor: &mut Cursor<'_>) -> Result<Option<HistogramValue>, DecodeError> {
+pub(super) fn decode_integer(
+    cursor: &mut Cursor<'_>,
+) -> Result<Option<HistogramValue>, DecodeError> {
     let mut histogram = Histogram {
         counter_reset_hint: hint(cursor.byte()?),
         schema: schema(cursor)?,
@@ -198,7 +200,7 @@ fn decode_integer(cursor: &mut Cursor<'_>) -> Result<Option<HistogramValue>, Dec
     Ok(is_known.then(|| HistogramValue::Integer(Arc::new(histogram))))
 }
 
-fn decode_float(cursor: &mut Cursor<'_>) -> Result<Option<HistogramValue>, DecodeError> {
+pub(super) fn decode_float(cursor: &mut Cursor<'_>) -> Result<Option<HistogramValue>, DecodeError> {
     let mut histogram = FloatHistogram {
         counter_reset_hint: hint(cursor.byte()?),
         schema: schema(cursor)?,
