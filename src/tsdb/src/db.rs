@@ -110,7 +110,7 @@ impl Db {
         let (stop, record) = RunRecord::begin(dir, is_lock_clean);
         tell_previous_stop(stop, registry);
         directory::clean(dir)?;
-        directory::register_size(dir, registry);
+        directory::register_sizes(dir, registry);
         out_of_order::register_size(dir, registry);
         let db = Self::open_on(Arc::new(RealDisk), dir, &options, registry, progress, lock)?;
         let _first = db.previous_stop.set(stop);

@@ -9,7 +9,10 @@ use prom_telemetry::Registry;
 
 use crate::OpenError;
 
-use super::snapshot::{SNAPSHOTS_DIR, UNFINISHED_SUFFIX};
+use super::{
+    open::{CHUNKS_DIR, WAL_DIR},
+    snapshot::{SNAPSHOTS_DIR, UNFINISHED_SUFFIX},
+};
 
 const SNAPSHOT_PREFIX: &str = "chunk_snapshot.";
 const TEMPORARY_SUFFIXES: [&str; 3] = [".tmp", ".tmp-for-creation", ".tmp-for-deletion"];
@@ -49,13 +52,20 @@ pub(super) fn clean(dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Registers the size of the log's directory, looked up when somebody asks.
-pub(super) fn register_size(dir: &Path, registry: &Registry) {
-    let wal = dir.join("wal");
-    registry.gauge_fn(
+/// Registers the sizes of the directories of the log and the head chunks, looked up when somebody asks.
+pub(super) fn register_sizes(dir: &Path, registry: &Registry) {
+    let register = |name: &str, help: &str, dir: PathBuf| {
+        registry.gauge_fn(name, help, move || size_bytes(&dir) as f64);
+    };
+    register(
         "prometheus_tsdb_wal_storage_size_bytes",
         "Size of the write log directory.",
-        move || size_bytes(&wal) as f64,
+        dir.join(WAL_DIR),
+    );
+    register(
+        "prometheus_tsdb_head_chunks_storage_size_bytes",
+        "Size of the chunks_head directory.",
+        dir.join(CHUNKS_DIR),
     );
 }
 

@@ -23,7 +23,7 @@ use super::{
 };
 
 pub(super) const WAL_DIR: &str = "wal";
-const CHUNKS_DIR: &str = "chunks_head";
+pub(super) const CHUNKS_DIR: &str = "chunks_head";
 
 type Progress<'a> = &'a (dyn Fn(ReplayProgress) -> ControlFlow<()> + Sync);
 

@@ -169,9 +169,10 @@ impl Head {
             compression: early.map_or(self.compression, |early| early.compression),
             segment_size_bytes,
         };
-        self.wal_metrics.checkpoints.inc();
+        let (metrics, begin) = (&self.wal_metrics.checkpoints, clock::monotonic());
+        metrics.creations.inc();
         write_checkpoint(&*disk, &plan).map_err(|err| {
-            self.wal_metrics.checkpoints_failed.inc();
+            metrics.creations_failed.inc();
             io("write WAL checkpoint")(err)
         })?;
         lock(&self.commit).deleted.retain(|_, segment| *segment > last);
@@ -182,6 +183,12 @@ impl Head {
             "WAL checkpoint complete"
         );
         // Readers pass over what is left of these.
-        remove_covered(&*disk, &dir, last).map_err(io("remove WAL segments"))
+        metrics.deletions.inc();
+        remove_covered(&*disk, &dir, last).map_err(|err| {
+            metrics.deletions_failed.inc();
+            io("remove WAL segments")(err)
+        })?;
+        metrics.truncate_duration.observe(begin.elapsed().as_secs_f64());
+        Ok(())
     }
 }

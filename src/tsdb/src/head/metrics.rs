@@ -4,7 +4,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use prom_storage::{Rejected, Rejection};
-use prom_telemetry::{Counter, Gauge, Registry};
+use prom_telemetry::{Counter, Gauge, Registry, Summary};
 
 use super::Head;
 
@@ -33,6 +33,7 @@ pub(super) struct HeadMetrics {
     pub(super) histograms_appended: Counter,
     pub(super) out_of_order_histograms: Counter,
     out_of_bound_samples: Counter,
+    pub(super) gc_duration: Summary,
 }
 
 impl HeadMetrics {
@@ -86,6 +87,11 @@ impl HeadMetrics {
             out_of_bound_samples: floats(
                 "prometheus_tsdb_out_of_bound_samples_total",
                 "Total number of out of bound samples ingestion failed attempts with out of order support disabled.",
+            ),
+            gc_duration: registry.summary(
+                "prometheus_tsdb_head_gc_duration_seconds",
+                "Runtime of garbage collection in the head block.",
+                &[],
             ),
         }
     }

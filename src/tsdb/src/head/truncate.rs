@@ -11,6 +11,7 @@ use std::{
 };
 
 use prom_storage::StorageError;
+use prom_telemetry::clock;
 
 use crate::{
     chunk::range_end_ms,
@@ -87,6 +88,7 @@ impl Head {
         if !self.readers.raise_floor(min_t, PATIENCE) {
             return Err(postponed("queries of older samples are still running"));
         }
+        let begin = clock::monotonic();
         self.times.min_since.store(i64::MAX, Ordering::Release);
         let left = self.truncate_groups(min_t);
         {
@@ -107,6 +109,7 @@ impl Head {
         if left.doomed_count > 0 {
             removed.series_count = self.collect_doomed()?;
         }
+        self.metrics.gc_duration.observe(begin.elapsed().as_secs_f64());
         Ok(removed)
     }
 

@@ -9,8 +9,7 @@ use super::{EncodedRecord, compress::Compression, fault::WriteFault, frame::PAGE
 pub(crate) struct WalMetrics {
     pub(crate) truncations: Counter,
     pub(crate) truncations_failed: Counter,
-    pub(crate) checkpoints: Counter,
-    pub(crate) checkpoints_failed: Counter,
+    pub(crate) checkpoints: CheckpointMetrics,
     pub(super) fsync_duration: Summary,
     page_flushes: Counter,
     completed_pages: Counter,
@@ -22,35 +21,63 @@ pub(crate) struct WalMetrics {
     pub(super) fault: WriteFault,
 }
 
+/// Instruments of checkpoints.
+#[derive(Clone, Debug)]
+pub(crate) struct CheckpointMetrics {
+    pub(crate) creations: Counter,
+    pub(crate) creations_failed: Counter,
+    pub(crate) deletions: Counter,
+    pub(crate) deletions_failed: Counter,
+    /// From the beginning of a checkpoint until what it stands for is gone.
+    pub(crate) truncate_duration: Summary,
+}
+
+impl CheckpointMetrics {
+    fn register(registry: &Registry) -> Self {
+        let counter = |suffix: &str, help: &str| {
+            registry.counter(&format!("prometheus_tsdb_checkpoint_{suffix}"), help)
+        };
+        Self {
+            creations: counter(
+                "creations_total",
+                "Total number of checkpoint creations attempted.",
+            ),
+            creations_failed: counter(
+                "creations_failed_total",
+                "Total number of checkpoint creations that failed.",
+            ),
+            deletions: counter(
+                "deletions_total",
+                "Total number of checkpoint deletions attempted.",
+            ),
+            deletions_failed: counter(
+                "deletions_failed_total",
+                "Total number of checkpoint deletions that failed.",
+            ),
+            truncate_duration: registry.summary(
+                "prometheus_tsdb_wal_truncate_duration_seconds",
+                "Duration of WAL truncation.",
+                &[],
+            ),
+        }
+    }
+}
+
 impl WalMetrics {
     pub(crate) fn fault(&self) -> &WriteFault {
         &self.fault
     }
 
     pub(crate) fn register(registry: &Registry) -> Self {
-        let checkpoints = |suffix: &str, help: &str| {
-            registry.counter(&format!("prometheus_tsdb_checkpoint_{suffix}"), help)
-        };
-        let created =
-            checkpoints("creations_total", "Total number of checkpoint creations attempted.");
-        let failed = checkpoints(
-            "creations_failed_total",
-            "Total number of checkpoint creations that failed.",
-        );
-        Self::of_log(registry, "prometheus_tsdb_wal_", (created, failed))
+        Self::of_log(registry, "prometheus_tsdb_wal_", CheckpointMetrics::register(registry))
     }
 
     /// Those of the log of out-of-order samples, which has no checkpoints of its own.
     pub(crate) fn of_out_of_order(&self, registry: &Registry) -> Self {
-        let checkpoints = (self.checkpoints.clone(), self.checkpoints_failed.clone());
-        Self::of_log(registry, "prometheus_tsdb_out_of_order_wbl_", checkpoints)
+        Self::of_log(registry, "prometheus_tsdb_out_of_order_wbl_", self.checkpoints.clone())
     }
 
-    fn of_log(
-        registry: &Registry,
-        prefix: &str,
-        (checkpoints, checkpoints_failed): (Counter, Counter),
-    ) -> Self {
+    fn of_log(registry: &Registry, prefix: &str, checkpoints: CheckpointMetrics) -> Self {
         let name = |suffix: &str| format!("{prefix}{suffix}");
         let counter = |suffix, help| registry.counter(&name(suffix), help);
         Self {
@@ -63,7 +90,6 @@ impl WalMetrics {
                 "Total number of write log truncations that failed.",
             ),
             checkpoints,
-            checkpoints_failed,
             fsync_duration: registry.summary(
                 &name("fsync_duration_seconds"),
                 "Duration of write log fsync.",
