@@ -8,6 +8,7 @@ mod check;
 mod custom;
 mod equality;
 mod reset;
+mod resolution;
 mod side;
 #[cfg(test)]
 mod tests;

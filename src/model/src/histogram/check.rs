@@ -1,11 +1,11 @@
 //! Whether a histogram is sound: spans and buckets agree, counts are counts, bounds are bounds.
 //! Compat: Prometheus `model/histogram/generic.go` and `Validate` of both kinds: texts are compared.
 
-use super::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, Span};
+use super::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, Span, resolution::SCHEMA_KEPT_MAX};
 use crate::format_float_g;
 
 /// The coarsest and the finest resolution.
-const SCHEMAS: std::ops::RangeInclusive<i32> = -4..=8;
+const SCHEMAS: std::ops::RangeInclusive<i32> = -4..=SCHEMA_KEPT_MAX;
 
 /// What is wrong with a histogram.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

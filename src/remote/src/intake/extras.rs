@@ -28,6 +28,8 @@ impl Intake<'_> {
                 self.tally.refuse_future(series, timestamp_ms);
                 continue;
             }
+            // Compat: `remoteWriteAppender` in Prometheus `storage/remote/write_handler.go`, 3.8.
+            let histogram = histogram.into_kept_resolution();
             if let Err(err) = check(&histogram) {
                 self.tally.refuse_as(series, timestamp_ms, || err.to_string());
                 continue;

@@ -145,7 +145,7 @@ impl<'a, K: Kind> HistogramReader<'a, K> {
         if is_stale(sample.sum) {
             return K::build(&Layout::default(), sample);
         }
-        K::build(&self.layout, sample)
+        K::build(&self.layout, sample).into_kept_resolution()
     }
 
     /// Likewise, without the layout. A staleness marker has only its sum.

@@ -197,7 +197,7 @@ pub(super) fn decode_integer(
     check_side(&histogram.positive_spans, histogram.positive_buckets.len())?;
     check_side(&histogram.negative_spans, histogram.negative_buckets.len())?;
     let is_known = has_known_schema(histogram.schema);
-    Ok(is_known.then(|| HistogramValue::Integer(Arc::new(histogram))))
+    Ok(is_known.then(|| HistogramValue::Integer(Arc::new(histogram)).into_kept_resolution()))
 }
 
 pub(super) fn decode_float(cursor: &mut Cursor<'_>) -> Result<Option<HistogramValue>, DecodeError> {
@@ -220,7 +220,7 @@ pub(super) fn decode_float(cursor: &mut Cursor<'_>) -> Result<Option<HistogramVa
     check_side(&histogram.positive_spans, histogram.positive_buckets.len())?;
     check_side(&histogram.negative_spans, histogram.negative_buckets.len())?;
     let is_known = has_known_schema(histogram.schema);
-    Ok(is_known.then(|| HistogramValue::Float(Arc::new(histogram))))
+    Ok(is_known.then(|| HistogramValue::Float(Arc::new(histogram)).into_kept_resolution()))
 }
 
 fn hint(byte: u8) -> CounterResetHint {
