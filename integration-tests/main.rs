@@ -29,6 +29,7 @@ mod queries;
 mod random;
 mod reload;
 mod reload_property;
+mod remote_write;
 mod rules;
 mod start;
 mod storage_faults;

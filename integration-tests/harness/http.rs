@@ -40,11 +40,26 @@ pub(crate) fn post(address: &str, path: &str, form: &str) -> io::Result<Response
 
 /// Posts a body that is no form: a remote write request.
 pub(crate) fn post_bytes(address: &str, path: &str, body: &[u8]) -> io::Result<Response> {
+    let headers = [
+        ("Content-Type", "application/x-protobuf"),
+        ("Content-Encoding", "snappy"),
+        ("X-Prometheus-Remote-Write-Version", "0.1.0"),
+    ];
+    post_with_headers(address, path, &headers, body)
+}
+
+pub(crate) fn post_with_headers(
+    address: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Response> {
+    let size = body.len();
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let mut request = format!(
         "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
-         Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
-         X-Prometheus-Remote-Write-Version: 0.1.0\r\nContent-Length: {}\r\n\r\n",
-        body.len()
+         {headers}Content-Length: {size}\r\n\r\n"
     )
     .into_bytes();
     request.extend_from_slice(body);

@@ -131,7 +131,11 @@ impl<'a> Intake<'a> {
         }
         drop(lookup);
         let mut found: Vec<(LabelsKey, SeriesHandle)> = Vec::new();
-        for series in run.iter_mut().filter(|series| series.handle.is_none()) {
+        // What brings nothing makes no series.
+        let is_wanted = |series: &&mut SeriesMessage<'_>| {
+            series.handle.is_none() && series.samples_count + series.exemplars_count > 0
+        };
+        for series in run.iter_mut().filter(is_wanted) {
             series.handle = self.resolve_one(series)?;
             if let (Some(key), Some(handle)) = (series.key, series.handle) {
                 found.push((key, handle));

@@ -66,9 +66,7 @@ impl Appender for HeadAppender {
         }
         let handle = self.head.series(labels)?;
         // Whoever commits first logs it, be it its creator or not.
-        let slot = slot_in_group(handle.slot);
-        let group = self.head.groups.get(handle.slot);
-        if group.is_some_and(|group| read(&group.data).is_unlogged(slot)) {
+        if self.head.is_unlogged(handle.slot) {
             self.batch.unlogged.push(handle.slot);
         }
         Ok(handle)
@@ -107,7 +105,10 @@ impl Appender for HeadAppender {
         }
         for (index, ExemplarSample { series, exemplar }) in exemplars.iter().enumerate() {
             let series_ref = series.series_ref.0;
-            let checked = match self.head.is_alive(*series) {
+            // Compat: Prometheus `tsdb/head_append.go` (AppendExemplar): an exemplar makes no series.
+            let is_there = self.head.is_alive(*series)
+                && (!self.head.is_unlogged(series.slot) || self.batch.has_sample_of(series.slot));
+            let checked = match is_there {
                 true => self.head.exemplars.check(series_ref, exemplar),
                 false => Err(Rejection::UnknownSeries),
             };

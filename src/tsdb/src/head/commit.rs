@@ -126,6 +126,14 @@ impl Batch {
         self.samples.push(sample);
     }
 
+    /// Whether the batch has any sample of a slot.
+    pub(super) fn has_sample_of(&mut self, slot: u32) -> bool {
+        self.last_of(slot).is_some()
+            || self.last_histogram.contains_key(&slot)
+            || self.ooo.floats.iter().any(|one| one.slot == slot)
+            || self.ooo.histograms.iter().any(|one| one.slot == slot)
+    }
+
     /// The last histogram of a slot in this batch, if no float came after it.
     pub(super) fn last_histogram_of(&mut self, slot: u32) -> Option<&RefHistogram> {
         let index = *self.last_histogram.get(&slot)?;
@@ -402,7 +410,7 @@ impl Head {
         self.metrics.chunks_created.inc_by(counts.new_chunks);
     }
 
-    fn is_unlogged(&self, slot: u32) -> bool {
+    pub(super) fn is_unlogged(&self, slot: u32) -> bool {
         let group = self.groups.get(slot);
         group.is_some_and(|group| read(&group.data).is_unlogged(slot_in_group(slot)))
     }

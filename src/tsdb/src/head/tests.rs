@@ -9,9 +9,10 @@ use std::{
     thread,
 };
 
-use prom_model::Labels;
+use prom_model::{Exemplar, Labels};
 use prom_storage::{
-    Appender, Columns, FloatSample, Rejected, Rejection, SeriesHandle, SeriesRef, TimeRange,
+    Appender, Columns, ExemplarSample, FloatSample, Rejected, Rejection, SeriesHandle, SeriesRef,
+    TimeRange,
 };
 use prom_telemetry::Registry;
 use prom_testkit::FaultyDisk;
@@ -62,6 +63,27 @@ fn read(head: &Arc<Head>, series: SeriesHandle, range: TimeRange) -> Vec<(i64, u
     head.read(&head.enter(), series, range, &mut columns).unwrap();
     let bits = columns.values.iter().map(|v| v.to_bits());
     columns.timestamps_ms.iter().copied().zip(bits).collect()
+}
+
+#[test]
+fn an_exemplar_makes_no_series() {
+    let options = Options { exemplars_count_max: 10, ..Options::default() };
+    let head = Head::new(&options, &Registry::default());
+    let check = |with_sample: bool, expected: &[Rejected]| {
+        let mut appender = Box::new(head.appender());
+        let series = appender.series(&labels(0)).unwrap();
+        let mut rejected = Vec::new();
+        if with_sample {
+            appender.append(&[sample(series, 1, 1.0)], &mut rejected);
+        }
+        let exemplar = Exemplar { labels: Labels::empty(), value: 1.0, timestamp_ms: 1 };
+        appender.append_exemplars(&[ExemplarSample { series, exemplar }], &mut rejected);
+        assert_eq!(rejected, expected);
+        drop(appender);
+    };
+    check(false, &[Rejected { index: 0, reason: Rejection::UnknownSeries }]);
+    check(true, &[]);
+    check(false, &[Rejected { index: 0, reason: Rejection::UnknownSeries }]);
 }
 
 #[test]

@@ -101,7 +101,7 @@ async fn take(door: &RemoteWriteDoor, request: Request) -> Result<(), Refusal> {
 fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name| headers.get(name).map_or("", |value| value.to_str().unwrap_or("?"));
     let encoding = text(CONTENT_ENCODING);
-    if !matches!(encoding, "" | "snappy") {
+    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("snappy") {
         let reason = format!(
             "{encoding} encoding (compression) is not accepted by this server; only snappy is acceptable"
         );
