@@ -52,6 +52,12 @@ impl Watch {
         Self { token, deadline }
     }
 
+    /// The same with an earlier deadline: `timeout` from now.
+    pub(crate) fn shortened(&self, timeout: Duration) -> Self {
+        let own = Self::new(self.token.clone(), timeout);
+        Self { deadline: own.deadline.min(self.deadline), token: own.token }
+    }
+
     /// Time left, zero when there is none.
     pub(crate) fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(clock::monotonic())

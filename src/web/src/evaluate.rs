@@ -22,9 +22,11 @@ const LIGHT_TEXT_SIZE_BYTES_MAX: usize = 2048;
 
 /// How far a query came.
 enum Stage {
-    Begun(Begun),
+    /// Nothing was done where it was asked, or not enough.
+    Asked,
     /// It is not light.
     Prepared(Box<PreparedQuery>),
+    Begun(Begun),
 }
 
 /// Evaluates `query`, which was asked for at `asked`: what it has waited since shortens its time and shows
@@ -39,33 +41,33 @@ pub(crate) async fn evaluate(
     times: QueryTimes,
     params: QueryParams,
 ) -> Result<QueryAnswer, ApiError> {
+    let cancel = params.cancel.clone();
     let place = (query.len() <= LIGHT_TEXT_SIZE_BYTES_MAX).then(|| ctx.pool.place()).flatten();
-    let (shared, query, cancel) = (Arc::clone(ctx), query.to_owned(), params.cancel.clone());
-    let begin = move |is_in_place: bool| {
-        let (engine, store) = (&shared.parts.engine, &*shared.parts.storage);
-        let waited = clock::monotonic().saturating_duration_since(asked);
-        let timeout = params.timeout.unwrap_or(engine.options().timeout);
-        let timeout = Some(timeout.saturating_sub(waited));
-        let stage = match engine.prepare(store, &query, times, QueryParams { timeout, ..params }) {
-            Err(error) => Stage::Begun(Begun::Done(Box::new(Err(error)))),
-            Ok(prepared) if is_in_place && !prepared.is_light() => {
-                Stage::Prepared(Box::new(prepared))
-            }
-            Ok(prepared) => Stage::Begun(engine.begin_prepared(store, prepared)),
-        };
-        (waited, stage)
+    let stage = match place {
+        Some(place) => place.run(|| begin_here(ctx, query, times, &params))?,
+        None => Stage::Asked,
     };
-    let (waited, stage) = match place {
-        Some(place) => place.run(|| begin(true))?,
-        None => ctx.pool.run(cancel.clone(), move || begin(false)).await?,
-    };
+    let (shared, mut waited) = (Arc::clone(ctx), Duration::ZERO);
     let begun = match stage {
         Stage::Begun(begun) => begun,
         Stage::Prepared(prepared) => {
-            let shared = Arc::clone(ctx);
             let begin =
                 move || shared.parts.engine.begin_prepared(&*shared.parts.storage, *prepared);
             ctx.pool.run(cancel.clone(), begin).await?
+        }
+        Stage::Asked => {
+            let query = query.to_owned();
+            let begin = move || {
+                let (engine, store) = (&shared.parts.engine, &*shared.parts.storage);
+                let waited = clock::monotonic().saturating_duration_since(asked);
+                let timeout = params.timeout.unwrap_or(engine.options().timeout);
+                let timeout = Some(timeout.saturating_sub(waited));
+                let params = QueryParams { timeout, ..params };
+                (waited, engine.begin(store, &query, times, params))
+            };
+            let begun;
+            (waited, begun) = ctx.pool.run(cancel.clone(), begin).await?;
+            begun
         }
     };
     let mut waiting = match begun {
@@ -76,6 +78,19 @@ pub(crate) async fn evaluate(
     let shared = Arc::clone(ctx);
     let finish = move || shared.parts.engine.finish(&*shared.parts.storage, *waiting);
     Ok(with_wait(ctx.pool.run(cancel, finish).await?, waited)?)
+}
+
+/// As far as a query comes where it was asked: to its answer if it is light.
+fn begin_here(ctx: &WebContext, query: &str, times: QueryTimes, params: &QueryParams) -> Stage {
+    let (engine, store) = (&ctx.parts.engine, &*ctx.parts.storage);
+    match engine.prepare_at_once(store, query, times, params.clone()) {
+        None => Stage::Asked,
+        Some(Err(error)) => Stage::Begun(Begun::Done(Box::new(Err(error)))),
+        Some(Ok(prepared)) if prepared.is_light() => {
+            Stage::Begun(engine.begin_prepared(store, prepared))
+        }
+        Some(Ok(prepared)) => Stage::Prepared(Box::new(prepared)),
+    }
 }
 
 /// Waits without a thread until the turn has come.

@@ -8,7 +8,8 @@
 //! I1. No page holds a script, an event handler or a style attribute; the content security policy
 //!     forbids them, and a test reads every page.
 //! I2. Text of others (labels, errors, expressions) reaches a page only escaped.
-//! I3. Nothing blocks an async thread: stores and engine are called on a bounded pool.
+//! I3. Nothing blocks an async thread: stores and engine are called on a bounded pool. Light queries are
+//!     the exception: they may hold up all threads but one, for some two milliseconds each.
 //! I4. A request that changes something is refused when a browser sends it from another site.
 //! I5. A client that leaves cancels its query.
 //!

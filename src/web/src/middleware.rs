@@ -5,7 +5,7 @@ mod measure;
 mod ready;
 
 pub(crate) use self::{
-    cors::{preflight, with_cors},
+    cors::{preflight, with_cors, with_cors_when_ready},
     measure::{HttpMetrics, measure},
     ready::only_when_ready,
 };

@@ -22,21 +22,25 @@ const WORKERS_MAX: usize = 256;
 /// Requests that wait for a thread; one more is refused.
 const WAITING_MAX: usize = 4096;
 
-/// Light work that is done at once without a thread of its own: each makes the runtime start another
-/// thread for its other tasks.
+/// Light work that is done where it was asked while all threads of the runtime but one do such work
+/// already: each makes the runtime wake another thread for its other tasks.
 const IN_PLACE_MAX: usize = 32;
 
 /// Runs blocking work of the API and the pages.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkPool {
     pool: BlockingPool,
+    /// One less than the runtime has threads: whatever a disk does, one goes on with everything else.
+    free_places: Arc<Semaphore>,
     places: Arc<Semaphore>,
 }
 
 /// The right to do light work on the thread that has it.
-pub(crate) struct Place<'p>(
-    #[expect(dead_code, reason = "dropping it gives the right back")] SemaphorePermit<'p>,
-);
+pub(crate) struct Place<'p> {
+    /// Whether other threads do meanwhile what this one has to do.
+    is_free: bool,
+    _permit: SemaphorePermit<'p>,
+}
 
 /// Cancels when it is dropped: when the future that holds it is.
 struct CancelOnDrop(Option<CancelToken>);
@@ -49,15 +53,23 @@ impl WorkPool {
             count => count.saturating_mul(WORKERS_PER_QUERY).min(WORKERS_MAX),
         };
         let limits = PoolLimits { workers_count_max, waiting_count_max: WAITING_MAX };
-        let places = Arc::new(Semaphore::new(IN_PLACE_MAX));
-        Self { pool: lifecycle.pool("queries", limits), places }
+        let threads_count =
+            runtime::Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+        Self {
+            pool: lifecycle.pool("queries", limits),
+            free_places: Arc::new(Semaphore::new(threads_count - 1)),
+            places: Arc::new(Semaphore::new(IN_PLACE_MAX)),
+        }
     }
 
     /// A place for light work, unless there is too much of it, or nobody to take this thread's other tasks.
     pub(crate) fn place(&self) -> Option<Place<'_>> {
+        if let Ok(permit) = self.free_places.try_acquire() {
+            return Some(Place { is_free: true, _permit: permit });
+        }
         let flavor = runtime::Handle::try_current().ok()?.runtime_flavor();
-        let place = self.places.try_acquire().ok()?;
-        (flavor == RuntimeFlavor::MultiThread).then_some(Place(place))
+        let permit = self.places.try_acquire().ok()?;
+        (flavor == RuntimeFlavor::MultiThread).then_some(Place { is_free: false, _permit: permit })
     }
 
     /// Runs `work` on a thread that may block.
@@ -86,12 +98,14 @@ impl WorkPool {
 
 impl Place<'_> {
     /// Does `work`, which takes less time than handing it to another thread and its result back. Other
-    /// tasks of this thread are not kept waiting; what belongs to the same connection is.
+    /// tasks are taken over by other threads; what belongs to the same connection waits.
     ///
     /// # Errors
     /// The work panicked.
     pub(crate) fn run<T>(self, work: impl FnOnce() -> T) -> Result<T, ApiError> {
-        tokio::task::block_in_place(|| catch_unwind(AssertUnwindSafe(work))).map_err(|panic| {
+        let work = || catch_unwind(AssertUnwindSafe(work));
+        let done = if self.is_free { work() } else { tokio::task::block_in_place(work) };
+        done.map_err(|panic| {
             let message = panic.downcast_ref::<String>().map(String::as_str);
             let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
             ApiError::internal("query processing panicked", &message.unwrap_or("unknown"))
@@ -149,9 +163,22 @@ mod tests {
         let thread = || std::thread::current().id();
         let places: Vec<_> = std::iter::from_fn(|| pool.place()).collect();
         assert_eq!(places.len(), IN_PLACE_MAX);
+        assert!(!places[0].is_free);
         drop(places);
         let panicked = pool.place().unwrap().run(|| panic!("x")).map(|()| 0);
         assert_eq!(panicked.unwrap_err().kind, ErrorKind::Internal);
+        assert_eq!(pool.place().unwrap().run(thread), Ok(thread()));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+    async fn one_thread_stays_for_everything_else() {
+        let pool = WorkPool::new(&Handle::detached("test", State::Ready), 1);
+        let places: Vec<_> = std::iter::from_fn(|| pool.place()).collect();
+        let are_free: Vec<bool> = places.iter().map(|place| place.is_free).collect();
+        assert_eq!(are_free[..3], [true, true, false]);
+        assert_eq!(places.len(), 2 + IN_PLACE_MAX);
+        drop(places);
+        let thread = || std::thread::current().id();
         assert_eq!(pool.place().unwrap().run(thread), Ok(thread()));
     }
 

@@ -6,15 +6,20 @@ use axum::{
     Router,
     body::Body,
     extract::{DefaultBodyLimit, OriginalUri, Request, State},
-    middleware::{from_fn_with_state, map_request, map_response},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
 use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http_body::Body as _;
+use tower::ServiceBuilder;
 use tower_http::{
     CompressionLevel,
     catch_panic::CatchPanicLayer,
-    compression::{CompressionLayer, DefaultPredicate, Predicate},
+    compression::{
+        CompressionLayer,
+        predicate::{DefaultPredicate, Predicate, SizeAbove},
+    },
     csrf::CsrfLayer,
     timeout::TimeoutBody,
 };
@@ -24,12 +29,16 @@ use crate::{
     api::{self, status::version},
     context::WebContext,
     metrics::metrics,
-    middleware::{HttpMetrics, measure, only_when_ready, preflight, with_cors},
+    middleware::{
+        HttpMetrics, measure, only_when_ready, preflight, with_cors, with_cors_when_ready,
+    },
     pages::{self, SentInPieces},
 };
 
 /// Largest form body. Compat: Go's `ParseForm`.
 const FORM_SIZE_BYTES_MAX: usize = 10 << 20;
+/// Shorter answers stay plain: they are one packet anyway, and a compressor takes longer than its gain.
+const COMPRESSED_SIZE_BYTES_MIN: u64 = 1024;
 
 type Routes = Router<Arc<WebContext>>;
 type Endpoints = Vec<(&'static str, MethodRouter<Arc<WebContext>>)>;
@@ -42,14 +51,14 @@ pub fn router(options: WebOptions, parts: WebParts) -> Router {
     let ctx = Arc::new(WebContext::new(options, parts));
     let ready = from_fn_with_state(Arc::clone(&ctx), only_when_ready);
     let cors = from_fn_with_state(Arc::clone(&ctx), with_cors);
+    let ready_cors = from_fn_with_state(Arc::clone(&ctx), with_cors_when_ready);
 
     let own = vec![("/metrics", get(metrics)), ("/version", get(version))];
     let routes = table
         .routes(api::endpoints())
         .merge(table.routes(api::actions()).layer(CsrfLayer::new())) // I4
-        .layer(ready.clone())
-        .merge(table.routes(api::endpoints_of_every_state()))
-        .layer(cors)
+        .layer(ready_cors)
+        .merge(table.routes(api::endpoints_of_every_state()).layer(cors))
         .merge(table.routes(pages::endpoints()).layer(ready))
         .merge(table.routes(pages::endpoints_of_every_state()))
         .merge(table.routes(own))
@@ -100,20 +109,22 @@ impl Table {
     }
 }
 
-/// Layers around every route, the innermost first.
+/// Layers around all routes, the outermost first. They are one service around the router: as layers of its
+/// routes each would be cloned with all that is in it, for every request.
 fn layered(routes: Routes, ctx: Arc<WebContext>, http_metrics: HttpMetrics) -> Router {
     let read_timeout = ctx.options.read_timeout;
-    let compression = CompressionLayer::new()
-        .quality(CompressionLevel::Fastest)
-        .compress_when(DefaultPredicate::new().and(is_sent_at_once));
-    routes
-        .layer(DefaultBodyLimit::max(FORM_SIZE_BYTES_MAX))
-        .layer(compression)
-        .layer(map_response(with_nosniff))
-        .layer(map_request(move |request| with_read_timeout(request, read_timeout)))
-        .layer(CatchPanicLayer::custom(panicked))
+    let compression = CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(
+        DefaultPredicate::new().and(SizeAbove::new(COMPRESSED_SIZE_BYTES_MIN)).and(is_sent_at_once),
+    );
+    let site = ServiceBuilder::new()
         .layer(from_fn_with_state(Arc::new(http_metrics), measure))
-        .with_state(ctx)
+        .layer(CatchPanicLayer::custom(panicked))
+        .map_request(move |request| with_read_timeout(request, read_timeout))
+        .map_response(with_nosniff)
+        .layer(compression)
+        .layer(DefaultBodyLimit::max(FORM_SIZE_BYTES_MAX))
+        .service(routes.with_state::<()>(ctx));
+    Router::new().fallback_service(site)
 }
 
 /// What no route is for.
@@ -136,14 +147,17 @@ fn is_sent_at_once(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extens
     extensions.get::<SentInPieces>().is_none()
 }
 
-async fn with_nosniff(mut response: Response) -> Response {
+fn with_nosniff<B>(mut response: http::Response<B>) -> http::Response<B> {
     let value = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
     response
 }
 
 /// A body that stops coming does not hold its connection for ever.
-async fn with_read_timeout(request: Request, timeout: Duration) -> Request {
+fn with_read_timeout(request: Request, timeout: Duration) -> Request {
+    if request.body().is_end_stream() {
+        return request;
+    }
     request.map(|body| Body::new(TimeoutBody::new(timeout, body)))
 }
 

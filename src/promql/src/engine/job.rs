@@ -42,17 +42,18 @@ pub(super) struct Prepared {
 }
 
 impl Job {
-    /// Parses, plans and selects series, but reads nothing.
+    /// Parses, plans and selects series as long as `watch` lets it, but reads nothing.
     pub(super) fn prepare(
         &self,
         engine: &Engine,
         store: &dyn Queryable,
+        watch: &Watch,
     ) -> Result<Prepared, QueryError> {
         if matches!(self.times, QueryTimes::Range { step_ms, .. } if step_ms <= 0) {
             return Err(QueryError::Invalid("step must be greater than 0".to_owned()));
         }
-        let expr = parse_within(&self.query, &engine.options.parse, &self.watch)?;
-        self.watch.check(IN_EXECUTION)?;
+        let expr = parse_within(&self.query, &engine.options.parse, watch)?;
+        watch.check(IN_EXECUTION)?;
         if matches!(self.times, QueryTimes::Range { .. }) {
             check_range_type(&expr)?;
         }
@@ -60,9 +61,9 @@ impl Job {
         let grid = self.grid()?;
         let settings = self.settings(engine);
         let plan = in_room(height, || self.lower(engine, &expr, &grid, &settings))?;
-        self.watch.check(IN_EXECUTION)?;
+        watch.check(IN_EXECUTION)?;
         let started = clock::monotonic();
-        let selected = select(&plan, store, &self.watch)?;
+        let selected = select(&plan, store, watch)?;
         let estimate = QueryEstimate::of(&plan, &selected.selections, &self.query);
         let preparation = clock::monotonic() - started;
         let selected = Some(selected);

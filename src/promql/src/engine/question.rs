@@ -28,6 +28,8 @@ use crate::{
 const SMALL_WORK_MAX: u64 = 2_000_000;
 /// Values that a light query reads or computes at most: part of a millisecond.
 const LIGHT_WORK_MAX: u64 = 50_000;
+/// How long a query may be prepared where it was asked: the series of light ones are found in far less.
+const PREPARATION_TIME_MAX: Duration = Duration::from_millis(2);
 /// Longer texts are heavy whatever they say.
 const SMALL_TEXT_SIZE_BYTES_MAX: usize = 64 << 10;
 
@@ -94,9 +96,25 @@ impl Engine {
         params: QueryParams,
     ) -> Result<PreparedQuery, QueryError> {
         let question = self.question(query, times, params);
-        let prepared = question.job.prepare(self, store)?;
-        question.listed.set_estimate(prepared.estimate.clone());
-        Ok(PreparedQuery { question, prepared })
+        let prepared = question.job.prepare(self, store, &question.job.watch)?;
+        Ok(PreparedQuery::new(question, prepared))
+    }
+
+    /// As [`Self::prepare`], if that takes no more than two milliseconds; nothing otherwise.
+    pub fn prepare_at_once(
+        &self,
+        store: &dyn Queryable,
+        query: &str,
+        times: QueryTimes,
+        params: QueryParams,
+    ) -> Option<Result<PreparedQuery, QueryError>> {
+        let question = self.question(query, times, params);
+        let hasty = question.job.watch.shortened(PREPARATION_TIME_MAX);
+        match question.job.prepare(self, store, &hasty) {
+            Err(QueryError::TimedOut(phase)) if question.job.watch.check(phase).is_ok() => None,
+            Err(error) => Some(Err(error)),
+            Ok(prepared) => Some(Ok(PreparedQuery::new(question, prepared))),
+        }
     }
 
     /// Evaluates a query that was prepared, where nobody comes first.
@@ -214,6 +232,11 @@ impl Question {
 }
 
 impl PreparedQuery {
+    fn new(question: Question, prepared: Prepared) -> Self {
+        question.listed.set_estimate(prepared.estimate.clone());
+        Self { question, prepared }
+    }
+
     /// Whether it takes no longer than handing it to another thread and back.
     pub fn is_light(&self) -> bool {
         self.prepared.estimate.work <= LIGHT_WORK_MAX

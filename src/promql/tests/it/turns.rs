@@ -48,6 +48,21 @@ impl Querier for Endless {
         Ok(Box::new(EndlessSelection { series_count, cancel, is_read: self.is_read.clone() }))
     }
 
+    fn select_while(
+        &self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Box<dyn Selection>, StorageError> {
+        if self.series_count < NEVER_FOUND {
+            return self.select(matchers, hints);
+        }
+        while goes_on() {
+            thread::yield_now();
+        }
+        Err(StorageError::Canceled)
+    }
+
     fn label_names(
         &self,
         _matchers: &[Matcher],
@@ -88,6 +103,8 @@ impl Selection for EndlessSelection {
     }
 }
 
+/// So many series are searched for until nobody waits for them.
+const NEVER_FOUND: usize = usize::MAX;
 const HEAVY_SERIES: usize = 50_000;
 
 fn engine(change: impl FnOnce(&mut EngineOptions)) -> Arc<Engine> {
@@ -221,6 +238,30 @@ fn a_question_waits_without_a_thread() {
         };
         assert!(matches!(*failed, Err(QueryError::Parse(_))));
     });
+}
+
+#[test]
+fn a_light_query_is_prepared_at_once_and_others_are_not_held_up() {
+    let engine = engine(|_| {});
+    let none = CancelToken::default();
+    let small = Endless { series_count: 3, cancel: CancelToken::default(), is_read: None };
+    let slow = Endless { series_count: NEVER_FOUND, cancel: CancelToken::default(), is_read: None };
+    let times = QueryTimes::Instant { time_ms: 1000 };
+    let prepare = |store: &dyn Queryable, query: &str, params: QueryParams| {
+        engine.prepare_at_once(store, query, times, params)
+    };
+    // A thread that is put aside for two milliseconds is too late: asked again it is not.
+    let prepare_patiently = |query: &str| {
+        let asked = std::iter::repeat_with(|| prepare(&small, query, params("a", &none)));
+        asked.take(1000).flatten().next().unwrap()
+    };
+    assert!(prepare_patiently("sum(x)").unwrap().is_light());
+    assert!(matches!(prepare_patiently("x["), Err(QueryError::Parse(_))));
+    assert!(prepare(&slow, "sum(x)", params("a", &none)).is_none());
+    // Its own time being over, it is told so.
+    let over = QueryParams { timeout: Some(Duration::ZERO), ..params("a", &none) };
+    assert!(matches!(prepare(&slow, "sum(x)", over), Some(Err(QueryError::TimedOut(_)))));
+    assert!(engine.active().is_empty());
 }
 
 /// A journal that tells what was noted.

@@ -38,6 +38,8 @@ struct ReadersState {
     floor_ms: i64,
     /// How many readers have each floor.
     floors: BTreeMap<i64, usize>,
+    /// How many threads wait until readers have left.
+    waiting_count: usize,
 }
 
 impl Default for ReadersState {
@@ -47,6 +49,7 @@ impl Default for ReadersState {
             snapshots: BTreeMap::new(),
             floor_ms: i64::MIN,
             floors: BTreeMap::new(),
+            waiting_count: 0,
         }
     }
 }
@@ -75,11 +78,13 @@ impl Readers {
     pub(super) fn raise_floor(&self, floor_ms: i64, patience: Duration) -> bool {
         let mut state = lock(&self.state);
         state.floor_ms = state.floor_ms.max(floor_ms);
+        state.waiting_count += 1;
         let is_held = |state: &mut ReadersState| state.floors.range(..floor_ms).next().is_some();
-        let (state, _) = self
+        let (mut state, _) = self
             .has_left
             .wait_timeout_while(state, patience, is_held)
             .expect("no thread panics while it holds this lock");
+        state.waiting_count -= 1;
         state.floors.range(..floor_ms).next().is_none()
     }
 
@@ -107,7 +112,8 @@ impl Drop for ReaderTicket {
     fn drop(&mut self) {
         let mut state = lock(&self.readers.state);
         release(&mut state.snapshots, self.snapshot);
-        if release(&mut state.floors, self.floor_ms) {
+        // Telling nobody would be a system call for every query.
+        if release(&mut state.floors, self.floor_ms) && state.waiting_count > 0 {
             self.readers.has_left.notify_all();
         }
     }

@@ -336,3 +336,41 @@ fn push_steps(
     });
     out.push(b',');
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::BodyExt;
+    use prom_promql::{Engine, EngineOptions, RangeParams};
+    use prom_telemetry::Registry;
+    use prom_testkit::MemoryStore;
+
+    use super::*;
+
+    /// A range of eleven thousand points: several pieces.
+    fn long_answer(engine: &Engine) -> QueryAnswer {
+        let params = RangeParams { end_ms: 11_000_000, step_ms: 1_000, ..RangeParams::default() };
+        engine.range(&MemoryStore::default(), "vector(1)", params).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_not_read_in_time_is_given_up() {
+        let engine = Engine::new(EngineOptions::default(), &Registry::default());
+        let options = |deadline| AnswerOptions { deadline, ..AnswerOptions::default() };
+        let now = clock::monotonic();
+        let in_time = respond(long_answer(&engine), options(Some(now + Duration::from_secs(600))));
+        let body = in_time.into_body().collect().await.unwrap().to_bytes();
+        assert!(body.len() > PIECE_SIZE_BYTES && body.ends_with(b"}}"), "{}", body.len());
+        assert_eq!(engine.used_bytes(), 0);
+
+        let mut late = respond(long_answer(&engine), options(Some(now))).into_body();
+        let first = late.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first, body[..first.len()]);
+        assert!(engine.used_bytes() > 0);
+        let error = late.frame().await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("did not read the answer in time"), "{error}");
+        drop(late);
+        assert_eq!(engine.used_bytes(), 0);
+    }
+}

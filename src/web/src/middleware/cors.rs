@@ -18,6 +18,7 @@ use http::{
 };
 use prom_model::GoRegex;
 
+use super::ready::refusal;
 use crate::context::WebContext;
 
 /// Answers `OPTIONS` and adds the headers to every answer of the API.
@@ -31,6 +32,24 @@ pub(crate) async fn with_cors(
     }
     let origin = request.headers().get(ORIGIN).cloned();
     let mut response = next.run(request).await;
+    set_headers(response.headers_mut(), origin, &ctx.options.cors_origin);
+    response
+}
+
+/// The same where only a server that is ready answers, in one layer: each costs every request.
+pub(crate) async fn with_cors_when_ready(
+    State(ctx): State<Arc<WebContext>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if *request.method() == Method::OPTIONS {
+        return preflight(&ctx, request.headers());
+    }
+    let origin = request.headers().get(ORIGIN).cloned();
+    let mut response = match refusal(&ctx, request.headers()) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    };
     set_headers(response.headers_mut(), origin, &ctx.options.cors_origin);
     response
 }

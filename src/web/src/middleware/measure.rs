@@ -11,7 +11,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::{MatchedPath, Request, State},
+    extract::{Request, State},
     middleware::Next,
     response::Response,
 };
@@ -27,8 +27,10 @@ pub(crate) struct HttpMetrics {
     requests: CounterVec,
     durations: HistogramVec,
     sizes: HistogramVec,
-    /// By path of the route.
+    /// By path of the route, those without wildcards.
     handlers: HashMap<String, Handler>,
+    /// The others with their routes.
+    wild: Vec<(String, Handler)>,
 }
 
 #[derive(Debug)]
@@ -58,7 +60,7 @@ impl HttpMetrics {
             &SIZE_BUCKETS,
             &["handler"],
         );
-        Self { requests, durations, sizes, handlers: HashMap::new() }
+        Self { requests, durations, sizes, handlers: HashMap::new(), wild: Vec::new() }
     }
 
     /// Prepares the metrics of the route at `prefix` and `path`; counts start at 0.
@@ -70,7 +72,36 @@ impl HttpMetrics {
             size: self.sizes.with(&[&name]),
             name,
         };
-        self.handlers.insert(format!("{prefix}{path}"), handler);
+        let route = format!("{prefix}{path}");
+        match path.contains('{') {
+            false => drop(self.handlers.insert(route, handler)),
+            true => self.wild.push((route, handler)),
+        }
+    }
+
+    fn handler(&self, path: &str) -> Option<&Handler> {
+        let of_wild = || self.wild.iter().find(|(route, _)| is_of_route(path, route));
+        self.handlers.get(path).or_else(|| of_wild().map(|(_, handler)| handler))
+    }
+}
+
+/// Whether the router leads `path` to `route`, whose wildcards are whole segments.
+fn is_of_route(path: &str, route: &str) -> bool {
+    let (mut path, mut route) = (path.split('/'), route.split('/'));
+    loop {
+        match (path.next(), route.next()) {
+            (None, None) => return true,
+            (Some(first), Some(wildcard)) if wildcard.starts_with("{*") => {
+                return !first.is_empty() || path.next().is_some();
+            }
+            (Some(segment), Some(wildcard)) if wildcard.starts_with('{') => {
+                if segment.is_empty() {
+                    return false;
+                }
+            }
+            (segment, expected) if segment == expected => {}
+            _ => return false,
+        }
     }
 }
 
@@ -80,8 +111,7 @@ pub(crate) async fn measure(
     request: Request,
     next: Next,
 ) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let Some(handler) = route.and_then(|route| metrics.handlers.get(&route)) else {
+    let Some(handler) = metrics.handler(request.uri().path()) else {
         return next.run(request).await;
     };
     let started = clock::monotonic();
@@ -154,6 +184,22 @@ mod tests {
             ("/static/{*filepath}", "/static/*filepath"),
         ] {
             assert_eq!(handler_name(path), expected);
+        }
+    }
+
+    #[test]
+    fn wildcards_are_whole_segments() {
+        for (path, route, expected) in [
+            ("/api/v1/label/job/values", "/api/v1/label/{name}/values", true),
+            ("/api/v1/label//values", "/api/v1/label/{name}/values", false),
+            ("/api/v1/label/job/values/", "/api/v1/label/{name}/values", false),
+            ("/api/v1/label/job", "/api/v1/label/{name}/values", false),
+            ("/p/static/a/b.css", "/p/static/{*filepath}", true),
+            ("/static/a", "/p/static/{*filepath}", false),
+            ("/static/", "/static/{*filepath}", false),
+            ("/static", "/static/{*filepath}", false),
+        ] {
+            assert_eq!(is_of_route(path, route), expected, "{path} {route}");
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use prom_lifecycle::{Machine, Probe};
 
 use crate::{context::WebContext, pages};
@@ -21,14 +21,22 @@ pub(crate) async fn only_when_ready(
     request: Request,
     next: Next,
 ) -> Response {
+    match refusal(&ctx, request.headers()) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    }
+}
+
+/// What a server answers that is not ready.
+pub(super) fn refusal(ctx: &WebContext, headers: &HeaderMap) -> Option<Response> {
     let is_stopping = match ctx.parts.lifecycle.state().row().probe {
-        Probe::Ready => return next.run(request).await,
+        Probe::Ready => return None,
         Probe::Starting => "false",
         Probe::Stopping => "true",
     };
-    let headers = [(STOPPING_HEADER, is_stopping)];
-    if pages::is_for_people(request.headers()) {
-        return (headers, pages::not_ready(&ctx)).into_response();
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, headers, "Service Unavailable").into_response()
+    let told = [(STOPPING_HEADER, is_stopping)];
+    Some(match pages::is_for_people(headers) {
+        true => (told, pages::not_ready(ctx)).into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, told, "Service Unavailable").into_response(),
+    })
 }

@@ -78,10 +78,11 @@ async fn a_server_that_is_not_ready_says_so() {
 async fn answers_are_compressed_when_asked_for() {
     let site = Site::new();
     for (path, encoding, expected) in [
-        ("/api/v1/status/flags", "gzip", "gzip"),
-        ("/api/v1/status/flags", "zstd", "zstd"),
-        ("/api/v1/status/flags", "gzip, deflate", "gzip"),
-        ("/api/v1/status/flags", "identity", ""),
+        ("/api/v1/targets", "gzip", "gzip"),
+        ("/api/v1/targets", "zstd", "zstd"),
+        ("/api/v1/targets", "gzip, deflate", "gzip"),
+        ("/api/v1/targets", "identity", ""),
+        ("/api/v1/query?query=1", "gzip", ""),
         ("/metrics", "gzip", "gzip"),
         ("/targets", "gzip", "gzip"),
     ] {
