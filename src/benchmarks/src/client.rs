@@ -1,7 +1,7 @@
 //! A client that keeps its connection, as dashboards do, and reads one answer after the other from it.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
 };
 
@@ -24,13 +24,28 @@ enum Framing {
 
 impl Client {
     pub(crate) fn connect(contender: &Contender) -> Result<Self> {
-        let stream = TcpStream::connect(&contender.address)?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream), host: contender.address.clone() })
+        Self::connect_to(&contender.address)
     }
 
-    /// The body of an answer of status 200.
+    fn connect_to(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: BufReader::new(stream), host: address.to_owned() })
+    }
+
+    /// The body of an answer of status 200. A server may close a kept connection any time: it is asked once
+    /// more then, on a new one.
     pub(crate) fn get(&mut self, path: &str) -> Result<Vec<u8>> {
+        match self.ask(path) {
+            Err(error) if is_end(&error) => {
+                *self = Self::connect_to(&self.host)?;
+                self.ask(path)
+            }
+            answer => answer,
+        }
+    }
+
+    fn ask(&mut self, path: &str) -> Result<Vec<u8>> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host);
         self.stream.get_mut().write_all(request.as_bytes())?;
         let (status, framing) = self.head()?;
@@ -80,8 +95,15 @@ impl Client {
     fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
-            bail!("the connection was closed");
+            bail!(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed"));
         }
         Ok(line.trim_end().to_owned())
     }
+}
+
+/// Whether the other side is gone.
+fn is_end(error: &anyhow::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    matches!(kind, Some(BrokenPipe | ConnectionReset | UnexpectedEof))
 }

@@ -236,6 +236,7 @@ fn spawn(
             "-search.latencyOffset=0s".to_owned(),
             // Senders keep their connections, however long a load takes.
             "-http.connTimeout=1h".to_owned(),
+            "-http.idleConnTimeout=1h".to_owned(),
         ]),
     };
     Ok(command.args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)

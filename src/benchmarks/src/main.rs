@@ -21,6 +21,7 @@ mod scrape;
 mod sizes;
 mod start;
 mod synthetic;
+mod watch;
 mod write;
 
 use std::process::ExitCode;

@@ -2,17 +2,9 @@
 //! compactions that come due on the way and heavy queries after it; and over the replay after a SIGKILL,
 //! beside what is left afterwards.
 
-use std::{
-    fs,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{thread, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::{
     client::Client,
@@ -21,6 +13,7 @@ use crate::{
     load::{Load, Sender},
     report,
     sizes::Sizes,
+    watch::Watch,
     write::table,
 };
 
@@ -45,8 +38,6 @@ const HOURS_MIN: f64 = 24.0;
 /// Samples of each series in a request.
 const STEPS_PER_REQUEST: usize = 4;
 const HOUR_SECONDS: i64 = 3_600;
-/// How often is looked how much memory a server has.
-const GLANCE: Duration = Duration::from_millis(20);
 /// How long a server has to come to rest.
 const REST: Duration = Duration::from_secs(15);
 
@@ -138,46 +129,4 @@ fn tell_now(contenders: &[Contender], title: &str) -> Result<()> {
 
 fn mebibytes(bytes: f64) -> f64 {
     bytes / 1_048_576.0
-}
-
-/// Looks at a process again and again; remembers its anonymous memory.
-struct Watch {
-    is_over: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<f64>>,
-}
-
-/// What a watch has seen.
-struct Seen {
-    peak_bytes: f64,
-    median_bytes: f64,
-}
-
-impl Watch {
-    fn begin(pid: u32) -> Self {
-        let is_over = Arc::<AtomicBool>::default();
-        let ended = Arc::clone(&is_over);
-        let thread = thread::spawn(move || {
-            let mut seen = Vec::new();
-            while !ended.load(Ordering::Acquire) {
-                seen.extend(anonymous_bytes(pid));
-                thread::sleep(GLANCE);
-            }
-            seen
-        });
-        Self { is_over, thread }
-    }
-
-    fn end(self) -> Seen {
-        self.is_over.store(true, Ordering::Release);
-        let seen = self.thread.join().unwrap_or_default();
-        let peak_bytes = seen.iter().copied().fold(0.0, f64::max);
-        Seen { peak_bytes, median_bytes: report::median(&seen) }
-    }
-}
-
-fn anonymous_bytes(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let kibibytes = line.and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
-    Ok(kibibytes.context("/proc/<pid>/status")? * 1024.0)
 }
