@@ -69,7 +69,7 @@ impl Rows for MapRows {
     ) -> Result<(), QueryError> {
         self.operand.read(index, row, scratch)?;
         if row.has_histograms() {
-            self.change_histograms(row, scratch);
+            self.change_histograms(index as u32, row, scratch);
         }
         match &self.change {
             Change::Labels => return Ok(()),
@@ -77,10 +77,10 @@ impl Rows for MapRows {
             Change::Function { function, args } => apply(*function, args, &self.grid, row),
             Change::WithScalar { op, scalar, is_scalar_left, returns_bool, span } => {
                 if matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
-                    if row.present().any() {
+                    row.present().for_each(|step| {
                         let remark = Annotation::incompatible_types("float", *op, "float", *span);
-                        scratch.ctx.annotate(remark);
-                    }
+                        scratch.ctx.annotate_step(self.account, step, index as u32, remark);
+                    });
                     *row.present_mut() = Bitmap::empty(self.grid.count);
                 } else {
                     with_scalar(*op, scalar.values(), *is_scalar_left, *returns_bool, row);
@@ -98,7 +98,7 @@ impl Rows for MapRows {
 
 impl MapRows {
     /// Changes the histograms of a row, or takes them away; floats are changed afterwards.
-    fn change_histograms(&self, row: &mut Row, scratch: &Scratch<'_>) {
+    fn change_histograms(&self, index: u32, row: &mut Row, scratch: &Scratch<'_>) {
         match &self.change {
             Change::Order { by_value: true } => row.drop_histograms(),
             Change::Labels | Change::Order { .. } => {}
@@ -121,7 +121,9 @@ impl MapRows {
                     let side = if *is_scalar_left { Side::Right } else { Side::Left };
                     match combine_with_scalar(*op, histogram, scalars[step], side, *span) {
                         Ok(histogram) => row.set_histogram(step, histogram),
-                        Err(remark) => scratch.ctx.annotate(remark),
+                        Err(remark) => {
+                            scratch.ctx.annotate_step(self.account, step, index, remark);
+                        }
                     }
                 }
             }
