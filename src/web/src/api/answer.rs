@@ -23,6 +23,8 @@ use crate::json;
 
 /// Size of one piece: large enough to be cheap, small enough not to hold up other connections.
 const PIECE_SIZE_BYTES: usize = 64 * 1024;
+/// What one element or the labels of a series are taken to need.
+const ITEM_SIZE_BYTES: usize = 256;
 /// Warnings and infos in one answer. Compat: `web/api/v1/api.go` asks for ten of each.
 const ANNOTATIONS_MAX: usize = 10;
 
@@ -52,7 +54,8 @@ pub(super) fn respond(mut answer: QueryAnswer, options: AnswerOptions) -> Respon
         item: 0,
         point: 0,
     };
-    let mut first = Vec::with_capacity(4096);
+    let size_bytes = items_count(&writer.answer.value).saturating_mul(ITEM_SIZE_BYTES);
+    let mut first = Vec::with_capacity((size_bytes + 512).min(PIECE_SIZE_BYTES + 1024));
     writer.write(&mut first, PIECE_SIZE_BYTES);
     let body = match writer.stage {
         Stage::End => Body::from(first),
@@ -64,12 +67,17 @@ pub(super) fn respond(mut answer: QueryAnswer, options: AnswerOptions) -> Respon
     ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }
 
-fn truncate(value: &mut Value, limit: usize) -> bool {
-    let before = match value {
+/// How many elements or series a value has.
+fn items_count(value: &Value) -> usize {
+    match value {
         Value::Vector(samples) => samples.len(),
         Value::Matrix(series) => series.len(),
         _ => 0,
-    };
+    }
+}
+
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    let before = items_count(value);
     if limit == 0 || before <= limit {
         return false;
     }
