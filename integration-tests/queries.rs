@@ -22,8 +22,10 @@ const LOAD_TIME: Duration = Duration::from_secs(12);
 /// What all queries may take together, and what the process may take besides.
 const QUERIES_SIZE_BYTES: u64 = 128 << 20;
 const REST_SIZE_BYTES: u64 = 256 << 20;
-/// What a small query may take while all that goes on; a test machine has little to spare.
+/// What a small query may take while all that goes on, and how long half of them take at most; a test
+/// machine has little to spare.
 const SMALL_TIME_MAX: Duration = Duration::from_secs(2);
+const SMALL_TIME_MEDIAN_MAX: Duration = Duration::from_secs(1);
 
 /// How far apart scrapes may be that are due once a second.
 const SCRAPE_GAP_SECONDS_MAX: f64 = 3.0;
@@ -78,6 +80,9 @@ fn memory_bytes(server: &Server) -> u64 {
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
 }
 
+/// The small query stands for rules, too, of which this server evaluates none: the engine gives them slots of
+/// their own and a quarter of the memory besides, so that a rule never waits longer than such a query. That it
+/// does so is tried where there are rules, in the engine's own tests.
 #[test]
 fn slow_heavy_queries_disturb_nobody() {
     let target = large_target();
@@ -95,7 +100,7 @@ fn slow_heavy_queries_disturb_nobody() {
     let epoch = server.value("time()").unwrap() as u64;
     let (queries, address) = (heavy_queries(epoch), server.address());
     let (is_over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let (mut slowest, mut largest_bytes) = (Duration::ZERO, 0);
+    let (mut small_times, mut largest_bytes) = (Vec::new(), 0);
     let begun = now();
     thread::scope(|scope| {
         for client in 0..CLIENT_COUNT {
@@ -114,7 +119,7 @@ fn slow_heavy_queries_disturb_nobody() {
         while begun.elapsed() < LOAD_TIME {
             let asked = now();
             let answer = server.get("/api/v1/query?query=up");
-            slowest = slowest.max(asked.elapsed());
+            small_times.push(asked.elapsed());
             assert_eq!(answer.status, 200, "{}", answer.body);
             largest_bytes = largest_bytes.max(memory_bytes(&server));
             thread::sleep(Duration::from_millis(250));
@@ -122,7 +127,12 @@ fn slow_heavy_queries_disturb_nobody() {
         is_over.store(true, Relaxed);
     });
     assert!(answered.load(Relaxed) > queries.len(), "{} answers", answered.load(Relaxed));
+    small_times.sort();
+    let (slowest, median) =
+        (small_times[small_times.len() - 1], small_times[small_times.len() / 2]);
+    println!("small queries took {median:?}, {slowest:?} at most; {largest_bytes} bytes at most");
     assert!(slowest < SMALL_TIME_MAX, "a small query took {slowest:?}");
+    assert!(median < SMALL_TIME_MEDIAN_MAX, "small queries took {median:?}");
     let limit_bytes = QUERIES_SIZE_BYTES + REST_SIZE_BYTES;
     assert!(largest_bytes < limit_bytes, "{largest_bytes} bytes of memory");
     let times = sample_times(&server, &format!("up[{}s]", LOAD_TIME.as_secs()));
