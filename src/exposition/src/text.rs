@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use prom_model::{LabelsBuilder, MetricType, format_float_g, parse_float};
 
 use self::grammar::{Grammar, RawEntry, RawSample, quote};
-use crate::ParseError;
+use crate::{Format, ParseError};
 
 /// Longest text of one series, names and labels together, in bytes.
 pub const SERIES_SIZE_BYTES_MAX: usize = 1 << 20;
@@ -87,6 +87,17 @@ pub enum Dialect {
     Prometheus,
     /// 0.0.1 and 1.0.0.
     OpenMetrics,
+}
+
+impl Dialect {
+    /// The dialect of a format; none if that is not of text.
+    pub fn of(format: Format) -> Option<Self> {
+        match format {
+            Format::Text => Some(Self::Prometheus),
+            Format::OpenMetrics => Some(Self::OpenMetrics),
+            Format::Protobuf => None,
+        }
+    }
 }
 
 /// Reads a body from its beginning.
@@ -291,13 +302,21 @@ fn unescape(text: &str, replace: impl Fn(char) -> Option<char>) -> Cow<'_, str> 
 /// A float in the form of OpenMetrics, so that one bucket has one name whatever the target's format is.
 /// Compat: `model/textparse/openmetricsparse.go`, `normalizeFloatsInLabelValues`.
 fn normal_bound(text: &str) -> Cow<'_, str> {
-    let Some(bound) = parse_float(text) else { return Cow::Borrowed(text) };
-    // Both zeros are one.
-    let mut normal = format_float_g(bound + 0.0);
-    if bound.is_finite() && !normal.contains(['e', '.']) {
-        normal.push_str(".0");
+    match parse_float(text) {
+        Some(bound) => Cow::Owned(bound_text(bound)),
+        None => Cow::Borrowed(text),
     }
-    Cow::Owned(normal)
+}
+
+/// A bound or quantile as the value of its label, in the form of OpenMetrics.
+/// Compat: Prometheus `model/labels/float.go`.
+pub fn bound_text(bound: f64) -> String {
+    // Both zeros are one.
+    let mut text = format_float_g(bound + 0.0);
+    if bound.is_finite() && !text.contains(['e', '.']) {
+        text.push_str(".0");
+    }
+    text
 }
 
 #[cfg(test)]

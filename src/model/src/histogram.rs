@@ -7,6 +7,7 @@ mod buckets;
 mod check;
 mod custom;
 mod equality;
+mod integer;
 mod reset;
 mod resolution;
 mod side;

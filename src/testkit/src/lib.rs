@@ -4,6 +4,7 @@
 mod disk;
 mod fake_target;
 mod memory_store;
+mod message;
 mod needs;
 mod recording_store;
 mod write_request;
@@ -11,6 +12,7 @@ mod write_request;
 pub use disk::{Fault, FaultyDisk, FaultyFile, OpKind};
 pub use fake_target::{Answer, FakeTarget};
 pub use memory_store::MemoryStore;
+pub use message::Message;
 pub use needs::{conformance, find_peer, needed, on_path, peer};
 pub use recording_store::RecordingStore;
 pub use write_request::{WriteRequest, WriteSeries};

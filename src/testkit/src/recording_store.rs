@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use prom_model::{Exemplar, Labels, Metadata};
+use prom_model::{Exemplar, HistogramValue, Labels, Metadata};
 use prom_storage::{
     Appendable, Appender, ExemplarSample, FloatSample, HistogramSample, Rejected, Rejection,
     SeriesHandle, SeriesRef, StorageError,
@@ -27,6 +27,7 @@ struct State {
     series: BTreeMap<SeriesRef, (Labels, Vec<(i64, f64)>)>,
     added: Vec<(Labels, i64, f64)>,
     exemplars: Vec<(Labels, Exemplar)>,
+    histograms: Vec<(Labels, i64, HistogramValue)>,
     last_ref: u64,
     commit_count: usize,
     is_full: bool,
@@ -46,6 +47,11 @@ impl RecordingStore {
     /// Exemplars that were committed since the last call, as they came.
     pub fn take_exemplars(&self) -> Vec<(Labels, Exemplar)> {
         std::mem::take(&mut self.lock().exemplars)
+    }
+
+    /// Histograms that were committed since the last call, as they came. All are taken, whatever their time.
+    pub fn take_histograms(&self) -> Vec<(Labels, i64, HistogramValue)> {
+        std::mem::take(&mut self.lock().histograms)
     }
 
     /// Samples of the series with exactly these labels.
@@ -94,6 +100,7 @@ impl Appendable for RecordingStore {
             added: HashMap::new(),
             samples: Vec::new(),
             exemplars: Vec::new(),
+            histograms: Vec::new(),
             last: HashMap::new(),
         })
     }
@@ -105,6 +112,7 @@ struct Batch<'a> {
     added: HashMap<Labels, SeriesRef>,
     samples: Vec<FloatSample>,
     exemplars: Vec<ExemplarSample>,
+    histograms: Vec<HistogramSample>,
     /// The last sample of series that are in the batch or new.
     last: HashMap<SeriesRef, Option<(i64, f64)>>,
 }
@@ -169,8 +177,8 @@ impl Appender for Batch<'_> {
         }
     }
 
-    fn append_histograms(&mut self, samples: &[HistogramSample], rejected: &mut Vec<Rejected>) {
-        Rejection::HistogramsDisabled.all(samples.len(), rejected);
+    fn append_histograms(&mut self, samples: &[HistogramSample], _rejected: &mut Vec<Rejected>) {
+        self.histograms.extend_from_slice(samples);
     }
 
     fn append_exemplars(&mut self, exemplars: &[ExemplarSample], _rejected: &mut Vec<Rejected>) {
@@ -189,7 +197,11 @@ impl Appender for Batch<'_> {
             state.refs.insert(labels.clone(), series_ref);
             state.series.insert(series_ref, (labels, Vec::new()));
         }
-        let State { series, added, exemplars, .. } = &mut *state;
+        let State { series, added, exemplars, histograms, .. } = &mut *state;
+        for HistogramSample { series: handle, timestamp_ms, histogram } in self.histograms {
+            let (labels, _) = series.get(&handle.series_ref).expect("its series was looked up");
+            histograms.push((labels.clone(), timestamp_ms, histogram));
+        }
         for ExemplarSample { series: handle, exemplar } in self.exemplars {
             let (labels, _) = series.get(&handle.series_ref).expect("its sample came before");
             exemplars.push((labels.clone(), exemplar));
