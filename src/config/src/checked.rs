@@ -113,7 +113,6 @@ pub struct GlobalConfig {
     pub metric_name_validation_scheme: Option<NameValidation>,
     /// As written; `None` follows the validation scheme.
     pub metric_name_escaping_scheme: Option<NameEscaping>,
-    /// Without effect as long as only text formats are scraped.
     pub scrape_native_histograms: bool,
     pub convert_classic_histograms_to_nhcb: bool,
     pub always_scrape_classic_histograms: bool,

@@ -2,7 +2,8 @@
 //! Who the samples belong to is told by position only.
 
 use prom_storage::{
-    Appender, ExemplarSample, FloatSample, Rejected, Rejection, SeriesHandle, SeriesRef,
+    Appender, ExemplarSample, FloatSample, HistogramSample, Rejected, Rejection, SeriesHandle,
+    SeriesRef,
 };
 
 /// How many samples are handed over at once: few enough to stay in the fastest cache.
@@ -23,6 +24,9 @@ pub(crate) struct Batch {
     samples: Vec<FloatSample>,
     /// For each sample the entry it came from.
     positions: Vec<u32>,
+    histograms: Vec<HistogramSample>,
+    /// For each histogram the entry it came from.
+    histogram_positions: Vec<u32>,
     exemplars: Vec<ExemplarSample>,
     rejected: Vec<Rejected>,
     /// The store has said that it keeps no exemplars.
@@ -39,6 +43,8 @@ impl Batch {
         Self {
             samples: Vec::with_capacity(SAMPLE_COUNT_MAX),
             positions: Vec::with_capacity(SAMPLE_COUNT_MAX),
+            histograms: Vec::new(),
+            histogram_positions: Vec::new(),
             exemplars: Vec::new(),
             rejected: Vec::new(),
             ignores_exemplars: false,
@@ -63,6 +69,20 @@ impl Batch {
         self.positions.push(position as u32);
     }
 
+    /// Adds a histogram of the entry at `position`.
+    pub(crate) fn push_histogram(
+        &mut self,
+        appender: &mut dyn Appender,
+        position: usize,
+        sample: HistogramSample,
+    ) {
+        if self.histograms.len() == SAMPLE_COUNT_MAX {
+            self.flush(appender);
+        }
+        self.histograms.push(sample);
+        self.histogram_positions.push(position as u32);
+    }
+
     /// Adds an exemplar of a series whose sample was pushed.
     pub(crate) fn push_exemplar(&mut self, appender: &mut dyn Appender, exemplar: ExemplarSample) {
         if self.exemplars.len() == SAMPLE_COUNT_MAX {
@@ -82,35 +102,59 @@ impl Batch {
         appender.append(&self.samples, &mut self.rejected);
         for at in 0..self.rejected.len() {
             let Rejected { index, reason } = self.rejected[at];
-            match reason {
-                Rejection::UnknownSeries => {
-                    self.unknown.push(self.samples[index].series.series_ref)
-                }
-                reason => {
-                    self.count(reason);
-                    self.refused.push(self.positions[index]);
-                }
-            }
+            self.note(reason, self.samples[index].series, self.positions[index]);
         }
         self.samples.clear();
         self.positions.clear();
         self.rejected.clear();
+        self.flush_histograms(appender);
         self.flush_exemplars(appender);
     }
 
-    /// A refused exemplar fails nothing. Compat: `scrape/scrape.go`.
+    fn flush_histograms(&mut self, appender: &mut dyn Appender) {
+        if self.histograms.is_empty() {
+            return;
+        }
+        appender.append_histograms(&self.histograms, &mut self.rejected);
+        for at in 0..self.rejected.len() {
+            let Rejected { index, reason } = self.rejected[at];
+            self.note(reason, self.histograms[index].series, self.histogram_positions[index]);
+        }
+        self.histograms.clear();
+        self.histogram_positions.clear();
+        self.rejected.clear();
+    }
+
+    fn note(&mut self, reason: Rejection, series: SeriesHandle, position: u32) {
+        if reason == Rejection::UnknownSeries {
+            self.unknown.push(series.series_ref);
+            return;
+        }
+        self.count(reason);
+        self.refused.push(position);
+    }
+
+    /// A refused exemplar fails nothing; that some of a series come too late is expected where they are told
+    /// again and again, so it counts only if all do. Compat: `scrape/scrape.go`.
     fn flush_exemplars(&mut self, appender: &mut dyn Appender) {
         if self.exemplars.is_empty() {
             return;
         }
         appender.append_exemplars(&self.exemplars, &mut self.rejected);
-        for rejected in self.rejected.drain(..) {
-            match rejected.reason {
-                Rejection::OutOfOrderExemplar => self.tally.out_of_order_exemplars += 1,
-                Rejection::ExemplarsDisabled => self.ignores_exemplars = true,
-                _ => {}
+        let mut rejected = self.rejected.drain(..).peekable();
+        let mut end = 0;
+        for of_series in self.exemplars.chunk_by(|a, b| a.series == b.series) {
+            end += of_series.len();
+            let mut late_count = 0;
+            while let Some(Rejected { reason, .. }) = rejected.next_if(|it| it.index < end) {
+                late_count += usize::from(reason == Rejection::OutOfOrderExemplar);
+                self.ignores_exemplars |= reason == Rejection::ExemplarsDisabled;
+            }
+            if late_count == of_series.len() {
+                self.tally.out_of_order_exemplars += late_count as u64;
             }
         }
+        drop(rejected);
         self.exemplars.clear();
     }
 

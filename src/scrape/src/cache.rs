@@ -33,6 +33,8 @@ pub(crate) enum Flag {
     Refused,
     /// Among the comments is a `TYPE`.
     HasType,
+    /// The series has come with the body that is being read.
+    New,
 }
 
 /// One line: 24 bytes a series.
@@ -72,6 +74,25 @@ impl LineKey {
         hasher.write(text);
         hasher.finish()
     }
+
+    /// Hashes pieces of text behind `seed`, another hash or a number.
+    #[inline]
+    pub(crate) fn hash_runs<'a>(&self, seed: u64, runs: impl Iterator<Item = &'a [u8]>) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hasher.write_u64(seed);
+        runs.for_each(|run| hasher.write(run));
+        hasher.finish()
+    }
+
+    /// Hashes what parts one series from the others that share the hash `base`.
+    #[inline]
+    pub(crate) fn hash_part(&self, base: u64, part: (u64, u64)) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hasher.write_u64(base);
+        hasher.write_u64(part.0);
+        hasher.write_u64(part.1);
+        hasher.finish()
+    }
 }
 
 impl Entry {
@@ -82,10 +103,20 @@ impl Entry {
         kind: Kind,
         series: SeriesHandle,
     ) -> Option<Self> {
-        let size_bytes = u32::try_from(text.len()).ok().filter(|size| *size >> SIZE_BITS == 0)?;
+        Self::of_key(key.hash(text), text.len(), kind, series)
+    }
+
+    /// The same for what was hashed already. `None` if there was more of it than an entry can tell.
+    pub(crate) fn of_key(
+        hash: u64,
+        size_bytes: usize,
+        kind: Kind,
+        series: SeriesHandle,
+    ) -> Option<Self> {
+        let size_bytes = u32::try_from(size_bytes).ok().filter(|size| *size >> SIZE_BITS == 0)?;
         let packed = size_bytes | (kind as u32) << KIND_SHIFT;
         let SeriesHandle { series_ref, slot } = series;
-        Some(Self { hash: key.hash(text), series_ref, slot, packed })
+        Some(Self { hash, series_ref, slot, packed })
     }
 
     /// An entry without a series.

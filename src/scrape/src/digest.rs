@@ -2,7 +2,7 @@
 //! It knows neither connections nor time to wait for.
 
 use prom_config::ScrapeProtocol;
-use prom_exposition::{Format, FormatError, text::Dialect};
+use prom_exposition::{Format, FormatError};
 use prom_http_client::{BodyLimit, Buffer, BufferPool, HttpError, inflate_gzip};
 
 use crate::{
@@ -42,8 +42,6 @@ pub(crate) enum Unread {
     NotAsked(String),
     #[error(transparent)]
     Format(#[from] FormatError),
-    #[error("received Content-Type \"{0}\", which this version does not read")]
-    Unreadable(Format),
 }
 
 /// How much a body may be, and how much the last one was.
@@ -67,7 +65,8 @@ pub(crate) fn digest(
     let body = match open(answer, buffers, size) {
         Ok(opened) => {
             report.body_size_bytes = i64::try_from(opened.body.len()).unwrap_or(i64::MAX);
-            opened.dialect(rules).map(|dialect| (opened.body, dialect))
+            let format = opened.format(rules);
+            format.map(|format| (opened.body, format)).map_err(Unread::from)
         }
         Err(unread) => {
             if matches!(&unread, Unread::Fetch(error) if error.is_body_too_large()) {
@@ -77,9 +76,9 @@ pub(crate) fn digest(
         }
     };
     match body {
-        Ok((body, dialect)) => {
-            let text = Body { bytes: body.as_slice(), dialect };
-            let stored = store.store_body(text, rules, time, report, metadata);
+        Ok((body, format)) => {
+            let said = Body { bytes: body.as_slice(), format };
+            let stored = store.store_body(said, rules, time, report, metadata);
             Digested { stored, unread: None, body_size_bytes: body.len() }
         }
         Err(unread) => {
@@ -122,9 +121,9 @@ fn open(answer: Answer, buffers: &BufferPool, size: BodySize) -> Result<Opened, 
 
 impl Opened {
     /// An empty body is in any format. Compat: `append` in `scrape/scrape.go`.
-    fn dialect(&self, rules: &Rules) -> Result<Dialect, Unread> {
+    fn format(&self, rules: &Rules) -> Result<Format, FormatError> {
         if self.body.is_empty() {
-            return Ok(Dialect::Prometheus);
+            return Ok(Format::Text);
         }
         let fallback = rules.cfg.fallback_scrape_protocol.map(|protocol| match protocol {
             ScrapeProtocol::PrometheusProto => Format::Protobuf,
@@ -135,10 +134,6 @@ impl Opened {
                 Format::OpenMetrics
             }
         });
-        match Format::of_response(&self.content_type, fallback)? {
-            (Format::Text, _) => Ok(Dialect::Prometheus),
-            (Format::OpenMetrics, _) => Ok(Dialect::OpenMetrics),
-            (other, _) => Err(Unread::Unreadable(other)),
-        }
+        Ok(Format::of_response(&self.content_type, fallback)?.0)
     }
 }

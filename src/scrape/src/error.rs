@@ -6,4 +6,6 @@
 pub enum ScrapeError {
     #[error(transparent)]
     Discovery(#[from] prom_discovery::DiscoveryError),
+    #[error("can't create json log file: open {}: {reason}", .path.display())]
+    FailureLog { path: std::path::PathBuf, reason: String },
 }

@@ -10,13 +10,6 @@ use crate::target::TargetSpec;
 
 /// Bound on a body for which the configuration sets none, after decompression.
 const BODY_SIZE_BYTES_MAX: u64 = 256 << 20;
-/// Formats that are asked for: those that can be read.
-const PROTOCOLS: [ScrapeProtocol; 4] = [
-    ScrapeProtocol::PrometheusText0_0_4,
-    ScrapeProtocol::PrometheusText1_0_0,
-    ScrapeProtocol::OpenMetricsText0_0_1,
-    ScrapeProtocol::OpenMetricsText1_0_0,
-];
 
 /// How one target is asked; made once, used for every scrape.
 #[derive(Clone, Debug)]
@@ -94,10 +87,10 @@ impl Fetcher {
     }
 }
 
-/// Compat: `acceptHeader` in `scrape/scrape.go`, without the formats that cannot be read here.
+/// Compat: `acceptHeader` in `scrape/scrape.go`.
 fn accept(cfg: &ScrapeConfig) -> String {
-    let wanted = cfg.scrape_protocols.iter().filter(|protocol| PROTOCOLS.contains(protocol));
     let weights = (1..=ScrapeProtocol::ALL.len() + 1).rev();
+    let wanted = cfg.scrape_protocols.iter();
     let mut clauses: Vec<String> = wanted
         .zip(weights)
         .map(|(protocol, weight)| {

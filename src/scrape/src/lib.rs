@@ -7,7 +7,7 @@
 //! Invariants:
 //! I1. A scrape is one batch: its samples, its reports and its staleness markers are stored together, or
 //!     the target shows why not.
-//! I2. A line that the last body had costs no string, no allocation and no lookup, as long as the lines
+//! I2. A line that the last body had, or a float of a family, costs no string, no allocation and no lookup, as long as the lines
 //!     come in their order.
 //! I3. A reload leaves alone what it does not change: the loop of such a target misses no beat and keeps
 //!     its cache and its connection.
@@ -21,7 +21,8 @@
 //! where they arrive, large and unknown ones on a bounded pool of threads. `ScrapeManager` may be used
 //! from any thread; reloads come one at a time.
 //!
-//! Limits: bodies (`fetch`, `manager`), lines and comments (`pass`), metadata (`metadata`), waiting work
+//! Limits: bodies (`fetch`, `manager`), lines and comments (`pass`), exemplars of a converted histogram
+//! (`pass::converted`), metadata (`metadata`), waiting work
 //! (`manager`), labels of one series (`prom_exposition`), targets of one job (`prom_discovery`).
 
 mod batch;
@@ -29,6 +30,7 @@ mod cache;
 mod digest;
 mod error;
 mod explain;
+mod failure_log;
 mod fault;
 mod fetch;
 mod live;

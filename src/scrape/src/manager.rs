@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::{
     DroppedTargetView, MetricMetadata, PoolTally, PoolView, ScrapeError, TargetHealth, TargetView,
+    failure_log::FailureLogs,
     live::Target,
     metadata::{MetadataTable, size_bytes},
     metrics::Metrics,
@@ -53,6 +54,7 @@ pub struct ScrapeOptions {
 pub struct Prepared {
     discovery: prom_discovery::Prepared,
     jobs: Vec<Job>,
+    failure_logs: FailureLogs,
     offset_seed: u64,
     changes: [RoomChange; 2],
 }
@@ -115,6 +117,7 @@ impl ScrapeManager {
         let ctx = Context {
             store,
             metadata: MetadataTable::default(),
+            failure_logs: ArcSwap::default(),
             metrics: Metrics::new(registry),
             buffers: BufferPool::new(BODIES_SIZE_BYTES_MAX),
             workers: handle.pool("scraping", limits),
@@ -155,6 +158,8 @@ impl ScrapeManager {
             discovery_configs: &scrape.discovery_configs,
         });
         let discovery = self.shared.discovery.prepare(sets)?;
+        let jobs = cfg.scrape_configs.iter().map(|scrape| &**scrape);
+        let failure_logs = FailureLogs::open(jobs)?;
         let state = self.shared.lock();
         let configured = state.pools.values().filter(|pool| pool.is_configured());
         let old = configured.map(|pool| &pool.job().cfg).map(|cfg| (&*cfg.job_name, cfg));
@@ -163,7 +168,7 @@ impl ScrapeManager {
         let changes = [changed_jobs, discovery.changes().clone()];
         let jobs = cfg.scrape_configs.iter().map(|scrape| self.prepare_job(&state, scrape));
         let offset_seed = offset_seed(&self.shared.options.host_name, &cfg.global.external_labels);
-        Ok(Prepared { discovery, jobs: jobs.collect(), offset_seed, changes })
+        Ok(Prepared { discovery, jobs: jobs.collect(), failure_logs, offset_seed, changes })
     }
 
     /// Takes a prepared configuration over. Jobs and targets that it does not change keep their loops,
@@ -171,6 +176,7 @@ impl ScrapeManager {
     pub fn commit(&self, prepared: Prepared) {
         let mut state = self.shared.lock();
         self.shared.discovery.commit(prepared.discovery);
+        self.shared.ctx.failure_logs.store(Arc::new(prepared.failure_logs));
         state.offset_seed = prepared.offset_seed;
         let pools = &mut state.pools;
         let kept: HashSet<&str> = prepared.jobs.iter().map(|job| &*job.cfg.job_name).collect();

@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use prom_exposition::text::{Entry as Line, Parser, unescape_help};
+use prom_exposition::{
+    protobuf,
+    text::{Dialect, Entry as Line, Parser, unescape_help},
+};
 use prom_model::MetricType;
 
 use crate::{MetricMetadata, pass::Body};
@@ -66,6 +69,31 @@ pub(crate) fn size_bytes(metadata: &[Arc<MetricMetadata>]) -> usize {
 
 /// The body has been read before, so whatever is wrong with it is known by now.
 fn read(body: Body<'_>) -> Vec<MetricMetadata> {
+    match Dialect::of(body.format) {
+        Some(dialect) => read_lines(body.bytes, dialect),
+        None => read_families(body.bytes),
+    }
+}
+
+fn read_families(body: &[u8]) -> Vec<MetricMetadata> {
+    let mut families = BTreeMap::new();
+    let mut parser = protobuf::Parser::new(body);
+    while families.len() < FAMILY_COUNT_MAX
+        && let Ok(Some(family)) = parser.next_family()
+    {
+        let help = &family.help[..family.help.floor_char_boundary(HELP_SIZE_BYTES_MAX)];
+        let metadata = MetricMetadata {
+            family: family.name.into(),
+            kind: family.metric_type.as_str(),
+            help: help.into(),
+            unit: family.unit.into(),
+        };
+        families.insert(family.name, metadata);
+    }
+    families.into_values().collect()
+}
+
+fn read_lines(body: &[u8], dialect: Dialect) -> Vec<MetricMetadata> {
     #[derive(Default)]
     struct Said<'a> {
         metric_type: MetricType,
@@ -73,7 +101,7 @@ fn read(body: Body<'_>) -> Vec<MetricMetadata> {
         unit: &'a str,
     }
     let mut families: BTreeMap<&str, Said<'_>> = BTreeMap::new();
-    let mut parser = Parser::new(body.bytes, body.dialect);
+    let mut parser = Parser::new(body, dialect);
     while families.len() < FAMILY_COUNT_MAX
         && let Ok(Some(line)) = parser.next_entry()
     {
@@ -91,7 +119,7 @@ fn read(body: Body<'_>) -> Vec<MetricMetadata> {
         MetricMetadata {
             family: family.into(),
             kind: said.metric_type.as_str(),
-            help: unescape_help(help, body.dialect).into(),
+            help: unescape_help(help, dialect).into(),
             unit: said.unit.into(),
         }
     };

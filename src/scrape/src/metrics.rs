@@ -45,6 +45,7 @@ pub(crate) struct LoopMetrics {
     interval_length: SummaryVec,
     interval_length_histogram: HistogramVec,
     exceeded_sample_limit: Counter,
+    exceeded_bucket_limit: Counter,
     exceeded_label_limits: Counter,
     pub(crate) scrape_duration: Histogram,
     duplicate: Counter,
@@ -165,6 +166,10 @@ impl LoopMetrics {
                 "prometheus_target_scrapes_exceeded_sample_limit_total",
                 "Total number of scrapes that hit the sample limit and were rejected.",
             ),
+            exceeded_bucket_limit: counter(
+                "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
+                "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
+            ),
             exceeded_label_limits: counter(
                 "prometheus_target_scrape_pool_exceeded_label_limits_total",
                 "Total number of times scrape pools hit the label limits, during sync or config reload.",
@@ -203,6 +208,7 @@ impl LoopMetrics {
         self.out_of_bounds.inc_by(out_of_bounds);
         match &digested.stored.refused {
             Some(BodyRefused::SampleLimit) => self.exceeded_sample_limit.inc(),
+            Some(BodyRefused::BucketLimit) => self.exceeded_bucket_limit.inc(),
             Some(BodyRefused::Labels(refused)) if refused.is_limit() => {
                 self.exceeded_label_limits.inc();
             }
@@ -225,8 +231,8 @@ fn go_text(duration: Duration) -> String {
     format_go_duration(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// What alerts and dashboards ask for, but cannot happen here: a pool that was prepared does not fail, no
-/// cache has to be flushed by force, and no format that is read has native histograms.
+/// What alerts and dashboards ask for, but cannot happen here: a pool that was prepared does not fail, and
+/// no cache has to be flushed by force.
 fn register_unused(registry: &Registry) {
     for (name, help) in [
         (
@@ -240,10 +246,6 @@ fn register_unused(registry: &Registry) {
         (
             "prometheus_target_scrapes_cache_flush_forced_total",
             "How many times a scrape cache was flushed due to getting big while scrapes are failing.",
-        ),
-        (
-            "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
-            "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
         ),
     ] {
         registry.counter(name, help);

@@ -1,18 +1,21 @@
 //! One reading of one body against what is remembered of the last one.
 //! Nothing here outlives the scrape: the cache is changed by whoever stores the batch, if it is stored.
 
-use std::mem;
+mod converted;
+mod families;
+mod lines;
+mod rebuilt;
+mod value;
 
-use hashbrown::{HashSet, HashTable};
-use prom_exposition::{
-    ParseError,
-    text::{Dialect, Entry as Line, Exemplar, Parser, Sample, Suffix},
-};
-use prom_model::{self as model, LabelsBuilder, MetricType};
-use prom_storage::{
-    Appender, ExemplarSample, FloatSample, Rejection, SeriesHandle, SeriesRef, StorageError,
-};
+use hashbrown::HashSet;
+use prom_exposition::{ClassicError, Format, ParseError, protobuf::ProtobufError, text::Dialect};
+use prom_model::{Exemplar, HistogramError, LabelsBuilder};
+use prom_storage::{Appender, ExemplarSample, Rejection, SeriesHandle, SeriesRef, StorageError};
 
+use self::{
+    rebuilt::{Found, Rebuilt},
+    value::SampleValue,
+};
 use crate::{
     batch::Batch,
     cache::{Cache, Entry, Flag, Kind},
@@ -21,8 +24,6 @@ use crate::{
 
 /// Most lines of one target.
 const ENTRY_COUNT_MAX: usize = 8_000_000;
-/// Comments before one sample that are recognized as one; more begin another entry.
-const COMMENTS_SIZE_BYTES_MAX: usize = 64 << 10;
 
 const REBUILT: &str = "a line that was not expected has begun the rebuilding";
 
@@ -30,7 +31,7 @@ const REBUILT: &str = "a line that was not expected has begun the rebuilding";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Body<'a> {
     pub(crate) bytes: &'a [u8],
-    pub(crate) dialect: Dialect,
+    pub(crate) format: Format,
 }
 
 /// Why a body is refused as a whole.
@@ -39,9 +40,17 @@ pub(crate) enum BodyRefused {
     #[error(transparent)]
     Parse(#[from] ParseError),
     #[error(transparent)]
+    Protobuf(#[from] ProtobufError),
+    #[error(transparent)]
+    Classic(#[from] ClassicError),
+    #[error(transparent)]
+    Histogram(#[from] HistogramError),
+    #[error(transparent)]
     Labels(#[from] LabelsRefused),
     #[error("sample limit exceeded")]
     SampleLimit,
+    #[error("histogram bucket limit exceeded")]
+    BucketLimit,
     #[error("more than {ENTRY_COUNT_MAX} lines")]
     TooManyLines,
     #[error(transparent)]
@@ -71,6 +80,8 @@ pub(crate) struct Outcome {
     /// Series of the last body that this one has not.
     pub(crate) ended: Vec<SeriesHandle>,
     pub(crate) batch: Batch,
+    /// Some entries are flagged as new.
+    pub(crate) has_new_series: bool,
     /// Lines of metadata are not those of the last body.
     pub(crate) has_new_metadata: bool,
     pub(crate) beyond_limit: Option<BeyondLimit>,
@@ -100,174 +111,133 @@ pub(crate) fn read_body(
         rules,
         time,
         appender,
-        parser: Parser::new(body.bytes, body.dialect),
-        dialect: body.dialect,
-        body: body.bytes,
         cursor: 0,
         counts: Counts::default(),
         appended_count: 0,
-        is_over_limit: false,
+        is_over_sample_limit: false,
+        is_over_bucket_limit: false,
         beyond_limit: None,
-        declared: Declared::default(),
         rebuilt: None,
         ended: Vec::new(),
         has_new_metadata: false,
+        has_new_series: false,
         exposed: LabelsBuilder::default(),
         batch: Batch::new(),
     };
-    let read = pass.run();
+    let read = match Dialect::of(body.format) {
+        None => families::read(&mut pass, body.bytes),
+        Some(dialect) if rules.histograms.converts_classic => {
+            converted::read(&mut pass, body.bytes, dialect)
+        }
+        Some(dialect) => lines::read(&mut pass, body.bytes, dialect),
+    };
+    let read = read.map(|()| pass.batch.flush(pass.appender));
+    pass.leave_out_refused();
     *counts = pass.counts;
     read?;
-    if pass.is_over_limit {
+    if pass.is_over_sample_limit {
         return Err(BodyRefused::SampleLimit);
+    }
+    if pass.is_over_bucket_limit {
+        return Err(BodyRefused::BucketLimit);
     }
     Ok(pass.finish())
 }
 
+/// What all formats have in common: which series a key stands for, and what becomes of its sample.
 struct Pass<'a> {
     cache: &'a Cache,
     rules: &'a Rules,
     time: SampleTime,
     appender: &'a mut dyn Appender,
-    parser: Parser<'a>,
-    dialect: Dialect,
-    body: &'a [u8],
     /// The entry that is expected next.
     cursor: usize,
     counts: Counts,
     /// Samples that count for the limit.
     appended_count: u64,
-    is_over_limit: bool,
+    is_over_sample_limit: bool,
+    is_over_bucket_limit: bool,
     beyond_limit: Option<BeyondLimit>,
-    declared: Declared,
     /// Once the body differs from the last one.
     rebuilt: Option<Rebuilt>,
     ended: Vec<SeriesHandle>,
     has_new_metadata: bool,
+    has_new_series: bool,
     exposed: LabelsBuilder,
     batch: Batch,
 }
 
-/// The type that the body has declared last, found when a new series asks for it.
+/// What a format knows a series by: a hash of this process, and the size of what was hashed.
 #[derive(Clone, Copy, Debug)]
-enum Declared {
-    Known(MetricType),
-    /// Somewhere in these known comments.
-    Within {
-        start: usize,
-        end: usize,
-    },
+struct Key {
+    hash: u64,
+    size_bytes: usize,
 }
 
-/// The entries of a body that differs from the last one.
-struct Rebuilt {
-    entries: Vec<Entry>,
-    /// Which entries of the last body have been met.
-    is_met: Vec<bool>,
-    /// Places of lines by hash: those of the last body, then those in `entries` that are new.
-    index: HashTable<u32>,
-    /// Where the comments end that the last of `entries` stands for.
-    comments_end: Option<usize>,
-}
-
-/// What stands behind a series.
+/// What a body says of a series.
 #[derive(Clone, Copy, Debug)]
-struct Taken<'a> {
-    value: f64,
+struct Taken<V> {
+    value: V,
     /// The sample's own time, if it is honored.
     explicit_ms: Option<i64>,
-    exemplar: Option<Exemplar<'a>>,
 }
 
-/// A line that is known.
-enum Found {
-    /// From the last body, and not met in this one.
-    Known(usize),
-    Met(Entry),
+/// A sample on its way to the store; its exemplars may follow.
+#[derive(Clone, Copy, Debug)]
+struct Pushed {
+    series: SeriesHandle,
+    timestamp_ms: i64,
 }
 
-impl<'a> From<&Sample<'a>> for Taken<'a> {
-    fn from(sample: &Sample<'a>) -> Self {
-        let Sample { value, timestamp_ms, exemplar, .. } = *sample;
-        Self { value, explicit_ms: timestamp_ms, exemplar }
-    }
-}
-
-impl Default for Declared {
-    fn default() -> Self {
-        Self::Known(MetricType::Unknown)
-    }
-}
-
-impl<'a> Pass<'a> {
-    fn run(&mut self) -> Result<(), BodyRefused> {
-        loop {
-            self.follow();
-            if !self.read_unexpected()? {
-                return Ok(());
+impl Pass<'_> {
+    /// Takes a sample: of the series that is expected next, another one that is known, or a new one with
+    /// these labels.
+    fn take<V: SampleValue>(
+        &mut self,
+        key: Key,
+        taken: Taken<V>,
+        labels: impl FnOnce(&mut LabelsBuilder) -> Result<(), BodyRefused>,
+    ) -> Result<Option<Pushed>, BodyRefused> {
+        let expected = self.cache.entries.get(self.cursor).copied();
+        let expected = expected.filter(|entry| {
+            let is_open = match &self.rebuilt {
+                Some(rebuilt) => !rebuilt.is_met[self.cursor] && entry.kind() != Kind::Repeat,
+                None => true,
+            };
+            is_open && entry.kind() != Kind::Comments && entry.is(key.hash, key.size_bytes)
+        });
+        match expected {
+            Some(entry) => {
+                let pushed = self.take_known(entry, taken);
+                self.cursor += 1;
+                pushed
             }
+            None => self.take_unexpected(key, taken, labels),
         }
-    }
-
-    /// Reads lines for as long as they are the expected ones: no text is taken apart or copied here.
-    fn follow(&mut self) {
-        let cache = self.cache;
-        while let Some(entry) = cache.entries.get(self.cursor) {
-            let rest = self.parser.rest();
-            let Some(text) = rest.get(..entry.size_bytes()) else { return };
-            if cache.key.hash(text) != entry.hash() {
-                let may_skip = self.dialect == Dialect::Prometheus && rest.starts_with(b"\n");
-                if may_skip && self.parser.skip_known(b"\n") {
-                    continue;
-                }
-                return;
-            }
-            if let Some(rebuilt) = &self.rebuilt
-                && (rebuilt.is_met[self.cursor] || entry.kind() == Kind::Repeat)
-            {
-                return;
-            }
-            if !self.take_expected(*entry, text) {
-                return;
-            }
-            self.cursor += 1;
-        }
-    }
-
-    /// Reads the line of a known entry; false if it goes on otherwise than expected.
-    #[inline]
-    fn take_expected(&mut self, entry: Entry, text: &[u8]) -> bool {
-        if entry.kind() == Kind::Comments {
-            if entry.has(Flag::HasType) {
-                let start = self.body.len() - self.parser.rest().len();
-                self.declared = Declared::Within { start, end: start + text.len() };
-            }
-            self.keep(entry);
-            return self.parser.skip_known(text);
-        }
-        let Some(suffix) = self.parser.take_predicted(text.len()) else { return false };
-        let Suffix { value, timestamp_ms, exemplar, .. } = suffix;
-        self.take_known(entry, Taken { value, explicit_ms: timestamp_ms, exemplar });
-        true
     }
 
     /// Takes the sample of the entry at the cursor.
     #[inline]
-    fn take_known(&mut self, entry: Entry, mut taken: Taken<'a>) {
+    fn take_known<V: SampleValue>(
+        &mut self,
+        entry: Entry,
+        mut taken: Taken<V>,
+    ) -> Result<Option<Pushed>, BodyRefused> {
         self.counts.scraped += 1;
         taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
         match entry.kind() {
             Kind::Series => {
                 let entry = self.settle_explicit(entry, taken.explicit_ms.is_some());
                 let position = self.keep(entry);
-                self.take_sample(position, entry.series(), taken);
+                self.take_sample(position, entry.series(), taken)
             }
             Kind::Repeat => {
                 let position = self.keep(entry);
-                self.take_repeat(position, entry.series(), taken);
+                self.take_repeat(position, entry.series(), taken)
             }
             Kind::Dropped | Kind::Comments => {
                 self.keep(entry);
+                Ok(None)
             }
         }
     }
@@ -301,93 +271,77 @@ impl<'a> Pass<'a> {
     }
 
     #[inline]
-    fn take_sample(&mut self, position: usize, series: SeriesHandle, taken: Taken<'a>) {
+    fn take_sample<V: SampleValue>(
+        &mut self,
+        position: usize,
+        series: SeriesHandle,
+        mut taken: Taken<V>,
+    ) -> Result<Option<Pushed>, BodyRefused> {
         self.counts.post_relabeling += 1;
+        if !taken.value.fit(&self.rules.histograms) {
+            self.is_over_bucket_limit = true;
+            return Ok(None);
+        }
         self.appended_count += 1;
         let limit = self.rules.cfg.limits.sample_count;
         if limit > 0 && self.appended_count > limit {
-            self.is_over_limit = true;
-            return;
+            self.is_over_sample_limit = true;
+            return Ok(None);
         }
+        taken.value.check()?;
         let timestamp_ms = taken.explicit_ms.unwrap_or(self.time.timestamp_ms);
         if timestamp_ms > self.time.timestamp_ms_max {
-            return self.batch.refuse(position, Rejection::OutOfBounds);
+            self.batch.refuse(position, Rejection::OutOfBounds);
+            return Ok(None);
         }
-        let value = taken.value;
-        self.batch.push(self.appender, position, FloatSample { series, timestamp_ms, value });
-        if let Some(exemplar) = taken.exemplar {
-            self.take_exemplar(series, timestamp_ms, &exemplar);
-        }
-    }
-
-    /// An exemplar without a time of its own has that of its sample.
-    fn take_exemplar(&mut self, series: SeriesHandle, timestamp_ms: i64, exemplar: &Exemplar<'a>) {
-        if self.batch.ignores_exemplars {
-            return;
-        }
-        self.exposed.clear();
-        if self.parser.exemplar_labels(exemplar, &mut self.exposed).is_err() {
-            return;
-        }
-        let timestamp_ms = exemplar.timestamp_ms.unwrap_or(timestamp_ms);
-        let labels = self.exposed.labels();
-        let exemplar = model::Exemplar { labels, value: exemplar.value, timestamp_ms };
-        self.batch.push_exemplar(self.appender, ExemplarSample { series, exemplar });
+        let pushed = Pushed { series, timestamp_ms };
+        taken.value.push(&mut self.batch, self.appender, position, pushed);
+        Ok(Some(pushed))
     }
 
     /// A second sample of one series in one body: refused, unless it brings its own time.
-    fn take_repeat(&mut self, position: usize, series: SeriesHandle, taken: Taken<'a>) {
+    fn take_repeat<V: SampleValue>(
+        &mut self,
+        position: usize,
+        series: SeriesHandle,
+        taken: Taken<V>,
+    ) -> Result<Option<Pushed>, BodyRefused> {
         if taken.explicit_ms.is_some() {
             return self.take_sample(position, series, taken);
         }
         self.counts.post_relabeling += 1;
         self.batch.tally.duplicate += 1;
+        Ok(None)
     }
 
-    /// Reads one line that is not the expected one; false at the end of the body.
-    fn read_unexpected(&mut self) -> Result<bool, BodyRefused> {
-        let rest = self.parser.rest();
-        let start = self.body.len() - rest.len();
-        let Some(line) = self.parser.next_entry()? else { return Ok(false) };
+    /// Takes a sample whose series is not the one at the cursor.
+    fn take_unexpected<V: SampleValue>(
+        &mut self,
+        key: Key,
+        taken: Taken<V>,
+        labels: impl FnOnce(&mut LabelsBuilder) -> Result<(), BodyRefused>,
+    ) -> Result<Option<Pushed>, BodyRefused> {
         self.rebuild();
-        match line {
-            Line::Sample(sample) => self.take_unexpected(&sample)?,
-            comment => {
-                let is_type = match comment {
-                    Line::Type { metric_type, .. } => {
-                        self.declared = Declared::Known(metric_type);
-                        true
-                    }
-                    _ => false,
-                };
-                let end = self.body.len() - self.parser.rest().len();
-                self.remember_comments(start, end, is_type);
-            }
-        }
-        Ok(true)
-    }
-
-    fn take_unexpected(&mut self, sample: &Sample<'a>) -> Result<(), BodyRefused> {
-        let hash = self.cache.key.hash(sample.series);
-        let found = self.find(hash, sample.series.len());
-        match found {
+        let rebuilt = self.rebuilt.as_ref().expect(REBUILT);
+        match rebuilt.find(&self.cache.entries, key) {
             Some(Found::Known(position)) => {
                 self.cursor = position;
                 let entry = self.cache.entries[position];
-                self.take_known(entry, Taken::from(sample));
+                let pushed = self.take_known(entry, taken);
                 self.cursor += 1;
-                Ok(())
+                pushed
             }
-            Some(Found::Met(entry)) => {
-                self.repeat(entry, sample);
-                Ok(())
-            }
-            None => self.take_new(sample),
+            Some(Found::Met(entry)) => self.repeat(entry, taken),
+            None => self.take_new(key, taken, labels),
         }
     }
 
-    /// A line of a series that this body has had before.
-    fn repeat(&mut self, first: Entry, sample: &Sample<'a>) {
+    /// A series that this body has had before.
+    fn repeat<V: SampleValue>(
+        &mut self,
+        first: Entry,
+        mut taken: Taken<V>,
+    ) -> Result<Option<Pushed>, BodyRefused> {
         self.counts.scraped += 1;
         let entries = &self.cache.entries;
         if entries.get(self.cursor).is_some_and(|next| {
@@ -395,151 +349,125 @@ impl<'a> Pass<'a> {
         }) {
             self.cursor += 1;
         }
-        let is_dropped = first.kind() == Kind::Dropped;
-        let entry = if is_dropped { first } else { first.with_kind(Kind::Repeat) };
-        let position = self.rebuilt_mut().push(entry);
-        if !is_dropped {
-            let mut taken = Taken::from(sample);
-            taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
-            self.take_repeat(position, entry.series(), taken);
+        if first.kind() == Kind::Dropped {
+            self.rebuilt_mut().push(first);
+            return Ok(None);
         }
+        let entry = first.with_kind(Kind::Repeat);
+        let position = self.rebuilt_mut().push(entry);
+        taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
+        self.take_repeat(position, entry.series(), taken)
     }
 
-    /// A line that the last body did not have.
-    fn take_new(&mut self, sample: &Sample<'a>) -> Result<(), BodyRefused> {
+    /// A series that the last body did not have.
+    fn take_new<V: SampleValue>(
+        &mut self,
+        key: Key,
+        mut taken: Taken<V>,
+        read_labels: impl FnOnce(&mut LabelsBuilder) -> Result<(), BodyRefused>,
+    ) -> Result<Option<Pushed>, BodyRefused> {
         self.counts.scraped += 1;
         if self.rebuilt_mut().entries.len() >= ENTRY_COUNT_MAX {
             return Err(BodyRefused::TooManyLines);
         }
         self.exposed.clear();
-        let declared = self.declared_type();
-        self.parser.labels(sample, declared, &mut self.exposed)?;
+        read_labels(&mut self.exposed)?;
         let Some(labels) = self.rules.series_labels(&mut self.exposed)? else {
-            self.remember_new(sample, Kind::Dropped, None);
-            return Ok(());
+            let nobody = SeriesHandle { series_ref: SeriesRef(0), slot: 0 };
+            self.remember_new(key, Kind::Dropped, nobody);
+            return Ok(None);
         };
         let limit = self.rules.cfg.limits.sample_count;
-        if limit > 0 && self.appended_count >= limit {
+        let is_over_bucket_limit = !taken.value.fit(&self.rules.histograms);
+        if is_over_bucket_limit || limit > 0 && self.appended_count >= limit {
             // The scrape fails, so the series must not come into being.
             self.counts.post_relabeling += 1;
-            self.is_over_limit = true;
-            return Ok(());
+            self.is_over_bucket_limit |= is_over_bucket_limit;
+            self.is_over_sample_limit |= !is_over_bucket_limit;
+            return Ok(None);
         }
+        taken.value.check()?;
         let series = match self.appender.series(&labels) {
             Err(StorageError::SeriesLimit(reason)) => {
                 // No entry: the line is tried again, should there be room by then.
                 self.counts.post_relabeling += 1;
                 self.beyond_limit.get_or_insert(BeyondLimit { reason, count: 0 }).count += 1;
-                return Ok(());
+                return Ok(None);
             }
             found => found?,
         };
-        self.counts.series_added += 1;
-        let mut taken = Taken::from(sample);
+        self.counts.series_added += u64::from(!self.is_over_bucket_limit);
+        self.has_new_series = true;
         taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
-        let position = self.remember_new(sample, Kind::Series, Some(series));
-        self.rebuilt_mut().entries[position].set(Flag::Explicit, taken.explicit_ms.is_some());
-        self.take_sample(position, series, taken);
-        Ok(())
+        let position = self.remember_new(key, Kind::Series, series);
+        let entry = &mut self.rebuilt_mut().entries[position];
+        entry.set(Flag::Explicit, taken.explicit_ms.is_some());
+        entry.set(Flag::New, true);
+        self.take_sample(position, series, taken)
     }
 
-    fn remember_new(
-        &mut self,
-        sample: &Sample<'a>,
-        kind: Kind,
-        series: Option<SeriesHandle>,
-    ) -> usize {
-        let key = &self.cache.key;
-        let series = series.unwrap_or(SeriesHandle { series_ref: SeriesRef(0), slot: 0 });
-        let entry = Entry::new(key, sample.series, kind, series)
-            .expect("the parser refuses series that an entry cannot hold");
-        let known = &self.cache.entries;
+    fn remember_new(&mut self, key: Key, kind: Kind, series: SeriesHandle) -> usize {
+        let entry = Entry::of_key(key.hash, key.size_bytes, kind, series)
+            .expect("the parsers refuse series that an entry cannot hold");
         let rebuilt = self.rebuilt.as_mut().expect(REBUILT);
-        let position = rebuilt.push(entry);
-        let place = (known.len() + position) as u32;
-        let mut index = mem::take(&mut rebuilt.index);
-        index.insert_unique(entry.hash(), place, |place| rebuilt.at(known, *place).hash());
-        rebuilt.index = index;
-        position
+        rebuilt.push_new(&self.cache.entries, entry)
     }
 
-    /// Remembers lines from `start` to `end` as one with the comments right before them.
-    fn remember_comments(&mut self, start: usize, end: usize, is_type: bool) {
+    /// Notes metadata that stands for itself in the order of the body.
+    fn take_comments(&mut self, key: Key, has_type: bool) {
+        let expected = self.cache.entries.get(self.cursor).copied();
+        let is_it =
+            |entry: &Entry| entry.kind() == Kind::Comments && entry.is(key.hash, key.size_bytes);
+        if let Some(entry) = expected.filter(is_it) {
+            self.keep(entry);
+            self.cursor += 1;
+            return;
+        }
+        self.rebuild();
         self.has_new_metadata = true;
-        let rebuilt = self.rebuilt.as_mut().expect(REBUILT);
-        let before = rebuilt.entries.last().copied();
-        let before = before.filter(|last| {
-            last.kind() == Kind::Comments
-                && rebuilt.comments_end == Some(start)
-                && last.size_bytes() < COMMENTS_SIZE_BYTES_MAX
+        let nobody = SeriesHandle { series_ref: SeriesRef(0), slot: 0 };
+        // What is too long for an entry is taken for new each time.
+        if let Some(entry) = Entry::of_key(key.hash, key.size_bytes, Kind::Comments, nobody) {
+            self.rebuilt_mut().push(entry.with(Flag::HasType, has_type));
+        }
+    }
+
+    /// Adds exemplars of a sample, in order of time. That some come too late is told only if all do.
+    fn take_exemplars(&mut self, of: Pushed, mut exemplars: Vec<Exemplar>) {
+        exemplars.sort_by(|a, b| {
+            let by_value = || a.value.total_cmp(&b.value);
+            let by_time = a.timestamp_ms.cmp(&b.timestamp_ms);
+            by_time.then_with(by_value).then_with(|| a.labels.cmp(&b.labels))
         });
-        let before_size_bytes = before.map_or(0, |last| last.size_bytes());
-        let text = &self.body[start - before_size_bytes..end];
-        let entry = Entry::without_series(&self.cache.key, text, Kind::Comments);
-        // Comments longer than an entry can tell are read again each time.
-        let Some(entry) = entry else { return };
-        let has_type = is_type || before.is_some_and(|last| last.has(Flag::HasType));
-        if before.is_some() {
-            rebuilt.entries.pop();
-        }
-        rebuilt.push(entry.with(Flag::HasType, has_type));
-        rebuilt.comments_end = Some(end);
-    }
-
-    fn declared_type(&mut self) -> MetricType {
-        if let Declared::Within { start, end } = self.declared {
-            let mut comments = Parser::new(&self.body[start..end], self.dialect);
-            let mut last = MetricType::Unknown;
-            while let Ok(Some(line)) = comments.next_entry() {
-                if let Line::Type { metric_type, .. } = line {
-                    last = metric_type;
-                }
-            }
-            self.declared = Declared::Known(last);
-        }
-        match self.declared {
-            Declared::Known(metric_type) => metric_type,
-            Declared::Within { .. } => MetricType::Unknown,
-        }
-    }
-
-    fn find(&self, hash: u64, size_bytes: usize) -> Option<Found> {
-        let rebuilt = self.rebuilt.as_ref().expect(REBUILT);
-        let known = &self.cache.entries;
-        let is_it = |place: &u32| rebuilt.at(known, *place).is(hash, size_bytes);
-        let place = *rebuilt.index.find(hash, is_it)?;
-        match rebuilt.is_met.get(place as usize) {
-            Some(false) => Some(Found::Known(place as usize)),
-            _ => Some(Found::Met(*rebuilt.at(known, place))),
+        for exemplar in exemplars {
+            let sample = ExemplarSample { series: of.series, exemplar };
+            self.batch.push_exemplar(self.appender, sample);
         }
     }
 
     /// From here on the entries are put together anew. Those that were met so far stand in order.
     fn rebuild(&mut self) {
-        if self.rebuilt.is_some() {
-            return;
+        if self.rebuilt.is_none() {
+            self.rebuilt = Some(Rebuilt::new(&self.cache.entries, self.cursor));
         }
-        let known = &self.cache.entries;
-        let mut entries = Vec::with_capacity(known.len());
-        entries.extend_from_slice(&known[..self.cursor]);
-        let mut is_met = vec![false; known.len()];
-        is_met[..self.cursor].fill(true);
-        let mut index = HashTable::with_capacity(known.len());
-        for (place, entry) in (0u32..).zip(known) {
-            if matches!(entry.kind(), Kind::Series | Kind::Dropped) {
-                index.insert_unique(entry.hash(), place, |place| known[*place as usize].hash());
-            }
-        }
-        let comments_end = None;
-        self.rebuilt = Some(Rebuilt { entries, is_met, index, comments_end });
     }
 
     fn rebuilt_mut(&mut self) -> &mut Rebuilt {
         self.rebuilt.as_mut().expect(REBUILT)
     }
 
-    fn finish(mut self) -> Outcome {
-        self.batch.flush(self.appender);
+    /// New series whose first sample was refused do not count as added. Compat: `append` in
+    /// `scrape/scrape.go`, where they are not remembered either.
+    fn leave_out_refused(&mut self) {
+        let Some(rebuilt) = &self.rebuilt else { return };
+        let is_new = |position: &&u32| {
+            rebuilt.entries.get(**position as usize).is_some_and(|entry| entry.has(Flag::New))
+        };
+        let refused_count = self.batch.refused.iter().filter(is_new).count() as u64;
+        self.counts.series_added = self.counts.series_added.saturating_sub(refused_count);
+    }
+
+    fn finish(self) -> Outcome {
         let known = &self.cache.entries;
         let tracks_explicit = self.rules.cfg.track_timestamps_staleness;
         let mut ended = self.ended;
@@ -569,23 +497,10 @@ impl<'a> Pass<'a> {
             entries,
             ended,
             batch: self.batch,
+            has_new_series: self.has_new_series,
             has_new_metadata: self.has_new_metadata,
             beyond_limit: self.beyond_limit,
         }
-    }
-}
-
-impl Rebuilt {
-    fn push(&mut self, entry: Entry) -> usize {
-        self.comments_end = None;
-        self.entries.push(entry);
-        self.entries.len() - 1
-    }
-
-    /// An entry of the last body, or a new one.
-    fn at<'e>(&'e self, known: &'e [Entry], place: u32) -> &'e Entry {
-        let place = place as usize;
-        known.get(place).unwrap_or_else(|| &self.entries[place - known.len()])
     }
 }
 

@@ -228,7 +228,12 @@ impl Pool {
         let fetcher = Fetcher::new(&cfg, &spec, self.job.client.clone());
         let target_labels = spec.labels.clone();
         let plan = Arc::new(Plan {
-            rules: Rules { cfg, target_labels, generation: self.generation },
+            rules: Rules {
+                cfg,
+                target_labels,
+                histograms: spec.histograms,
+                generation: self.generation,
+            },
             fetcher: fetcher.map_err(|error| error.to_string()),
             forced_error: forced_error.map(Arc::clone),
             offset_seed: starter.offset_seed,

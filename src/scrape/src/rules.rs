@@ -12,12 +12,28 @@ const EXPORTED_PREFIX: &str = "exported_";
 /// How much of a name or value an error shows. Compat: `verifyLabelLimits` in `scrape/scrape.go`.
 const SHOWN_CHARS_MAX: usize = 50;
 
+/// What becomes of the histograms of one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HistogramRules {
+    /// Native ones are taken as such; otherwise all are classic.
+    pub(crate) scrapes_native: bool,
+    /// Classic ones stay beside the native ones that they are, or become.
+    pub(crate) keeps_classic: bool,
+    /// Classic ones become native ones with custom buckets.
+    pub(crate) converts_classic: bool,
+    /// More make the histogram coarser, or the scrape fail.
+    pub(crate) bucket_count_max: Option<usize>,
+    /// No histogram is finer.
+    pub(crate) schema_max: i32,
+}
+
 /// What decides about the series of one target; a change of it makes the cached lines worthless.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) cfg: Arc<ScrapeConfig>,
     /// The labels that all series of the target get.
     pub(crate) target_labels: Labels,
+    pub(crate) histograms: HistogramRules,
     /// Equal generations of one target understand every line in the same way.
     pub(crate) generation: u64,
 }
@@ -39,6 +55,23 @@ pub(crate) enum LabelsRefused {
         "label_value_length_limit exceeded (metric: {metric}, label name: {name}, value: {value}, length: {size}, limit: {limit})"
     )]
     LongValue { metric: String, name: String, value: String, size: u64, limit: u64 },
+}
+
+impl HistogramRules {
+    /// What the configuration of a job says.
+    pub(crate) fn new(cfg: &ScrapeConfig) -> Self {
+        let bucket_count_max = match cfg.limits.native_histogram_bucket_count {
+            0 => None,
+            limit => Some(usize::try_from(limit).unwrap_or(usize::MAX)),
+        };
+        Self {
+            scrapes_native: cfg.scrape_native_histograms,
+            keeps_classic: cfg.always_scrape_classic_histograms,
+            converts_classic: cfg.convert_classic_histograms_to_nhcb,
+            bucket_count_max,
+            schema_max: schema_of_factor(cfg.native_histogram_min_bucket_factor),
+        }
+    }
 }
 
 impl LabelsRefused {
@@ -193,6 +226,14 @@ pub(crate) fn understand_alike(a: &ScrapeConfig, b: &ScrapeConfig) -> bool {
         && *metric_name_validation_scheme == b.metric_name_validation_scheme
         && *metric_name_escaping_scheme == b.metric_name_escaping_scheme
         && *metric_relabel_configs == b.metric_relabel_configs
+}
+
+/// The finest resolution whose buckets grow at least by `factor`.
+/// Compat: `pickSchema` in `scrape/scrape.go`.
+fn schema_of_factor(factor: f64) -> i32 {
+    const FINEST_FACTOR: f64 = 1.00271;
+    let factor = if factor <= 1.0 { FINEST_FACTOR } else { factor };
+    (-factor.log2().log2()).floor().clamp(-4.0, 8.0) as i32
 }
 
 /// The beginning of a text.

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use prom_http_client::{BodyLimit, BufferPool};
 use prom_lifecycle::{
     BlockingError, BlockingPool,
@@ -21,7 +22,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    digest::{Answer, BodySize, Digested, digest},
+    digest::{Answer, BodySize, Digested, Unread, digest},
+    failure_log::FailureLogs,
     fault,
     fetch::Fetcher,
     live::{LastScrape, Target},
@@ -49,6 +51,7 @@ const LINE_SIZE_BYTES: usize = 128;
 pub(crate) struct Context {
     pub(crate) store: Arc<dyn Appendable>,
     pub(crate) metadata: MetadataTable,
+    pub(crate) failure_logs: ArcSwap<FailureLogs>,
     pub(crate) metrics: Metrics,
     pub(crate) buffers: BufferPool,
     pub(crate) workers: BlockingPool,
@@ -271,6 +274,10 @@ impl ScrapeLoop {
             self.ctx.metrics.loops.scrape_duration.observe(duration.as_secs_f64());
         }
         told::scrape(&self.target, &digested);
+        if let Some(Unread::Fetch(error)) = &digested.unread {
+            let path = &self.plan.rules.cfg.scrape_failure_log_file;
+            self.ctx.failure_logs.load().log(path, &self.target, &error.to_string());
+        }
         let error = digested.error().unwrap_or_default();
         let duration = digested.stored.report.duration;
         if let Some(metadata) = digested.stored.metadata {

@@ -207,11 +207,17 @@ impl Cache {
         if self.has_refused {
             self.entries.iter_mut().for_each(|entry| entry.set(Flag::Refused, false));
         }
-        self.has_refused = !outcome.batch.refused.is_empty();
-        for position in outcome.batch.refused {
+        let refused = outcome.batch.refused;
+        self.has_refused = !refused.is_empty();
+        for position in refused {
             if let Some(entry) = self.entries.get_mut(position as usize) {
                 entry.set(Flag::Refused, true);
             }
+        }
+        if outcome.has_new_series {
+            // What could not even begin is tried again as new.
+            self.entries.retain(|entry| !(entry.has(Flag::New) && entry.has(Flag::Refused)));
+            self.entries.iter_mut().for_each(|entry| entry.set(Flag::New, false));
         }
     }
 }

@@ -6,13 +6,16 @@ use std::{collections::BTreeMap, time::Duration};
 use prom_config::ScrapeConfig;
 use prom_model::{Labels, LabelsBuilder, format_duration, parse_duration, quote_go, relabel};
 
-use crate::url::format_url;
+use crate::{rules::HistogramRules, url::format_url};
 
 const ADDRESS: &str = "__address__";
 const INTERVAL: &str = "__scrape_interval__";
 const TIMEOUT: &str = "__scrape_timeout__";
 const METRICS_PATH: &str = "__metrics_path__";
 const SCHEME: &str = "__scheme__";
+const SCRAPE_NATIVE: &str = "__scrape_native_histograms__";
+const KEEP_CLASSIC: &str = "__always_scrape_classic_histograms__";
+const CONVERT_CLASSIC: &str = "__convert_classic_histograms_to_nhcb__";
 const PARAM_PREFIX: &str = "__param_";
 const META_PREFIX: &str = "__meta_";
 const RESERVED_PREFIX: &str = "__";
@@ -33,6 +36,7 @@ pub(crate) struct TargetSpec {
     pub(crate) url: String,
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
+    pub(crate) histograms: HistogramRules,
 }
 
 /// What relabelling makes of a discovered target.
@@ -52,6 +56,8 @@ pub(crate) enum TargetRefused {
     InvalidAddress(String),
     #[error("error parsing scrape {what}: {reason}")]
     InvalidDuration { what: &'static str, reason: String },
+    #[error("error parsing {what}: strconv.ParseBool: parsing {}: invalid syntax", quote_go(.text))]
+    InvalidBool { what: &'static str, text: String },
     #[error("scrape {0} cannot be 0")]
     ZeroDuration(&'static str),
     #[error(
@@ -89,6 +95,24 @@ pub(crate) fn relabel_target(
         let (timeout, interval) = (labels.get(TIMEOUT).to_owned(), labels.get(INTERVAL).to_owned());
         return Err(TargetRefused::LongTimeout { timeout, interval });
     }
+    let histograms = HistogramRules {
+        converts_classic: switch(
+            labels.get(CONVERT_CLASSIC),
+            cfg.convert_classic_histograms_to_nhcb,
+            "convert classic histograms to nhcb",
+        )?,
+        keeps_classic: switch(
+            labels.get(KEEP_CLASSIC),
+            cfg.always_scrape_classic_histograms,
+            "always scrape classic histograms",
+        )?,
+        scrapes_native: switch(
+            labels.get(SCRAPE_NATIVE),
+            cfg.scrape_native_histograms,
+            "scrape native histograms",
+        )?,
+        ..HistogramRules::new(cfg)
+    };
     if labels.get(INSTANCE).is_empty() {
         labels.set(INSTANCE, &address);
     }
@@ -106,7 +130,16 @@ pub(crate) fn relabel_target(
     let hash = identity(&hashed, &url);
     let key = identity(&hashed.without(&[INTERVAL, TIMEOUT]), &url);
     let labels = public;
-    Ok(Relabelled::Kept(TargetSpec { key, hash, discovered, labels, url, interval, timeout }))
+    Ok(Relabelled::Kept(TargetSpec {
+        key,
+        hash,
+        discovered,
+        labels,
+        url,
+        interval,
+        timeout,
+        histograms,
+    }))
 }
 
 /// How far into its interval a target is scraped: spread by identity, and by `seed` between servers.
@@ -142,6 +175,9 @@ pub(crate) fn discovered_labels(cfg: &ScrapeConfig, target: &Labels, group: &Lab
     set_absent(TIMEOUT, &format_duration(cfg.scrape_timeout.as_millis() as i64));
     set_absent(METRICS_PATH, &cfg.metrics_path);
     set_absent(SCHEME, &cfg.scheme);
+    set_absent(CONVERT_CLASSIC, bool_text(cfg.convert_classic_histograms_to_nhcb));
+    set_absent(KEEP_CLASSIC, bool_text(cfg.always_scrape_classic_histograms));
+    set_absent(SCRAPE_NATIVE, bool_text(cfg.scrape_native_histograms));
     for (name, values) in &cfg.params {
         if let Some(first) = values.first() {
             set_absent(&format!("{PARAM_PREFIX}{name}"), first);
@@ -157,6 +193,21 @@ fn duration(text: &str, what: &'static str) -> Result<Duration, TargetRefused> {
         Ok(ms) if ms > 0 => Ok(Duration::from_millis(ms)),
         _ => Err(TargetRefused::ZeroDuration(what)),
     }
+}
+
+/// What a label decides, or the configuration where relabelling took the label away.
+/// Compat: Go `strconv.ParseBool`.
+fn switch(text: &str, default: bool, what: &'static str) -> Result<bool, TargetRefused> {
+    match text {
+        "" => Ok(default),
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(TargetRefused::InvalidBool { what, text: text.to_owned() }),
+    }
+}
+
+fn bool_text(is_set: bool) -> &'static str {
+    if is_set { "true" } else { "false" }
 }
 
 /// Compat: `Target.URL`.

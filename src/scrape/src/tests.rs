@@ -160,8 +160,8 @@ async fn each_bad_target_has_its_reason_and_harms_nobody() {
         (
             "proto",
             "",
-            Answer::body("application/vnd.google.protobuf", &[], b"\0"),
-            "received Content-Type \"application/vnd.google.protobuf\", which this version does not read",
+            Answer::body("application/vnd.google.protobuf", &[], &[0xff; 9]),
+            "clientpb: invalid varint encountered",
         ),
         (
             "garbage",

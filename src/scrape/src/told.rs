@@ -13,7 +13,7 @@ pub(crate) fn scrape(about: &Target, digested: &Digested) {
     let (scrape_pool, target) = (&*about.pool, about.url.as_str());
     let stored = &digested.stored;
     match &digested.unread {
-        Some(err @ (Unread::Format(_) | Unread::Unreadable(_))) => {
+        Some(err @ Unread::Format(_)) => {
             error!(scrape_pool, target, %err, "Failed to determine correct type of scrape target.");
         }
         Some(err) => debug!(scrape_pool, target, %err, "Scrape failed"),

@@ -75,10 +75,6 @@ impl Checker<'_> {
 
     /// Notes what a job asks for that scraping cannot do.
     pub(super) fn note_unrunnable_job(&mut self, job: &ScrapeConfig, at: &KeyPath<'_>) {
-        if job.convert_classic_histograms_to_nhcb {
-            let key = "convert_classic_histograms_to_nhcb";
-            self.report_unsupported(&at.key(key), key);
-        }
         self.note_unrunnable_client(&job.http_client, at);
         self.note_unrunnable_discovery(&job.discovery_configs, at);
     }
@@ -161,15 +157,6 @@ impl Config {
                 has_targets || !it.discovery_configs.is_empty()
             }),
             "Alertmanagers are configured, but this build evaluates no rules and sends no alerts",
-        );
-        note(
-            self.scrape_configs.iter().any(|job| job.scrape_native_histograms),
-            "Native histograms are wanted, but this build scrapes text formats, which have only the classic ones",
-        );
-        let has_log = |job: &ScrapeConfig| !job.scrape_failure_log_file.as_os_str().is_empty();
-        note(
-            self.scrape_configs.iter().any(|job| has_log(job)),
-            "scrape_failure_log_file is set, but this build writes no such log",
         );
         match self.rule_count() {
             0 => {}

@@ -1,15 +1,22 @@
 //! Bodies in, samples out: what a target's lines become over a few scrapes.
 
+mod families;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use prom_config::load_text;
-use prom_exposition::text::Dialect;
+use prom_exposition::Format;
 use prom_model::{Labels, is_stale};
 use prom_telemetry::clock;
 use prom_testkit::RecordingStore;
 
 use super::{ScrapeTime, Stored, TargetStore};
-use crate::{metadata::MetadataTable, pass::Body, report::Report, rules::Rules};
+use crate::{
+    metadata::MetadataTable,
+    pass::Body,
+    report::Report,
+    rules::{HistogramRules, Rules},
+};
 
 /// The first scrape is at 1000 ms, each next one a second later.
 const INTERVAL_MS: i64 = 1_000;
@@ -22,7 +29,7 @@ struct Rig {
     rules: Rules,
     table: MetadataTable,
     now_ms: i64,
-    dialect: Dialect,
+    format: Format,
 }
 
 impl Rig {
@@ -31,8 +38,8 @@ impl Rig {
         let store = RecordingStore::default();
         let target = TargetStore::new(Arc::new(store.clone()));
         let rules = rules(keys);
-        let dialect = Dialect::Prometheus;
-        Self { store, target, rules, table: MetadataTable::default(), now_ms: 0, dialect }
+        let format = Format::Text;
+        Self { store, target, rules, table: MetadataTable::default(), now_ms: 0, format }
     }
 
     fn time(&mut self) -> ScrapeTime {
@@ -42,8 +49,12 @@ impl Rig {
     }
 
     fn scrape(&mut self, body: &str) -> Stored {
+        self.scrape_bytes(body.as_bytes())
+    }
+
+    fn scrape_bytes(&mut self, body: &[u8]) -> Stored {
         let time = self.time();
-        let body = Body { bytes: body.as_bytes(), dialect: self.dialect };
+        let body = Body { bytes: body, format: self.format };
         self.target.store_body(body, &self.rules, time, Report::default(), &self.table)
     }
 
@@ -96,7 +107,9 @@ fn rules(keys: &str) -> Rules {
     let text = format!("scrape_configs:\n  - job_name: j\n{indented}");
     let cfg = load_text(Path::new("test.yml"), text.as_bytes()).unwrap();
     let target_labels = Labels::from_pairs(TARGET_LABELS);
-    Rules { cfg: Arc::clone(&cfg.scrape_configs[0]), target_labels, generation: 0 }
+    let cfg = Arc::clone(&cfg.scrape_configs[0]);
+    let histograms = HistogramRules::new(&cfg);
+    Rules { cfg, target_labels, histograms, generation: 0 }
 }
 
 #[test]
@@ -313,7 +326,7 @@ fn a_refused_sample_leaves_the_end_to_others() {
     // Somebody else writes the same series, later than we.
     let mut other = TargetStore::new(Arc::new(rig.store.clone()));
     let time = ScrapeTime { timestamp_ms: 2_500, ..rig.time() };
-    let body = Body { bytes: b"a 7\n", dialect: Dialect::Prometheus };
+    let body = Body { bytes: b"a 7\n", format: Format::Text };
     other.store_body(body, &rig.rules, time, Report::default(), &rig.table);
     rig.added();
     rig.now_ms = 1_400;
@@ -429,7 +442,7 @@ fn metadata_is_read_when_it_changes() {
 #[test]
 fn openmetrics_bodies_bring_exemplars_and_units() {
     let mut rig = Rig::new("");
-    rig.dialect = Dialect::OpenMetrics;
+    rig.format = Format::OpenMetrics;
     let body = |count: u32, exemplar: &str| {
         format!(
             "# TYPE a_seconds counter\n# UNIT a_seconds seconds\n# HELP a_seconds one\\\"two\n\

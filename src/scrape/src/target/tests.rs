@@ -108,11 +108,14 @@ fn discovered_labels_are_those_before_relabelling() {
     };
     let expected = [
         ("__address__", "h:1"),
+        ("__always_scrape_classic_histograms__", "false"),
+        ("__convert_classic_histograms_to_nhcb__", "false"),
         ("__meta_x", "1"),
         ("__metrics_path__", "/metrics"),
         ("__param_a", "p"),
         ("__scheme__", "http"),
         ("__scrape_interval__", "1m"),
+        ("__scrape_native_histograms__", "false"),
         ("__scrape_timeout__", "10s"),
         ("job", "j"),
     ];

@@ -1,0 +1,200 @@
+//! Bodies of lines, text and OpenMetrics: a line that the last body had is recognized by its first bytes.
+
+use prom_exposition::text::{Dialect, Entry as Line, Exemplar, Parser, Sample, Suffix};
+use prom_model::{self as model, MetricType};
+use prom_storage::ExemplarSample;
+
+use super::{BodyRefused, Key, Pass, Pushed, REBUILT, Taken};
+use crate::cache::{Entry, Flag, Kind};
+
+/// Comments before one sample that are recognized as one; more begin another entry.
+const COMMENTS_SIZE_BYTES_MAX: usize = 64 << 10;
+
+/// Reads a body to its end.
+pub(super) fn read<'a>(
+    pass: &mut Pass<'a>,
+    body: &'a [u8],
+    dialect: Dialect,
+) -> Result<(), BodyRefused> {
+    let parser = Parser::new(body, dialect);
+    let mut lines = Lines { pass, parser, dialect, body, declared: Declared::default() };
+    loop {
+        lines.follow();
+        if !lines.read_unexpected()? {
+            return Ok(());
+        }
+    }
+}
+
+struct Lines<'p, 'a> {
+    pass: &'p mut Pass<'a>,
+    parser: Parser<'a>,
+    dialect: Dialect,
+    body: &'a [u8],
+    declared: Declared,
+}
+
+/// The type that the body has declared last, found when a new series asks for it.
+#[derive(Clone, Copy, Debug)]
+enum Declared {
+    Known(MetricType),
+    /// Somewhere in these known comments.
+    Within {
+        start: usize,
+        end: usize,
+    },
+}
+
+impl Default for Declared {
+    fn default() -> Self {
+        Self::Known(MetricType::Unknown)
+    }
+}
+
+impl<'a> Lines<'_, 'a> {
+    /// Reads lines for as long as they are the expected ones: no text is taken apart or copied here.
+    fn follow(&mut self) {
+        let cache = self.pass.cache;
+        while let Some(entry) = cache.entries.get(self.pass.cursor) {
+            let rest = self.parser.rest();
+            let Some(text) = rest.get(..entry.size_bytes()) else { return };
+            if cache.key.hash(text) != entry.hash() {
+                let may_skip = self.dialect == Dialect::Prometheus && rest.starts_with(b"\n");
+                if may_skip && self.parser.skip_known(b"\n") {
+                    continue;
+                }
+                return;
+            }
+            if let Some(rebuilt) = &self.pass.rebuilt
+                && (rebuilt.is_met[self.pass.cursor] || entry.kind() == Kind::Repeat)
+            {
+                return;
+            }
+            if !self.take_expected(*entry, text) {
+                return;
+            }
+            self.pass.cursor += 1;
+        }
+    }
+
+    /// Reads the line of a known entry; false if it goes on otherwise than expected.
+    #[inline]
+    fn take_expected(&mut self, entry: Entry, text: &[u8]) -> bool {
+        if entry.kind() == Kind::Comments {
+            if entry.has(Flag::HasType) {
+                let start = self.body.len() - self.parser.rest().len();
+                self.declared = Declared::Within { start, end: start + text.len() };
+            }
+            self.pass.keep(entry);
+            return self.parser.skip_known(text);
+        }
+        let Some(suffix) = self.parser.take_predicted(text.len()) else { return false };
+        let Suffix { value, timestamp_ms, exemplar, .. } = suffix;
+        let taken = Taken { value, explicit_ms: timestamp_ms };
+        // A float is never refused with its body.
+        if let Ok(Some(pushed)) = self.pass.take_known(entry, taken)
+            && let Some(exemplar) = exemplar
+        {
+            self.take_exemplar(pushed, &exemplar);
+        }
+        true
+    }
+
+    /// Reads one line that is not the expected one; false at the end of the body.
+    fn read_unexpected(&mut self) -> Result<bool, BodyRefused> {
+        let rest = self.parser.rest();
+        let start = self.body.len() - rest.len();
+        let Some(line) = self.parser.next_entry()? else { return Ok(false) };
+        self.pass.rebuild();
+        match line {
+            Line::Sample(sample) => self.take_unexpected(&sample)?,
+            comment => {
+                let is_type = match comment {
+                    Line::Type { metric_type, .. } => {
+                        self.declared = Declared::Known(metric_type);
+                        true
+                    }
+                    _ => false,
+                };
+                let end = self.body.len() - self.parser.rest().len();
+                self.remember_comments(start, end, is_type);
+            }
+        }
+        Ok(true)
+    }
+
+    fn take_unexpected(&mut self, sample: &Sample<'a>) -> Result<(), BodyRefused> {
+        let hash = self.pass.cache.key.hash(sample.series);
+        let key = Key { hash, size_bytes: sample.series.len() };
+        let taken = Taken { value: sample.value, explicit_ms: sample.timestamp_ms };
+        let Self { pass, parser, dialect, body, declared } = self;
+        let pushed = pass.take_unexpected(key, taken, |labels| {
+            let metric_type = declared.find(body, *dialect);
+            Ok(parser.labels(sample, metric_type, labels)?)
+        })?;
+        if let Some(pushed) = pushed
+            && let Some(exemplar) = &sample.exemplar
+        {
+            self.take_exemplar(pushed, exemplar);
+        }
+        Ok(())
+    }
+
+    /// An exemplar without a time of its own has that of its sample.
+    fn take_exemplar(&mut self, of: Pushed, exemplar: &Exemplar<'a>) {
+        let Pass { batch, exposed, appender, .. } = &mut *self.pass;
+        if batch.ignores_exemplars {
+            return;
+        }
+        exposed.clear();
+        if self.parser.exemplar_labels(exemplar, exposed).is_err() {
+            return;
+        }
+        let timestamp_ms = exemplar.timestamp_ms.unwrap_or(of.timestamp_ms);
+        let labels = exposed.labels();
+        let exemplar = model::Exemplar { labels, value: exemplar.value, timestamp_ms };
+        batch.push_exemplar(*appender, ExemplarSample { series: of.series, exemplar });
+    }
+
+    /// Remembers lines from `start` to `end` as one with the comments right before them.
+    fn remember_comments(&mut self, start: usize, end: usize, is_type: bool) {
+        self.pass.has_new_metadata = true;
+        let rebuilt = self.pass.rebuilt.as_mut().expect(REBUILT);
+        let before = rebuilt.entries.last().copied();
+        let before = before.filter(|last| {
+            last.kind() == Kind::Comments
+                && rebuilt.comments_end == Some(start)
+                && last.size_bytes() < COMMENTS_SIZE_BYTES_MAX
+        });
+        let before_size_bytes = before.map_or(0, |last| last.size_bytes());
+        let text = &self.body[start - before_size_bytes..end];
+        let entry = Entry::without_series(&self.pass.cache.key, text, Kind::Comments);
+        // Comments longer than an entry can tell are read again each time.
+        let Some(entry) = entry else { return };
+        let has_type = is_type || before.is_some_and(|last| last.has(Flag::HasType));
+        if before.is_some() {
+            rebuilt.entries.pop();
+        }
+        rebuilt.push(entry.with(Flag::HasType, has_type));
+        rebuilt.comments_end = Some(end);
+    }
+}
+
+impl Declared {
+    fn find(&mut self, body: &[u8], dialect: Dialect) -> MetricType {
+        if let Self::Within { start, end } = *self {
+            let mut comments = Parser::new(&body[start..end], dialect);
+            let mut last = MetricType::Unknown;
+            while let Ok(Some(line)) = comments.next_entry() {
+                if let Line::Type { metric_type, .. } = line {
+                    last = metric_type;
+                }
+            }
+            *self = Self::Known(last);
+        }
+        match self {
+            Self::Known(metric_type) => *metric_type,
+            Self::Within { .. } => MetricType::Unknown,
+        }
+    }
+}
