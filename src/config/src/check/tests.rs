@@ -152,8 +152,12 @@ fn protocols_are_checked() {
         ".fallback_scrape_protocol",
         &format!("invalid fallback_scrape_protocol {whose}: unknown scrape protocol x, {ALL}"),
     );
-    let errors = load("scrape_configs: [{job_name: a, scrape_protocols: [PrometheusProto]}]");
-    assert!(errors.unwrap_err().is_unsupported());
+    let keys =
+        "scrape_protocols: [PrometheusProto], fallback_scrape_protocol: OpenMetricsText0.0.1";
+    let config = good(&format!("scrape_configs: [{{job_name: a, {keys}}}]"));
+    let job = &config.scrape_configs[0];
+    assert_eq!(job.scrape_protocols, [ScrapeProtocol::PrometheusProto]);
+    assert_eq!(job.fallback_scrape_protocol, Some(ScrapeProtocol::OpenMetricsText0_0_1));
 }
 
 #[test]

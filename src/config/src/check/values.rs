@@ -59,12 +59,6 @@ impl Checker<'_> {
                 }
             }
         }
-        if !protocols.is_empty() && !protocols.iter().any(|protocol| is_text(*protocol)) {
-            self.report_unsupported(
-                at,
-                "scraping without PrometheusText0.0.4 or PrometheusText1.0.0",
-            );
-        }
         protocols
     }
 
@@ -77,14 +71,7 @@ impl Checker<'_> {
     ) -> Option<ScrapeProtocol> {
         match protocol(name) {
             _ if name.is_empty() => None,
-            Ok(protocol) if is_text(protocol) => Some(protocol),
-            Ok(protocol) => {
-                self.report_unsupported(
-                    at,
-                    format_args!("fallback_scrape_protocol {}", protocol.name()),
-                );
-                None
-            }
+            Ok(protocol) => Some(protocol),
             Err(err) => {
                 self.report(
                     at,
@@ -150,8 +137,4 @@ fn protocol(name: &str) -> Result<ScrapeProtocol, String> {
         let names = ScrapeProtocol::ALL.map(ScrapeProtocol::name).join(" ");
         format!("unknown scrape protocol {name}, supported: [{names}]")
     })
-}
-
-fn is_text(protocol: ScrapeProtocol) -> bool {
-    matches!(protocol, ScrapeProtocol::PrometheusText0_0_4 | ScrapeProtocol::PrometheusText1_0_0)
 }
