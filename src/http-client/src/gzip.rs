@@ -33,7 +33,7 @@ pub fn inflate_gzip(packed: &[u8], out: &mut Buffer, limit: BodyLimit) -> Result
     }
     out.reserve(expected_size_bytes(packed, limit), limit)?;
     if inflate_whole(packed, out) {
-        return Ok(());
+        return check_size(out, limit);
     }
     let mut decoder = MultiGzDecoder::new(packed);
     loop {
@@ -45,10 +45,15 @@ pub fn inflate_gzip(packed: &[u8], out: &mut Buffer, limit: BodyLimit) -> Result
         if inflated.map_err(|error| HttpError::Gzip(go_text(&error)))? == 0 {
             return Ok(());
         }
-        if out.len() as u64 >= limit.size_bytes {
-            return Err(HttpError::BodyTooLarge { limit_bytes: limit.size_bytes });
-        }
+        check_size(out, limit)?;
     }
+}
+
+fn check_size(out: &Buffer, limit: BodyLimit) -> Result<(), HttpError> {
+    if (out.len() as u64) < limit.size_bytes {
+        return Ok(());
+    }
+    Err(HttpError::BodyTooLarge { limit_bytes: limit.size_bytes })
 }
 
 /// Inflates a body of one member that is as large as its trailer states, in one call and at more than twice the speed.
