@@ -1,5 +1,6 @@
-//! How fast bodies of text 0.0.4 are read: series that were predicted, series that are known but out of place, and
-//! series never seen. The bytes are the reference's own example body where it is at hand, otherwise made up.
+//! How fast bodies are read. Text 0.0.4: series that were predicted, series that are known but out of place, and series
+//! never seen; the bytes are the reference's own example body where it is at hand, otherwise made up. Protobuf: families
+//! as a scrape loop walks through those that it knows, and with all labels taken apart.
 
 use std::{fs, hint::black_box, ops::Range, time::Duration};
 
@@ -7,9 +8,13 @@ use criterion::{
     Criterion, Throughput, criterion_group, criterion_main,
     measurement::{Measurement, ValueFormatter, WallTime},
 };
-use prom_exposition::text::{Dialect, Entry, Parser};
+use prom_exposition::{
+    protobuf,
+    text::{Dialect, Entry, Parser},
+};
 use prom_model::{Labels, LabelsBuilder, MetricType};
 use prom_telemetry::clock::process_cpu_time;
+use prom_testkit::Message;
 
 /// What a scrape cache remembers of one body.
 struct Known {
@@ -98,6 +103,82 @@ fn unknown(body: &[u8], labels: &mut LabelsBuilder) -> Vec<Labels> {
     sets
 }
 
+/// Counters and classic histograms, fifty metrics a family.
+fn families() -> Vec<u8> {
+    let metric = |family: usize, index: usize| {
+        let value = (index * 7_919 + family) as f64;
+        let metric = Message::new()
+            .label(1, "cpu", &index.to_string())
+            .label(1, "device", &format!("eth{}", index % 4))
+            .label(1, "mode", "idle");
+        if family % 4 > 0 {
+            return metric.message(3, &Message::new().double(1, value));
+        }
+        let histogram = (0..12_u64)
+            .fold(Message::new().integer(1, 24).double(2, value), |it, at| {
+                it.message(3, &Message::new().integer(1, 2 * at).double(2, at as f64))
+            });
+        metric.message(7, &histogram)
+    };
+    let family = |family: usize| {
+        let kind = if family.is_multiple_of(4) { 4 } else { 0 };
+        let head = Message::new()
+            .text(1, &format!("node_family_{family}_total"))
+            .text(2, "Things of a kind.")
+            .integer(3, kind);
+        (0..50).fold(head, |it, index| it.message(4, &metric(family, index))).delimited()
+    };
+    (0..40).flat_map(family).collect()
+}
+
+/// How many samples, and something of each metric, so that nothing is left out.
+fn walk(body: &[u8], mut each: impl FnMut(&protobuf::Family<'_>, &protobuf::Metric<'_>)) -> usize {
+    let (mut parser, mut count) = (protobuf::Parser::new(body), 0);
+    while let Some(family) = parser.next_family().expect("the body is well-formed") {
+        while let Some(metric) = parser.next_metric().expect("the body is well-formed") {
+            count += match metric.histogram.buckets.len() {
+                0 => 1,
+                buckets => buckets + 3,
+            };
+            each(&family, metric);
+        }
+    }
+    count
+}
+
+fn known_families(body: &[u8]) -> (usize, usize) {
+    let mut size = 0;
+    let count = walk(body, |_, metric| size += metric.label_runs().map(<[u8]>::len).sum::<usize>());
+    (count, size)
+}
+
+fn unknown_families(body: &[u8], labels: &mut LabelsBuilder) -> Vec<Labels> {
+    let mut sets = Vec::new();
+    walk(body, |family, metric| {
+        labels.clear();
+        metric.labels(family.name, None, labels).expect("the labels are well-formed");
+        sets.push(labels.labels());
+    });
+    sets
+}
+
+fn protobuf(c: &mut Criterion<CpuTime>) {
+    let (body, mut labels) = (families(), LabelsBuilder::default());
+    let (samples_count, _) = known_families(&body);
+    for (unit, throughput) in [
+        ("bytes", Throughput::Bytes(body.len() as u64)),
+        ("samples", Throughput::Elements(samples_count as u64)),
+    ] {
+        let mut group = c.benchmark_group(format!("protobuf/{unit}"));
+        group.throughput(throughput);
+        group.bench_function("known", |b| b.iter(|| known_families(black_box(&body))));
+        group.bench_function("unknown", |b| {
+            b.iter(|| unknown_families(black_box(&body), &mut labels));
+        });
+        group.finish();
+    }
+}
+
 fn textparse(c: &mut Criterion<CpuTime>) {
     let body = body();
     let known = known(&body);
@@ -150,6 +231,6 @@ impl Measurement for CpuTime {
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(CpuTime);
-    targets = textparse
+    targets = textparse, protobuf
 }
 criterion_main!(benches);

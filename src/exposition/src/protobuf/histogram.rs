@@ -10,6 +10,8 @@ use crate::wire::{Fields, WireError};
 /// The histogram of a metric. Counts as floats stand for those as integers where they are above zero.
 #[derive(Debug, Default)]
 pub struct HistogramPart<'a> {
+    /// Most metrics have none, and cost nothing to clear.
+    is_filled: bool,
     count: u64,
     float_count: f64,
     pub sum: f64,
@@ -49,6 +51,9 @@ pub struct SpanPool {
 
 impl<'a> HistogramPart<'a> {
     pub(super) fn clear(&mut self) {
+        if !self.is_filled {
+            return;
+        }
         let Self { buckets, exemplars, positive, negative, .. } = self;
         buckets.clear();
         exemplars.clear();
@@ -66,6 +71,7 @@ impl<'a> HistogramPart<'a> {
     /// Reads a message; returns since when it has been counting.
     pub(super) fn read(&mut self, message: &'a [u8]) -> Result<Option<i64>, WireError> {
         let mut created_ms = None;
+        self.is_filled = true;
         for field in Fields::new(message) {
             let (number, value) = field?;
             match number {
