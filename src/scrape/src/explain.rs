@@ -1,7 +1,7 @@
 //! What would become of a target, for tools that check a configuration. Nothing is scraped.
 
 use prom_config::ScrapeConfig;
-use prom_model::Labels;
+use prom_model::{Labels, LabelsBuilder, RelabelRule, relabel};
 
 use crate::target::{Relabelled, discovered_labels, relabel_target};
 
@@ -15,6 +15,27 @@ pub struct ExplainedTarget {
     pub url: String,
     /// Why it cannot be scraped.
     pub refusal: Option<String>,
+}
+
+/// What one rule makes of a label set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelabelStep {
+    /// Empty once a rule has dropped the set.
+    pub output: Labels,
+    pub is_kept: bool,
+}
+
+/// Applies rules to `labels`, one step a rule. Once the set is dropped no further rule is applied.
+/// Compat: `targetRelabelSteps` in Prometheus `web/api/v1/api.go`.
+pub fn relabel_steps(rules: &[RelabelRule], labels: &Labels) -> Vec<RelabelStep> {
+    let mut labels = LabelsBuilder::from_labels(labels);
+    let mut is_kept = true;
+    let step = |rule: &RelabelRule| {
+        is_kept = is_kept && relabel(std::slice::from_ref(rule), &mut labels);
+        let output = if is_kept { labels.labels() } else { Labels::default() };
+        RelabelStep { output, is_kept }
+    };
+    rules.iter().map(step).collect()
 }
 
 /// Applies the rules of a job to one target of a group with the labels `group`.

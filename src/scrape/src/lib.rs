@@ -53,6 +53,6 @@ mod url;
 mod view;
 
 pub use error::ScrapeError;
-pub use explain::{ExplainedTarget, explain_target};
+pub use explain::{ExplainedTarget, RelabelStep, explain_target, relabel_steps};
 pub use manager::{Prepared, ScrapeManager, ScrapeOptions};
 pub use view::{DroppedTargetView, MetricMetadata, PoolTally, PoolView, TargetHealth, TargetView};

@@ -47,6 +47,8 @@ pub struct ScrapeOptions {
     pub host_name: String,
     /// A scrape that begins at most this much off its schedule gets the time of the schedule.
     pub timestamp_tolerance: Duration,
+    /// Jobs tell more of their scrapes also where they do not say `extra_scrape_metrics`.
+    pub extra_scrape_metrics: bool,
 }
 
 /// A configuration, ready to be taken over.
@@ -90,7 +92,12 @@ struct State {
 impl ScrapeOptions {
     pub fn new(user_agent: &'static str, host_name: impl Into<String>) -> Self {
         let host_name = host_name.into();
-        Self { user_agent, host_name, timestamp_tolerance: TIMESTAMP_TOLERANCE }
+        Self {
+            user_agent,
+            host_name,
+            timestamp_tolerance: TIMESTAMP_TOLERANCE,
+            extra_scrape_metrics: false,
+        }
     }
 }
 
@@ -124,6 +131,7 @@ impl ScrapeManager {
             stop: handle.cancellation(),
             now,
             timestamp_tolerance: options.timestamp_tolerance,
+            tells_extra: options.extra_scrape_metrics,
             base: Instant::now(),
         };
         let discovery = DiscoveryOptions::new("scrape", options.user_agent);
@@ -212,6 +220,12 @@ impl ScrapeManager {
     /// All pools by name.
     pub fn pools(&self) -> Vec<PoolView> {
         self.shared.seen.load().iter().map(|pool| pool.view()).collect()
+    }
+
+    /// The configuration of the pool of this name.
+    pub fn job(&self, pool: &str) -> Option<Arc<ScrapeConfig>> {
+        let seen = self.shared.seen.load();
+        seen.iter().find(|seen| &*seen.name == pool).map(|seen| Arc::clone(&seen.cfg))
     }
 
     /// How the targets of all pools fare by the scrapes that began after this moment, Unix time.

@@ -61,6 +61,7 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 pub(crate) struct PoolSnapshot {
     pub(crate) name: Arc<str>,
+    pub(crate) cfg: Arc<ScrapeConfig>,
     /// Sorted by URL, those on their way out included.
     pub(crate) targets: Vec<Arc<Target>>,
     pub(crate) dropped: Vec<Labels>,
@@ -154,6 +155,7 @@ impl Pool {
         targets.sort_by(|a, b| (&a.url, &a.labels).cmp(&(&b.url, &b.labels)));
         PoolSnapshot {
             name: Arc::clone(&self.name),
+            cfg: Arc::clone(&self.job.cfg),
             targets,
             dropped: self.dropped.clone(),
             dropped_count: self.dropped_count,
@@ -229,6 +231,7 @@ impl Pool {
         let target_labels = spec.labels.clone();
         let plan = Arc::new(Plan {
             rules: Rules {
+                tells_extra: cfg.extra_scrape_metrics || starter.ctx.tells_extra,
                 cfg,
                 target_labels,
                 histograms: spec.histograms,

@@ -87,7 +87,7 @@ impl ReportSeries {
         timestamp_ms: i64,
         values: [f64; METRICS.len()],
     ) -> Result<(), StorageError> {
-        let count = if rules.cfg.extra_scrape_metrics { METRICS.len() } else { PLAIN_COUNT };
+        let count = if rules.tells_extra { METRICS.len() } else { PLAIN_COUNT };
         // Those that the store refused may find room by now.
         if self.handles.len() != count || self.handles.contains(&NOBODY) {
             self.resolve(appender, rules, count)?;

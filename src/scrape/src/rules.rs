@@ -34,6 +34,8 @@ pub(crate) struct Rules {
     /// The labels that all series of the target get.
     pub(crate) target_labels: Labels,
     pub(crate) histograms: HistogramRules,
+    /// More is told of each scrape than the five series that always are.
+    pub(crate) tells_extra: bool,
     /// Equal generations of one target understand every line in the same way.
     pub(crate) generation: u64,
 }

@@ -59,6 +59,8 @@ pub(crate) struct Context {
     /// Wall clock: time since the Unix epoch.
     pub(crate) now: fn() -> Duration,
     pub(crate) timestamp_tolerance: Duration,
+    /// What [`Rules::tells_extra`] is at least.
+    pub(crate) tells_extra: bool,
     /// Where promises of loops are counted from.
     pub(crate) base: Instant,
 }
@@ -269,7 +271,7 @@ impl ScrapeLoop {
     /// Counts, logs and shows what came of a scrape.
     fn note(&self, digested: Digested, time: ScrapeTime) -> LastScrape {
         self.ctx.metrics.loops.count(&digested);
-        if self.plan.rules.cfg.extra_scrape_metrics {
+        if self.plan.rules.tells_extra {
             let duration = clock::monotonic() - time.began;
             self.ctx.metrics.loops.scrape_duration.observe(duration.as_secs_f64());
         }

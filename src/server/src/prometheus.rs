@@ -416,6 +416,7 @@ impl Prometheus {
             true => milliseconds(self.options.scrape_time_tolerance_ms),
             false => Duration::ZERO,
         };
+        options.extra_scrape_metrics = self.options.features.has(Feature::ExtraScrapeMetrics);
         options
     }
 }

@@ -12,6 +12,7 @@ mod generations;
 mod histogram;
 pub(crate) mod queries;
 mod query;
+mod relabel_steps;
 mod remote_write;
 mod request;
 mod rules;
@@ -53,6 +54,7 @@ pub(crate) fn endpoints() -> Vec<(&'static str, Endpoint)> {
         ("/api/v1/label/{name}/values", get(series::label_values)),
         ("/api/v1/targets", get(targets::targets)),
         ("/api/v1/targets/metadata", get(targets::metadata_of_targets)),
+        ("/api/v1/targets/relabel_steps", get(relabel_steps::relabel_steps)),
         ("/api/v1/scrape_pools", get(targets::scrape_pools)),
         ("/api/v1/metadata", get(targets::metadata)),
         ("/api/v1/status/config", get(status::config)),

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::ControlFlow};
 
-use prom_model::Labels;
+use prom_model::{Labels, RelabelRule};
 use prom_scrape::{DroppedTargetView, MetricMetadata, PoolView, ScrapeManager, TargetView};
 
 /// Shown with each metadata: the labels of the target that told it.
@@ -18,6 +18,9 @@ pub trait Targets: Send + Sync {
 
     /// Pools by name.
     fn pools(&self) -> Vec<PoolView>;
+
+    /// The rules that decide about the targets of a pool.
+    fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelRule>>;
 
     /// Shows what targets tell of their metrics, target by target, until `visit` breaks off.
     fn visit_metadata(&self, visit: &mut MetadataVisitor<'_>);
@@ -40,6 +43,10 @@ impl Targets for ScrapeManager {
 
     fn pools(&self) -> Vec<PoolView> {
         self.pools()
+    }
+
+    fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelRule>> {
+        self.job(pool).map(|job| job.relabel_configs.clone())
     }
 
     fn visit_metadata(&self, visit: &mut MetadataVisitor<'_>) {

@@ -10,7 +10,9 @@ use http_body_util::BodyExt;
 use prom_cli::BuildInfo;
 use prom_config::{Accepted, Changes, Generations, Rejection, RoomChange, SourceText, Sources};
 use prom_lifecycle::{Handle, State};
-use prom_model::{Exemplar, Labels, Matcher};
+use prom_model::{
+    Exemplar, Labels, Matcher, NameValidation, RelabelAction, RelabelRule, RelabelSpec,
+};
 use prom_promql::{Engine, EngineOptions, ParseOptions};
 use prom_remote::Receiver;
 use prom_scrape::{DroppedTargetView, MetricMetadata, PoolView, TargetHealth, TargetView};
@@ -309,6 +311,29 @@ impl Targets for ListedTargets {
             pool.up_count += usize::from(target.health == TargetHealth::Up);
         }
         pools.into_values().collect()
+    }
+
+    /// The pool `api` replaces one label and drops another target than its own.
+    fn relabel_rules(&self, pool: &str) -> Option<Vec<RelabelRule>> {
+        let rule = |spec| RelabelRule::new(spec, NameValidation::Utf8).expect("the rule is valid");
+        let label = |name: &str| Some(vec![name.to_owned()]);
+        let replace = RelabelSpec {
+            source_labels: label("__address__"),
+            target_label: "instance".to_owned(),
+            ..RelabelSpec::default()
+        };
+        let drop = RelabelSpec {
+            source_labels: label("instance"),
+            regex: Some("x:1".to_owned()),
+            action: RelabelAction::Drop,
+            ..RelabelSpec::default()
+        };
+        let map = RelabelSpec {
+            regex: Some("__meta_(.+)".to_owned()),
+            action: RelabelAction::LabelMap,
+            ..RelabelSpec::default()
+        };
+        (pool == "api").then(|| [replace, drop, map].map(rule).to_vec())
     }
 
     fn visit_metadata(&self, visit: &mut MetadataVisitor<'_>) {

@@ -1,5 +1,6 @@
 //! Bodies in, samples out: what a target's lines become over a few scrapes.
 
+mod bad_bodies;
 mod families;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -109,7 +110,8 @@ fn rules(keys: &str) -> Rules {
     let target_labels = Labels::from_pairs(TARGET_LABELS);
     let cfg = Arc::clone(&cfg.scrape_configs[0]);
     let histograms = HistogramRules::new(&cfg);
-    Rules { cfg, target_labels, histograms, generation: 0 }
+    let tells_extra = cfg.extra_scrape_metrics;
+    Rules { cfg, target_labels, histograms, tells_extra, generation: 0 }
 }
 
 #[test]

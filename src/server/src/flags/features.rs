@@ -22,6 +22,7 @@ pub(crate) enum Feature {
     PerStepStats,
     ExemplarStorage,
     ChunkSnapshots,
+    ExtraScrapeMetrics,
     Xor2Encoding,
 }
 
@@ -32,7 +33,7 @@ const FEATURES: [(&str, Support); 27] = [
     ("created-timestamp-zero-ingestion", Support::NotYet),
     ("delayed-compaction", Support::NotYet),
     ("exemplar-storage", Support::Switch(Feature::ExemplarStorage)),
-    ("extra-scrape-metrics", Support::NotYet),
+    ("extra-scrape-metrics", Support::Switch(Feature::ExtraScrapeMetrics)),
     ("fast-startup", Support::NotYet),
     ("histograms-st-encoding", Support::NotYet),
     ("memory-snapshot-on-shutdown", Support::Switch(Feature::ChunkSnapshots)),

@@ -237,7 +237,7 @@ fn push_dropped_counts(
     out.push(b'}');
 }
 
-fn push_field(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(super) fn push_field(out: &mut Vec<u8>, name: &str, value: &str) {
     json::push_string(out, name);
     out.push(b':');
     json::push_html_string(out, value);

@@ -225,6 +225,26 @@ async fn metadata_is_collected_and_limited() {
         r#"{"status":"success","data":[{"target":{"instance":"b:1","job":"api"},"type":"gauge","help":"Build.","unit":""}]}"#,
     )
     .await;
+    let labels = "%7B%22__address__%22:%22x:1%22,%22__meta_a%22:%221%22%7D";
+    check(
+        &site,
+        &format!("/api/v1/targets/relabel_steps?scrapePool=api&labels={labels}"),
+        r#"{"status":"success","data":{"steps":[{"rule":{"source_labels":["__address__"],"separator":";","regex":"(.*)","target_label":"instance","replacement":"$1","action":"replace"},"output":{"__address__":"x:1","__meta_a":"1","instance":"x:1"},"keep":true},{"rule":{"source_labels":["instance"],"separator":";","regex":"x:1","replacement":"$1","action":"drop"},"output":{},"keep":false},{"rule":{"separator":";","regex":"__meta_(.+)","replacement":"$1","action":"labelmap"},"output":{},"keep":false}]}}"#,
+    )
+    .await;
+    for (query, expected) in [
+        ("", "no scrapePool parameter provided"),
+        ("scrapePool=api", "no labels parameter provided"),
+        (
+            "scrapePool=x&labels=%7B%7D",
+            r#"error retrieving scrape config: scrape pool "x" not found"#,
+        ),
+    ] {
+        let path = format!("/api/v1/targets/relabel_steps?{query}");
+        let expected =
+            format!(r#"{{"status":"error","errorType":"bad_data","error":"{expected}"}}"#);
+        check(&site, &path, &expected).await;
+    }
     let first = site.get("/api/v1/targets/metadata?limit=1").await.body;
     assert_eq!(first.matches("\"metric\":").count(), 3, "the limit is looked at between targets");
 }
