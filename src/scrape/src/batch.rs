@@ -34,6 +34,8 @@ pub(crate) struct Batch {
     pub(crate) tally: Tally,
     /// Entries whose sample was refused.
     pub(crate) refused: Vec<u32>,
+    /// Those of them that no time of the store holds: their series has not even begun.
+    pub(crate) beyond_bounds: Vec<u32>,
     /// Series that the store does not know any more.
     pub(crate) unknown: Vec<SeriesRef>,
 }
@@ -50,6 +52,7 @@ impl Batch {
             ignores_exemplars: false,
             tally: Tally::default(),
             refused: Vec::new(),
+            beyond_bounds: Vec::new(),
             unknown: Vec::new(),
         }
     }
@@ -93,8 +96,7 @@ impl Batch {
 
     /// Counts a sample that is refused before it reaches the store.
     pub(crate) fn refuse(&mut self, position: usize, reason: Rejection) {
-        self.count(reason);
-        self.refused.push(position as u32);
+        self.note_refused(reason, position as u32);
     }
 
     /// Hands over what is left.
@@ -130,8 +132,15 @@ impl Batch {
             self.unknown.push(series.series_ref);
             return;
         }
+        self.note_refused(reason, position);
+    }
+
+    fn note_refused(&mut self, reason: Rejection, position: u32) {
         self.count(reason);
         self.refused.push(position);
+        if !matches!(reason, Rejection::OutOfOrder | Rejection::DuplicateTimestamp) {
+            self.beyond_bounds.push(position);
+        }
     }
 
     /// A refused exemplar fails nothing; that some of a series come too late is expected where they are told

@@ -456,14 +456,15 @@ impl Pass<'_> {
         self.rebuilt.as_mut().expect(REBUILT)
     }
 
-    /// New series whose first sample was refused do not count as added. Compat: `append` in
-    /// `scrape/scrape.go`, where they are not remembered either.
+    /// New series whose only sample no time of the store holds do not count as added. Compat: `append` in
+    /// `scrape/scrape.go`, where they are not remembered either; what two samples of one body make of
+    /// each other is found out only when they are stored.
     fn leave_out_refused(&mut self) {
         let Some(rebuilt) = &self.rebuilt else { return };
         let is_new = |position: &&u32| {
             rebuilt.entries.get(**position as usize).is_some_and(|entry| entry.has(Flag::New))
         };
-        let refused_count = self.batch.refused.iter().filter(is_new).count() as u64;
+        let refused_count = self.batch.beyond_bounds.iter().filter(is_new).count() as u64;
         self.counts.series_added = self.counts.series_added.saturating_sub(refused_count);
     }
 

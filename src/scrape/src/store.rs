@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hashbrown::HashSet;
 use prom_model::stale_nan;
 use prom_storage::{Appendable, Appender, StorageError};
 use prom_telemetry::clock;
@@ -215,10 +216,23 @@ impl Cache {
             }
         }
         if outcome.has_new_series {
-            // What could not even begin is tried again as new.
-            self.entries.retain(|entry| !(entry.has(Flag::New) && entry.has(Flag::Refused)));
-            self.entries.iter_mut().for_each(|entry| entry.set(Flag::New, false));
+            self.settle_new(&outcome.batch.beyond_bounds);
         }
+    }
+}
+
+impl Cache {
+    /// New series are known from now on; those at `unbegun`, which have no sample, are tried again as new.
+    fn settle_new(&mut self, unbegun: &[u32]) {
+        if !unbegun.is_empty() {
+            let unbegun: HashSet<u32> = unbegun.iter().copied().collect();
+            let mut positions = 0..;
+            self.entries.retain(|entry| {
+                let is_unbegun = positions.next().is_some_and(|at| unbegun.contains(&at));
+                !(is_unbegun && entry.has(Flag::New))
+            });
+        }
+        self.entries.iter_mut().for_each(|entry| entry.set(Flag::New, false));
     }
 }
 

@@ -4,7 +4,7 @@ use prom_exposition::text::{Dialect, Entry as Line, Exemplar, Parser, Sample, Su
 use prom_model::{self as model, MetricType};
 use prom_storage::ExemplarSample;
 
-use super::{BodyRefused, Key, Pass, Pushed, REBUILT, Taken};
+use super::{BodyRefused, Key, Pass, Pushed, Taken};
 use crate::cache::{Entry, Flag, Kind};
 
 /// Comments before one sample that are recognized as one; more begin another entry.
@@ -17,10 +17,12 @@ pub(super) fn read<'a>(
     dialect: Dialect,
 ) -> Result<(), BodyRefused> {
     let parser = Parser::new(body, dialect);
-    let mut lines = Lines { pass, parser, dialect, body, declared: Declared::default() };
+    let declared = Declared::default();
+    let mut lines = Lines { pass, parser, dialect, body, declared, comments: None };
     loop {
         lines.follow();
         if !lines.read_unexpected()? {
+            lines.keep_comments();
             return Ok(());
         }
     }
@@ -32,6 +34,16 @@ struct Lines<'p, 'a> {
     dialect: Dialect,
     body: &'a [u8],
     declared: Declared,
+    /// Unexpected comments before the line at hand, not remembered yet.
+    comments: Option<Comments>,
+}
+
+/// Comments that follow each other, from where to where.
+#[derive(Clone, Copy, Debug)]
+struct Comments {
+    start: usize,
+    end: usize,
+    has_type: bool,
 }
 
 /// The type that the body has declared last, found when a new series asks for it.
@@ -70,6 +82,7 @@ impl<'a> Lines<'_, 'a> {
             {
                 return;
             }
+            self.keep_comments();
             if !self.take_expected(*entry, text) {
                 return;
             }
@@ -107,7 +120,10 @@ impl<'a> Lines<'_, 'a> {
         let Some(line) = self.parser.next_entry()? else { return Ok(false) };
         self.pass.rebuild();
         match line {
-            Line::Sample(sample) => self.take_unexpected(&sample)?,
+            Line::Sample(sample) => {
+                self.keep_comments();
+                self.take_unexpected(&sample)?;
+            }
             comment => {
                 let is_type = match comment {
                     Line::Type { metric_type, .. } => {
@@ -157,26 +173,38 @@ impl<'a> Lines<'_, 'a> {
     }
 
     /// Remembers lines from `start` to `end` as one with the comments right before them.
-    fn remember_comments(&mut self, start: usize, end: usize, is_type: bool) {
+    fn remember_comments(&mut self, start: usize, end: usize, has_type: bool) {
+        match &mut self.comments {
+            Some(before)
+                if before.end == start && end - before.start <= COMMENTS_SIZE_BYTES_MAX =>
+            {
+                before.end = end;
+                before.has_type |= has_type;
+            }
+            _ => {
+                self.keep_comments();
+                self.comments = Some(Comments { start, end, has_type });
+            }
+        }
+    }
+
+    /// Makes an entry of the comments that were gathered: they are hashed once, however many they are.
+    #[inline]
+    fn keep_comments(&mut self) {
+        if let Some(comments) = self.comments.take() {
+            self.push_comments(comments);
+        }
+    }
+
+    #[cold]
+    fn push_comments(&mut self, Comments { start, end, has_type }: Comments) {
         self.pass.has_new_metadata = true;
-        let rebuilt = self.pass.rebuilt.as_mut().expect(REBUILT);
-        let before = rebuilt.entries.last().copied();
-        let before = before.filter(|last| {
-            last.kind() == Kind::Comments
-                && rebuilt.comments_end == Some(start)
-                && last.size_bytes() < COMMENTS_SIZE_BYTES_MAX
-        });
-        let before_size_bytes = before.map_or(0, |last| last.size_bytes());
-        let text = &self.body[start - before_size_bytes..end];
+        let text = &self.body[start..end];
         let entry = Entry::without_series(&self.pass.cache.key, text, Kind::Comments);
         // Comments longer than an entry can tell are read again each time.
-        let Some(entry) = entry else { return };
-        let has_type = is_type || before.is_some_and(|last| last.has(Flag::HasType));
-        if before.is_some() {
-            rebuilt.entries.pop();
+        if let Some(entry) = entry {
+            self.pass.rebuilt_mut().push(entry.with(Flag::HasType, has_type));
         }
-        rebuilt.push(entry.with(Flag::HasType, has_type));
-        rebuilt.comments_end = Some(end);
     }
 }
 

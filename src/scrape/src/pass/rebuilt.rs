@@ -14,8 +14,6 @@ pub(super) struct Rebuilt {
     pub(super) is_met: Vec<bool>,
     /// Places of lines by hash: those of the last body, then those in `entries` that are new.
     index: HashTable<u32>,
-    /// Where the comments end that the last of `entries` stands for.
-    pub(super) comments_end: Option<usize>,
 }
 
 /// A series that is known.
@@ -38,12 +36,11 @@ impl Rebuilt {
                 index.insert_unique(entry.hash(), place, |place| known[*place as usize].hash());
             }
         }
-        Self { entries, is_met, index, comments_end: None }
+        Self { entries, is_met, index }
     }
 
     /// Adds an entry behind the others; says where.
     pub(super) fn push(&mut self, entry: Entry) -> usize {
-        self.comments_end = None;
         self.entries.push(entry);
         self.entries.len() - 1
     }
