@@ -48,8 +48,24 @@ impl Gate {
         }
     }
 
+    /// Judges ratios of ours to the peers; one that was left out has none, a NaN.
+    pub(crate) fn judge_ratios(&self, of_original: f64, of_victoria_metrics: f64) {
+        for (peer, ratio, ratio_max) in [
+            (Kind::Original, of_original, self.of_original_max),
+            (Kind::VictoriaMetrics, of_victoria_metrics, self.of_victoria_metrics_max),
+        ] {
+            if let Some(ratio_max) = ratio_max {
+                self.tell(Kind::Ours.name(), peer.name(), ratio, ratio_max);
+            }
+        }
+    }
+
     fn tell(&self, ours: &str, peer: &str, ratio: f64, ratio_max: f64) {
-        let verdict = if ratio <= ratio_max { "holds" } else { "DOES NOT HOLD" };
+        let verdict = match ratio {
+            _ if ratio.is_nan() => "not measured",
+            _ if ratio <= ratio_max => "holds",
+            _ => "DOES NOT HOLD",
+        };
         let name = self.name;
         report::line(&format!(
             "gate {name}: {ours} {ratio:.3} of {peer}, at most {ratio_max}: {verdict}"

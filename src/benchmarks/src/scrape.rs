@@ -1,5 +1,5 @@
-//! T1 and T3: the same targets scraped by each server, all at once: processor time per sample, plain and
-//! gzip, and anonymous memory per active series.
+//! T1 and T3: the same targets scraped by each server, all at once: processor time per sample, plain, gzip and
+//! protobuf, and anonymous memory per active series; each gate with whether it holds.
 
 use std::time::Duration;
 
@@ -9,32 +9,45 @@ use crate::{
     contender::{Contender, Kind, now},
     gate::Gate,
     report,
-    synthetic::{SERIES_PER_TARGET, Targets},
+    synthetic::{Encoding, Targets},
 };
 
-const TARGET_COUNT: usize = 20;
+/// How many targets, how many series each, how their bodies come.
+const RUNS: [(usize, usize, Encoding); 5] = [
+    (40, 5_000, Encoding::Plain),
+    (40, 5_000, Encoding::Gzip),
+    (1_000, 200, Encoding::Plain),
+    (1_000, 200, Encoding::Gzip),
+    (40, 5_000, Encoding::Protobuf),
+];
+const MEMORY: Gate = Gate::of_both("T1 memory per active series", 0.25, 0.9);
+const PLAIN: Gate = Gate::of_original("T3 processor time per sample, plain", 0.25);
+const GZIP: Gate = Gate::of_original("T3 processor time per sample, gzip", 0.4);
 const INTERVAL_SECONDS: u64 = 5;
 /// Scrapes before counting begins: registration of the series is not the steady state.
 const WARM_UP: Duration = Duration::from_secs(20);
 /// How long is counted; one value for each slice.
-const SLICE: Duration = Duration::from_secs(20);
-const SLICE_COUNT: usize = 5;
-const MEMORY: Gate = Gate::of_both("T1 memory per active series", 0.25, 0.9);
-const PLAIN: Gate = Gate::of_original("T3 processor time per sample, plain", 0.25);
-const GZIP: Gate = Gate::of_original("T3 processor time per sample, gzip", 0.4);
+const SLICE: Duration = Duration::from_secs(15);
+const SLICE_COUNT: usize = 3;
 
 pub(crate) fn run() -> Result<()> {
-    for is_gzip in [false, true] {
-        run_with(is_gzip)?;
+    for (target_count, per_target, encoding) in RUNS {
+        run_with(target_count, per_target, encoding)?;
     }
     Ok(())
 }
 
-fn run_with(is_gzip: bool) -> Result<()> {
-    let targets = Targets::start(TARGET_COUNT)?;
-    let series_count = TARGET_COUNT * SERIES_PER_TARGET;
-    let config = config(&targets, is_gzip);
-    let kinds = Kind::available(&[Kind::Ours, Kind::Original, Kind::VictoriaMetrics]);
+fn run_with(target_count: usize, per_target: usize, encoding: Encoding) -> Result<()> {
+    let interval = Duration::from_secs(INTERVAL_SECONDS);
+    let targets = Targets::start(target_count, per_target, interval)?;
+    let series_count = target_count * per_target;
+    let config = config(&targets, encoding);
+    let wanted: &[Kind] = match encoding {
+        // VictoriaMetrics reads no protobuf.
+        Encoding::Protobuf => &[Kind::Ours, Kind::Original],
+        _ => &[Kind::Ours, Kind::Original, Kind::VictoriaMetrics],
+    };
+    let kinds = Kind::available(wanted);
     let contenders =
         kinds.iter().map(|kind| Contender::start(*kind, &config)).collect::<Result<Vec<_>>>()?;
     std::thread::sleep(WARM_UP);
@@ -49,41 +62,48 @@ fn run_with(is_gzip: bool) -> Result<()> {
             values.push((contender.cpu_seconds()? - before) / sample_count * 1e9);
         }
     }
-    let encoding = if is_gzip { "gzip" } else { "plain" };
     report::line(&format!(
-        "{series_count} series every {INTERVAL_SECONDS} s, {encoding}: processor time per sample"
+        "{series_count} series of {target_count} targets every {INTERVAL_SECONDS} s, {encoding:?}: processor time per sample"
     ));
-    let original = contenders.iter().position(|contender| contender.kind == Kind::Original);
-    let median = original.map(|index| report::median(&per_sample[index]));
-    for (contender, values) in contenders.iter().zip(&per_sample) {
-        report::row(contender.kind.name(), "ns/sample", values, median);
+    show(&contenders, "ns/sample", &per_sample);
+    match encoding {
+        Encoding::Plain => PLAIN.judge(&contenders, &medians(&per_sample)),
+        Encoding::Gzip => GZIP.judge(&contenders, &medians(&per_sample)),
+        Encoding::Protobuf => {}
     }
     report::line("anonymous memory per active series");
     let bytes = contenders
         .iter()
-        .map(|contender| Ok(contender.memory_bytes("RssAnon")? / series_count as f64))
+        .map(|contender| Ok(vec![contender.memory_bytes("RssAnon")? / series_count as f64]))
         .collect::<Result<Vec<_>>>()?;
-    for (contender, bytes_per_series) in contenders.iter().zip(&bytes) {
-        report::row(
-            contender.kind.name(),
-            "B/series",
-            &[*bytes_per_series],
-            original.map(|index| bytes[index]),
-        );
-    }
-    let medians: Vec<f64> = per_sample.iter().map(|values| report::median(values)).collect();
-    if is_gzip { GZIP } else { PLAIN }.judge(&contenders, &medians);
-    MEMORY.judge(&contenders, &bytes);
+    show(&contenders, "B/series", &bytes);
+    MEMORY.judge(&contenders, &medians(&bytes));
     Ok(())
 }
 
-fn config(targets: &Targets, is_gzip: bool) -> String {
+/// One row a contender.
+fn show(contenders: &[Contender], unit: &str, values: &[Vec<f64>]) {
+    let original = contenders.iter().position(|contender| contender.kind == Kind::Original);
+    let original = original.map(|index| report::median(&values[index]));
+    for (contender, values) in contenders.iter().zip(values) {
+        report::row(contender.kind.name(), unit, values, original);
+    }
+}
+
+fn medians(values: &[Vec<f64>]) -> Vec<f64> {
+    values.iter().map(|values| report::median(values)).collect()
+}
+
+fn config(targets: &Targets, encoding: Encoding) -> String {
     let addresses: Vec<String> = targets.addresses().map(|a| format!("'{a}'")).collect();
-    // VictoriaMetrics spells the same wish differently; each ignores neither
-    let compression = if is_gzip { "" } else { "  enable_compression: false\n" };
+    let wish = match encoding {
+        Encoding::Plain => "  enable_compression: false\n",
+        Encoding::Gzip => "",
+        Encoding::Protobuf => "  scrape_protocols: [PrometheusProto]\n",
+    };
     format!(
         "global:\n  scrape_interval: {INTERVAL_SECONDS}s\n  scrape_timeout: {INTERVAL_SECONDS}s\n\
-         scrape_configs:\n- job_name: synthetic\n{compression}  static_configs:\n  - targets: [{}]\n",
+         scrape_configs:\n- job_name: synthetic\n{wish}  static_configs:\n  - targets: [{}]\n",
         addresses.join(", ")
     )
 }

@@ -1,16 +1,32 @@
-//! Targets of 5 000 series each, mixed like a cluster's: container metrics with long labels, classic
+//! Targets with some thousands of series, mixed like a cluster's: container metrics with long labels, classic
 //! histograms, processor counters, gauges. Values move between scrapes as such values do.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     process::{Command, Stdio},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
+use prom_testkit::Message;
 
-pub(crate) const SERIES_PER_TARGET: usize = 5_000;
+use crate::contender::now;
+
+/// The mix is that of a target with so many series; smaller ones have every n-th of them.
+const MIX_COUNT: usize = 5_000;
+/// The type of a gauge in protobuf.
+const GAUGE: u64 = 1;
+
+/// How bodies come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Encoding {
+    Plain,
+    Gzip,
+    Protobuf,
+}
 
 /// Listening targets; their threads end with the process.
 pub(crate) struct Targets {
@@ -18,12 +34,13 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    pub(crate) fn start(count: usize) -> Result<Self> {
+    /// Values move once in `interval`, so that all who scrape get the same bytes, made once.
+    pub(crate) fn start(count: usize, series_count: usize, interval: Duration) -> Result<Self> {
         let mut addresses = Vec::new();
         for index in 0..count {
             let listener = TcpListener::bind("127.0.0.1:0")?;
             addresses.push(listener.local_addr()?.to_string());
-            let exporter = Arc::new(Mutex::new(Exporter::new(index)));
+            let exporter = Arc::new(Mutex::new(Exporter::new(index, series_count, interval)));
             std::thread::spawn(move || {
                 for stream in listener.incoming().flatten() {
                     let exporter = Arc::clone(&exporter);
@@ -44,26 +61,35 @@ fn serve(stream: TcpStream, exporter: &Mutex<Exporter>) -> Result<()> {
     let mut stream = stream;
     let mut line = String::new();
     loop {
-        let mut accepts_gzip = false;
+        let mut encoding = Encoding::Plain;
         loop {
             line.clear();
             if reader.read_line(&mut line)? == 0 {
                 return Ok(());
             }
             let lower = line.to_ascii_lowercase();
-            accepts_gzip |= lower.starts_with("accept-encoding") && lower.contains("gzip");
+            if lower.starts_with("accept-encoding") && lower.contains("gzip") {
+                encoding = encoding.max(Encoding::Gzip);
+            }
+            if lower.starts_with("accept:") && lower.contains("vnd.google.protobuf") {
+                encoding = Encoding::Protobuf;
+            }
             if line == "\r\n" {
                 break;
             }
         }
-        let body = exporter.lock().map_err(|_| anyhow::anyhow!("exporter"))?.body();
-        let (body, encoding) =
-            if accepts_gzip { (gzip(body)?, "Content-Encoding: gzip\r\n") } else { (body, "") };
+        let body = exporter.lock().map_err(|_| anyhow::anyhow!("exporter"))?.body(encoding)?;
+        let head = match encoding {
+            Encoding::Plain => "text/plain; version=0.0.4",
+            Encoding::Gzip => "text/plain; version=0.0.4\r\nContent-Encoding: gzip",
+            Encoding::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
+        };
+        let size = body.len();
         write!(
             stream,
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n{encoding}\
-             Content-Length: {}\r\n\r\n",
-            body.len()
+            "HTTP/1.1 200 OK\r\nContent-Type: {head}\r\nContent-Length: {size}\r\n\r\n"
         )?;
         stream.write_all(&body)?;
     }
@@ -86,6 +112,10 @@ fn gzip(body: Vec<u8>) -> Result<Vec<u8>> {
 struct Exporter {
     series: Vec<Series>,
     random: u64,
+    interval: Duration,
+    moved_at: Option<Instant>,
+    /// Bodies of this interval.
+    bodies: BTreeMap<Encoding, Arc<[u8]>>,
 }
 
 struct Series {
@@ -108,16 +138,36 @@ enum Motion {
 }
 
 impl Exporter {
-    fn new(target: usize) -> Self {
-        let mut series = Vec::with_capacity(SERIES_PER_TARGET);
-        for index in 0..SERIES_PER_TARGET {
-            series.push(Series { text: name(target, index), value: 0.0, motion: motion(index) });
-        }
-        Self { series, random: target as u64 + 1 }
+    fn new(target: usize, series_count: usize, interval: Duration) -> Self {
+        let step = (MIX_COUNT / series_count).max(1);
+        let series = (0..series_count).map(|index| {
+            let index = index * step;
+            Series { text: name(target, index), value: 0.0, motion: motion(index / step) }
+        });
+        let (random, bodies) = (target as u64 + 1, BTreeMap::new());
+        Self { series: series.collect(), random, interval, moved_at: None, bodies }
     }
 
-    fn body(&mut self) -> Vec<u8> {
-        let mut body = Vec::with_capacity(SERIES_PER_TARGET * 200);
+    /// The body of this interval.
+    fn body(&mut self, encoding: Encoding) -> Result<Arc<[u8]>> {
+        if self.moved_at.is_none_or(|at| at.elapsed() >= self.interval) {
+            self.moved_at = Some(now());
+            self.bodies.clear();
+            self.advance();
+        }
+        if let Some(body) = self.bodies.get(&encoding) {
+            return Ok(Arc::clone(body));
+        }
+        let body: Arc<[u8]> = match encoding {
+            Encoding::Plain => self.text().into(),
+            Encoding::Gzip => gzip(self.text())?.into(),
+            Encoding::Protobuf => self.families().into(),
+        };
+        self.bodies.insert(encoding, Arc::clone(&body));
+        Ok(body)
+    }
+
+    fn advance(&mut self) {
         for series in &mut self.series {
             self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let random = (self.random >> 40) as f64 / f64::from(1 << 24);
@@ -129,10 +179,35 @@ impl Exporter {
                 Motion::Pages => series.value = (random * 100_000.0).floor() * 4096.0,
                 Motion::Noise => series.value = random * 1.000_000_1,
             }
+        }
+    }
+
+    fn text(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.series.len() * 200);
+        for series in &self.series {
             body.extend_from_slice(series.text.as_bytes());
             body.extend_from_slice(format!(" {}\n", series.value).as_bytes());
         }
         body
+    }
+
+    /// The same in protobuf, each family as gauges.
+    fn families(&self) -> Vec<u8> {
+        let mut families: BTreeMap<&str, Message> = BTreeMap::new();
+        for series in &self.series {
+            let (name, labels) = series.text.split_once('{').unwrap_or((&series.text, "}"));
+            let pairs = labels.trim_end_matches('}').split("\",");
+            let pairs = pairs.filter_map(|pair| pair.split_once("=\""));
+            let metric = pairs.fold(Message::new(), |metric, (name, value)| {
+                metric.label(1, name, value.trim_end_matches('"'))
+            });
+            let metric = metric.message(2, &Message::new().double(1, series.value));
+            let family = families.entry(name).or_insert_with(|| {
+                Message::new().text(1, name).text(2, "Made up.").integer(3, GAUGE)
+            });
+            *family = std::mem::take(family).message(4, &metric);
+        }
+        families.values().flat_map(Message::delimited).collect()
     }
 }
 

@@ -1,42 +1,13 @@
-//! The gates: ratios that have to be reached, and whether they are.
+//! The gates of queries, and whether they hold.
 
 use super::{answers::Tally, question::Purpose, times::Measured};
-use crate::{contender::Kind, report};
+use crate::{contender::Kind, gate::Gate, report};
 
-/// The most that a figure of ours may be of another server's.
-#[derive(Debug)]
-pub(super) struct Gate {
-    pub(super) name: &'static str,
-    pub(super) of_original_max: f64,
-    /// None where only the original counts.
-    pub(super) of_victoria_max: Option<f64>,
-}
-
-const WALL_RANGE: Gate = Gate {
-    name: "T10 wall, rates of all over 1h",
-    of_original_max: 0.125,
-    of_victoria_max: Some(0.5),
-};
-const CPU_RANGE: Gate = Gate {
-    name: "T11 processor time of the same",
-    of_original_max: 1.0 / 6.0,
-    of_victoria_max: Some(0.6),
-};
-const WALL_INSTANT: Gate = Gate {
-    name: "T12 wall, rates of all, instant",
-    of_original_max: 0.4,
-    of_victoria_max: Some(0.2),
-};
-const WALL_SMALL: Gate = Gate {
-    name: "T13 wall, slowest ratio of small ones",
-    of_original_max: 0.5,
-    of_victoria_max: None,
-};
-pub(super) const GROWTH: Gate = Gate {
-    name: "T14 growth of memory over the queries",
-    of_original_max: 0.1,
-    of_victoria_max: None,
-};
+const WALL_RANGE: Gate = Gate::of_both("T10 wall, rates of all over 1h", 0.125, 0.5);
+const CPU_RANGE: Gate = Gate::of_both("T11 processor time of the same", 1.0 / 6.0, 0.6);
+const WALL_INSTANT: Gate = Gate::of_both("T12 wall, rates of all, instant", 0.4, 0.2);
+const WALL_SMALL: Gate = Gate::of_original("T13 wall, slowest ratio of small ones", 0.5);
+pub(super) const GROWTH: Gate = Gate::of_original("T14 growth of memory over the queries", 0.1);
 
 /// Prints T10 to T13.
 pub(super) fn report_times(all: &[Measured]) {
@@ -52,37 +23,16 @@ pub(super) fn report_times(all: &[Measured]) {
     ] {
         let (original, victoria) =
             (worst(purpose, Kind::Original, figure), worst(purpose, Kind::VictoriaMetrics, figure));
-        gate.report(original, victoria);
+        gate.judge_ratios(original, victoria);
     }
 }
 
 /// Prints what came of the comparison of answers.
 pub(super) fn report_answers(tally: &Tally) {
     let Tally { values, inexact, wrong, repeated, changed } = tally;
-    let verdict = if tally.is_right() { "holds" } else { "FAILS" };
+    let verdict = if tally.is_right() { "holds" } else { "DOES NOT HOLD" };
     report::line(&format!(
         "answers: {values} values compared with the original's, {inexact} differ within {:e}, {wrong} are wrong; {repeated} asked again, {changed} changed: {verdict}",
         super::answers::TOLERANCE
     ));
-}
-
-impl Gate {
-    /// Prints the ratios and whether they are small enough; a server that was left out gives none.
-    pub(super) fn report(&self, of_original: f64, of_victoria: f64) {
-        let part = |name: &str, ratio: f64, most: Option<f64>| {
-            let verdict = match most {
-                _ if ratio.is_nan() => "not measured".to_owned(),
-                None => "shown only".to_owned(),
-                Some(most) if ratio <= most => format!("at most {most:.3}: holds"),
-                Some(most) => format!("at most {most:.3}: FAILS"),
-            };
-            format!("{ratio:.3} of {name} ({verdict})")
-        };
-        report::line(&format!(
-            "{:<38} {}, {}",
-            self.name,
-            part("prometheus", of_original, Some(self.of_original_max)),
-            part("victoria-metrics", of_victoria, self.of_victoria_max),
-        ));
-    }
 }
