@@ -31,6 +31,7 @@ mod reload;
 mod reload_property;
 mod remote_write;
 mod rules;
+mod scraping;
 mod start;
 mod storage_faults;
 mod systemd;

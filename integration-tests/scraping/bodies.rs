@@ -1,0 +1,249 @@
+//! What the shelf holds: the reference's own bodies, hard ones written by hand, and damaged ones.
+
+use prom_testkit::{Message, conformance};
+
+/// One body.
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) content_type: &'static str,
+    pub(super) body: Vec<u8>,
+}
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROTOBUF: &str =
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+/// Damaged copies of each short body.
+const DAMAGED_COUNT: usize = 4;
+/// Bodies up to this size are damaged, too.
+const DAMAGED_SIZE_BYTES_MAX: usize = 20_000;
+/// The damage is the same in each run.
+const SEED: u64 = 0x5eed_0f5c_4a9e_5001;
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |name: String, content_type, body: Vec<u8>| {
+        cases.push(Case { name, content_type, body });
+    };
+    if let Some(folder) = conformance("textparse") {
+        for (name, content_type) in [
+            ("alltypes.237mfs.prom.txt", TEXT),
+            ("alltypes.237mfs.nometa.prom.txt", TEXT),
+            ("alltypes.5mfs.om.txt", OPEN_METRICS),
+            ("1histogram.om.txt", OPEN_METRICS),
+        ] {
+            let body = std::fs::read(folder.join(name)).expect("the folder has this body");
+            let as_families = families_of_lines(&String::from_utf8_lossy(&body));
+            add(name.to_owned(), content_type, body);
+            add(format!("{name}.proto"), PROTOBUF, as_families);
+        }
+    }
+    for (index, body) in TEXT_BODIES.iter().enumerate() {
+        add(format!("text{index}"), TEXT, body.as_bytes().to_vec());
+    }
+    for (index, body) in OPEN_METRICS_BODIES.iter().enumerate() {
+        add(format!("openmetrics{index}"), OPEN_METRICS, body.as_bytes().to_vec());
+    }
+    for (index, body) in families().into_iter().enumerate() {
+        add(format!("families{index}"), PROTOBUF, body);
+    }
+    let mut random = Random(SEED);
+    let short = cases.iter().filter(|case| case.body.len() <= DAMAGED_SIZE_BYTES_MAX);
+    let mut damaged = Vec::new();
+    for case in short {
+        for index in 0..DAMAGED_COUNT {
+            let (name, body) =
+                (format!("{}.damaged{index}", case.name), damage(&case.body, &mut random));
+            damaged.push(Case { name, content_type: case.content_type, body });
+        }
+    }
+    cases.extend(damaged);
+    cases
+}
+
+const TEXT_BODIES: [&str; 22] = [
+    "",
+    "a 1",
+    "a 1\n\n\n b 2\n\tc\t3\t\n",
+    "a{} 1\nb{x=\"1\",} 2\nb{x=\"2\" , y = \"3\" } 3\n",
+    "a{x=\"\\\"q\\\" \\\\ \\n \\t\"} 1\n",
+    "a NaN\nb +Inf\nc -Inf\nd 1e400\ne 0x1p4\n",
+    "a 0x10\n",
+    "a 1_000\n",
+    "a nan\nb inf\nc infinity\nd 1e-400\ne .5\nf 5.\n",
+    "a{x=\"1\"} 1\na{x=\"1\"} 2\na{x=\"2\"} 3\n",
+    "a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 2\n",
+    "a{x=\"1\",x=\"2\"} 1\n",
+    "a{x=\"\"} 1\nb{instance=\"own\",job=\"own\",case=\"own\",exported_job=\"e\"} 2\n",
+    "{\"a.b\",\"c d\"=\"e\"} 1\n{\"plain\"} 2\n{x=\"1\",\"late\"} 3\n",
+    "{x=\"1\"} 1\n",
+    "# HELP a one\n# HELP a two\n# TYPE a counter\n# TYPE a gauge\na 1\n# TYPE a summary\n",
+    "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"1e3\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4\nh_count 3\n\
+     # TYPE s summary\ns{quantile=\"0.5\"} 1\ns{quantile=\"1\"} 2\ns_sum 3\ns_count 4\n",
+    "# TYPE h histogram\nh_bucket{le=\"2\"} 3\nh_bucket{le=\"1\"} 1\nh_sum 4\nh_bucket{x=\"1\",le=\"1\"} 1.5\n\
+     h_bucket{x=\"1\",le=\"+Inf\"} 2\nh_count{x=\"1\"} 2\nh_sum{x=\"1\"} 2\nh_bucket{x=\"2\",le=\"1\"} 5\n\
+     h_bucket{x=\"2\",le=\"2\"} 4\nother 1\n",
+    "# TYPE h histogram\nh_bucket{le=\"0.1\"} 0\nh_bucket{le=\"0.2\"} 0\nh_bucket{le=\"0.3\"} 0\n\
+     h_bucket{le=\"0.4\"} 0\nh_bucket{le=\"0.5\"} 9\nh_bucket{le=\"+Inf\"} 9\nh_count 9\nh_sum 1\n# a comment\n\
+     h_bucket{le=\"1\"} 1\n",
+    "a 1\r\nb 2\r\n",
+    "# only comments\n#\n# HELP\n# TYPE a nonsense\na 1\n",
+    "a 1\n<html>\n",
+];
+
+const OPEN_METRICS_BODIES: [&str; 16] = [
+    "# EOF\n",
+    "# EOF",
+    "a 1\n",
+    "a 1\n# EOF\nb 2\n",
+    "# TYPE a counter\n# UNIT a_seconds seconds\n# HELP a help \\\"q\\\" \\n\na_total{x=\"1\"} 1\na_created{x=\"1\"} 1520872607.123\n# EOF\n",
+    "a_total 1 # {id=\"x\"} 0.5 1520879607.789\nb_total 2 # {} 1\nc_total 3 # {id=\"y\"} 2\n# EOF\n",
+    "# TYPE h histogram\nh_bucket{le=\"1\"} 1 # {id=\"x\"} 0.5\nh_bucket{le=\"+Inf\"} 3 # {id=\"y\"} 2 1520879607.789\n\
+     h_count 3\nh_sum 4\nh_created 1520872607.123\n# EOF\n",
+    "# TYPE g gaugehistogram\ng_bucket{le=\"1\"} 1\ng_bucket{le=\"+Inf\"} 3\ng_gcount 3\ng_gsum 4\n# EOF\n",
+    "# TYPE i info\ni_info{v=\"1\"} 1\n# TYPE s stateset\ns{s=\"a\"} 1\ns{s=\"b\"} 0\n# TYPE u unknown\nu 1\n# EOF\n",
+    "a  1\n# EOF\n",
+    "a 1 \n# EOF\n",
+    "# UNIT a_seconds minutes\n# EOF\n",
+    "# TYPE a counter\n\n# EOF\n",
+    "{\"a.b\",x=\"1\"} 1 # {\"y\"=\"2\"} 3\n# EOF\n",
+    "a 1 NaN\n# EOF\n",
+    "a 0x1p3\nb 1_0\n# EOF\n",
+];
+
+/// Bodies of protobuf, written by hand.
+fn families() -> Vec<Vec<u8>> {
+    let family = |name: &str, kind: u64, metrics: &[Message]| {
+        let family = Message::new().text(1, name).text(2, "help").integer(3, kind);
+        metrics.iter().fold(family, |family, metric| family.message(4, metric)).delimited()
+    };
+    let value = |value| Message::new().double(1, value);
+    let labeled = |x: &str| Message::new().label(1, "x", x);
+    let exemplar = |id: &str, ms: i64| Message::new().label(1, "id", id).double(2, 0.5).time(3, ms);
+    let bucket = |bound, count| Message::new().integer(1, count).double(2, bound);
+    let classic = [bucket(0.1, 0), bucket(1.0, 1), bucket(2.0, 3)]
+        .iter()
+        .fold(Message::new().integer(1, 4).double(2, 4.5), |it, bucket| it.message(3, bucket));
+    let span = |offset, length| Message::new().signed(1, offset).integer(2, length);
+    let native = classic
+        .clone()
+        .signed(5, 3)
+        .double(6, 0.125)
+        .integer(7, 1)
+        .message(12, &span(-2, 2))
+        .message(12, &span(1, 1))
+        .signed_list(13, &[1, 0, 0])
+        .message(16, &exemplar("n", 1_520_879_607_789));
+    let wide = Message::new()
+        .integer(1, 12)
+        .signed(5, 5)
+        .message(12, &span(0, 6))
+        .signed_list(13, &[1, 0, 0, 0, 0, 0])
+        .message(9, &span(0, 6))
+        .signed_list(10, &[1, 0, 0, 0, 0, 0]);
+    let floats = Message::new()
+        .double(4, 3.5)
+        .double(2, 1.5)
+        .signed(5, 0)
+        .double(6, 0.5)
+        .message(12, &span(0, 2))
+        .double_list(14, &[1.5, 2.0]);
+    let empty = Message::new().message(12, &span(0, 0));
+    let quantile = |q, v| Message::new().double(1, q).double(2, v);
+    let summary = Message::new()
+        .integer(1, 9)
+        .double(2, 1.5)
+        .message(3, &quantile(0.5, 7.0))
+        .message(3, &quantile(1.0, 8.0));
+    let of = |field: u64, message: &Message| labeled("1").message(field, message);
+    let counter =
+        value(3.0).message(2, &exemplar("c", 1_520_879_607_789)).time(3, 1_500_000_000_000);
+    vec![
+        family("a", 0, &[of(3, &counter), labeled("2").message(3, &value(4.0))]),
+        family("a", 1, &[of(2, &value(f64::NAN)), of(2, &value(1.0)), of(2, &value(1.0))]),
+        family("a", 3, &[of(5, &value(-0.5)).integer(6, 0)]),
+        family("s", 2, &[of(4, &summary), labeled("2").message(4, &Message::new().integer(1, 1))]),
+        family("h", 4, &[of(7, &classic), labeled("2").message(7, &Message::new().integer(1, 1))]),
+        family("h", 4, &[of(7, &native), labeled("2").message(7, &native)]),
+        family("h", 4, &[of(7, &wide)]),
+        family("h", 4, &[of(7, &floats)]),
+        family("h", 5, &[of(7, &floats), labeled("2").message(7, &native)]),
+        family("h", 4, &[of(7, &empty)]),
+        family("g", 5, &[of(7, &classic)]),
+        family("h", 4, &[of(7, &native.clone().integer(1, 9))]),
+        family(
+            "h",
+            4,
+            &[of(
+                7,
+                &Message::new()
+                    .integer(1, 1)
+                    .message(3, &bucket(1.0, 2))
+                    .message(3, &bucket(2.0, 1)),
+            )],
+        ),
+        [family("empty", 0, &[]), family("b", 1, &[of(2, &value(1.0))])].concat(),
+        family("a.b c", 1, &[Message::new().label(1, "d e", "f").message(2, &value(1.0))]),
+        family("a", 1, &[labeled("1").label(1, "x", "2").message(2, &value(1.0))]),
+        family("a", 1, &[Message::new().label(1, "x", "").message(2, &value(1.0))]),
+        family("", 1, &[of(2, &value(1.0))]),
+        family("a", 7, &[of(2, &value(1.0))]),
+        vec![0xff; 9],
+        vec![9, 1, 2],
+    ]
+}
+
+/// Each line as a family without a type, its labels in their order.
+fn families_of_lines(text: &str) -> Vec<u8> {
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let family = |line: &str| -> Option<Vec<u8>> {
+        let (name, rest) = line.split_at(line.find(['{', ' '])?);
+        let (labels, rest) = match rest.strip_prefix('{') {
+            Some(rest) => rest.split_once('}')?,
+            None => ("", rest),
+        };
+        let value = rest.split_whitespace().next()?.parse::<f64>().ok()?;
+        let mut metric = Message::new();
+        for pair in labels.split("\",").filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once("=\"")?;
+            metric = metric.label(1, name, value.trim_end_matches('"'));
+        }
+        let metric = metric.message(5, &Message::new().double(1, value));
+        Some(Message::new().text(1, name).integer(3, 3).message(4, &metric).delimited())
+    };
+    lines.filter_map(family).flatten().collect()
+}
+
+/// A body with one to three wounds.
+fn damage(body: &[u8], random: &mut Random) -> Vec<u8> {
+    const BYTES: &[u8] = b"\n \t{}\"\\=,#1.eE+-:_aN\x00\xff";
+    let mut body = body.to_vec();
+    for _ in 0..=random.below(3) {
+        if body.is_empty() {
+            return body;
+        }
+        let at = random.below(body.len());
+        match random.below(4) {
+            0 => body[at] = BYTES[random.below(BYTES.len())],
+            1 => body.insert(at, BYTES[random.below(BYTES.len())]),
+            2 => drop(body.drain(at..body.len().min(at + 1 + random.below(8)))),
+            _ => {
+                let copy = body[at..body.len().min(at + 1 + random.below(40))].to_vec();
+                let to = random.below(body.len());
+                body.splice(to..to, copy);
+            }
+        }
+    }
+    body
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end.max(1) as u64) as usize
+    }
+}
