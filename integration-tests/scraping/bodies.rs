@@ -13,6 +13,8 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROTOBUF: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+/// Name of the case, and the family, of a gauge histogram that is classic.
+pub(super) const CLASSIC_GAUGE: &str = "classic_gauge";
 /// Damaged copies of each short body.
 const DAMAGED_COUNT: usize = 4;
 /// Bodies up to this size are damaged, too.
@@ -45,7 +47,9 @@ pub(super) fn cases() -> Vec<Case> {
         add(format!("openmetrics{index}"), OPEN_METRICS, body.as_bytes().to_vec());
     }
     for (index, body) in families().into_iter().enumerate() {
-        add(format!("families{index}"), PROTOBUF, body);
+        let is_gauge = body.windows(CLASSIC_GAUGE.len()).any(|it| it == CLASSIC_GAUGE.as_bytes());
+        let name = if is_gauge { CLASSIC_GAUGE.to_owned() } else { format!("families{index}") };
+        add(name, PROTOBUF, body);
     }
     let mut random = Random(SEED);
     let short = cases.iter().filter(|case| case.body.len() <= DAMAGED_SIZE_BYTES_MAX);
@@ -113,13 +117,52 @@ const OPEN_METRICS_BODIES: [&str; 16] = [
 
 /// Bodies of protobuf, written by hand.
 fn families() -> Vec<Vec<u8>> {
-    let family = |name: &str, kind: u64, metrics: &[Message]| {
-        let family = Message::new().text(1, name).text(2, "help").integer(3, kind);
-        metrics.iter().fold(family, |family, metric| family.message(4, metric)).delimited()
-    };
-    let value = |value| Message::new().double(1, value);
-    let labeled = |x: &str| Message::new().label(1, "x", x);
-    let exemplar = |id: &str, ms: i64| Message::new().label(1, "id", id).double(2, 0.5).time(3, ms);
+    [simple_families(), histograms(), broken_families()].concat()
+}
+
+fn family(name: &str, kind: u64, metrics: &[Message]) -> Vec<u8> {
+    let family = Message::new().text(1, name).text(2, "help").integer(3, kind);
+    metrics.iter().fold(family, |family, metric| family.message(4, metric)).delimited()
+}
+
+fn value(value: f64) -> Message {
+    Message::new().double(1, value)
+}
+
+fn labeled(x: &str) -> Message {
+    Message::new().label(1, "x", x)
+}
+
+/// A metric with one label, whose value stands in `field`.
+fn of(field: u64, message: &Message) -> Message {
+    labeled("1").message(field, message)
+}
+
+fn exemplar(id: &str) -> Message {
+    Message::new().label(1, "id", id).double(2, 0.5).time(3, 1_520_879_607_789)
+}
+
+fn simple_families() -> Vec<Vec<u8>> {
+    let counter = value(3.0).message(2, &exemplar("c")).time(3, 1_500_000_000_000);
+    let quantile = |q, v| Message::new().double(1, q).double(2, v);
+    let summary = Message::new()
+        .integer(1, 9)
+        .double(2, 1.5)
+        .message(3, &quantile(0.5, 7.0))
+        .message(3, &quantile(1.0, 8.0));
+    let lone = Message::new().integer(1, 1);
+    vec![
+        family("a", 0, &[of(3, &counter), labeled("2").message(3, &value(4.0))]),
+        family("a", 1, &[of(2, &value(f64::NAN)), of(2, &value(1.0)), of(2, &value(1.0))]),
+        family("a", 3, &[of(5, &value(-0.5)).integer(6, 0)]),
+        family("s", 2, &[of(4, &summary), labeled("2").message(4, &lone)]),
+        [family("empty", 0, &[]), family("b", 1, &[of(2, &value(1.0))])].concat(),
+        family("a.b c", 1, &[Message::new().label(1, "d e", "f").message(2, &value(1.0))]),
+        family("a", 1, &[Message::new().label(1, "x", "").message(2, &value(1.0))]),
+    ]
+}
+
+fn histograms() -> Vec<Vec<u8>> {
     let bucket = |bound, count| Message::new().integer(1, count).double(2, bound);
     let classic = [bucket(0.1, 0), bucket(1.0, 1), bucket(2.0, 3)]
         .iter()
@@ -133,14 +176,15 @@ fn families() -> Vec<Vec<u8>> {
         .message(12, &span(-2, 2))
         .message(12, &span(1, 1))
         .signed_list(13, &[1, 0, 0])
-        .message(16, &exemplar("n", 1_520_879_607_789));
+        .message(16, &exemplar("n"));
+    let six = [1, 0, 0, 0, 0, 0];
     let wide = Message::new()
         .integer(1, 12)
         .signed(5, 5)
         .message(12, &span(0, 6))
-        .signed_list(13, &[1, 0, 0, 0, 0, 0])
+        .signed_list(13, &six)
         .message(9, &span(0, 6))
-        .signed_list(10, &[1, 0, 0, 0, 0, 0]);
+        .signed_list(10, &six);
     let floats = Message::new()
         .double(4, 3.5)
         .double(2, 1.5)
@@ -149,43 +193,25 @@ fn families() -> Vec<Vec<u8>> {
         .message(12, &span(0, 2))
         .double_list(14, &[1.5, 2.0]);
     let empty = Message::new().message(12, &span(0, 0));
-    let quantile = |q, v| Message::new().double(1, q).double(2, v);
-    let summary = Message::new()
-        .integer(1, 9)
-        .double(2, 1.5)
-        .message(3, &quantile(0.5, 7.0))
-        .message(3, &quantile(1.0, 8.0));
-    let of = |field: u64, message: &Message| labeled("1").message(field, message);
-    let counter =
-        value(3.0).message(2, &exemplar("c", 1_520_879_607_789)).time(3, 1_500_000_000_000);
+    let sinking =
+        Message::new().integer(1, 1).message(3, &bucket(1.0, 2)).message(3, &bucket(2.0, 1));
+    let also = |message: &Message| labeled("2").message(7, message);
     vec![
-        family("a", 0, &[of(3, &counter), labeled("2").message(3, &value(4.0))]),
-        family("a", 1, &[of(2, &value(f64::NAN)), of(2, &value(1.0)), of(2, &value(1.0))]),
-        family("a", 3, &[of(5, &value(-0.5)).integer(6, 0)]),
-        family("s", 2, &[of(4, &summary), labeled("2").message(4, &Message::new().integer(1, 1))]),
-        family("h", 4, &[of(7, &classic), labeled("2").message(7, &Message::new().integer(1, 1))]),
-        family("h", 4, &[of(7, &native), labeled("2").message(7, &native)]),
+        family("h", 4, &[of(7, &classic), also(&Message::new().integer(1, 1))]),
+        family("h", 4, &[of(7, &native), also(&native)]),
         family("h", 4, &[of(7, &wide)]),
         family("h", 4, &[of(7, &floats)]),
-        family("h", 5, &[of(7, &floats), labeled("2").message(7, &native)]),
+        family("h", 5, &[of(7, &floats), also(&native)]),
         family("h", 4, &[of(7, &empty)]),
-        family("g", 5, &[of(7, &classic)]),
         family("h", 4, &[of(7, &native.clone().integer(1, 9))]),
-        family(
-            "h",
-            4,
-            &[of(
-                7,
-                &Message::new()
-                    .integer(1, 1)
-                    .message(3, &bucket(1.0, 2))
-                    .message(3, &bucket(2.0, 1)),
-            )],
-        ),
-        [family("empty", 0, &[]), family("b", 1, &[of(2, &value(1.0))])].concat(),
-        family("a.b c", 1, &[Message::new().label(1, "d e", "f").message(2, &value(1.0))]),
+        family("h", 4, &[of(7, &sinking)]),
+        family(CLASSIC_GAUGE, 5, &[of(7, &classic)]),
+    ]
+}
+
+fn broken_families() -> Vec<Vec<u8>> {
+    vec![
         family("a", 1, &[labeled("1").label(1, "x", "2").message(2, &value(1.0))]),
-        family("a", 1, &[Message::new().label(1, "x", "").message(2, &value(1.0))]),
         family("", 1, &[of(2, &value(1.0))]),
         family("a", 7, &[of(2, &value(1.0))]),
         vec![0xff; 9],

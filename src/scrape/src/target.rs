@@ -95,24 +95,7 @@ pub(crate) fn relabel_target(
         let (timeout, interval) = (labels.get(TIMEOUT).to_owned(), labels.get(INTERVAL).to_owned());
         return Err(TargetRefused::LongTimeout { timeout, interval });
     }
-    let histograms = HistogramRules {
-        converts_classic: switch(
-            labels.get(CONVERT_CLASSIC),
-            cfg.convert_classic_histograms_to_nhcb,
-            "convert classic histograms to nhcb",
-        )?,
-        keeps_classic: switch(
-            labels.get(KEEP_CLASSIC),
-            cfg.always_scrape_classic_histograms,
-            "always scrape classic histograms",
-        )?,
-        scrapes_native: switch(
-            labels.get(SCRAPE_NATIVE),
-            cfg.scrape_native_histograms,
-            "scrape native histograms",
-        )?,
-        ..HistogramRules::new(cfg)
-    };
+    let histograms = histogram_rules(cfg, &labels)?;
     if labels.get(INSTANCE).is_empty() {
         labels.set(INSTANCE, &address);
     }
@@ -193,6 +176,31 @@ fn duration(text: &str, what: &'static str) -> Result<Duration, TargetRefused> {
         Ok(ms) if ms > 0 => Ok(Duration::from_millis(ms)),
         _ => Err(TargetRefused::ZeroDuration(what)),
     }
+}
+
+/// What the job says of histograms, or else the labels of this one target.
+fn histogram_rules(
+    cfg: &ScrapeConfig,
+    labels: &LabelsBuilder,
+) -> Result<HistogramRules, TargetRefused> {
+    Ok(HistogramRules {
+        converts_classic: switch(
+            labels.get(CONVERT_CLASSIC),
+            cfg.convert_classic_histograms_to_nhcb,
+            "convert classic histograms to nhcb",
+        )?,
+        keeps_classic: switch(
+            labels.get(KEEP_CLASSIC),
+            cfg.always_scrape_classic_histograms,
+            "always scrape classic histograms",
+        )?,
+        scrapes_native: switch(
+            labels.get(SCRAPE_NATIVE),
+            cfg.scrape_native_histograms,
+            "scrape native histograms",
+        )?,
+        ..HistogramRules::new(cfg)
+    })
 }
 
 /// What a label decides, or the configuration where relabelling took the label away.

@@ -143,7 +143,7 @@ impl<'a> Lines<'_, 'a> {
         let hash = self.pass.cache.key.hash(sample.series);
         let key = Key { hash, size_bytes: sample.series.len() };
         let taken = Taken { value: sample.value, explicit_ms: sample.timestamp_ms };
-        let Self { pass, parser, dialect, body, declared } = self;
+        let Self { pass, parser, dialect, body, declared, .. } = self;
         let pushed = pass.take_unexpected(key, taken, |labels| {
             let metric_type = declared.find(body, *dialect);
             Ok(parser.labels(sample, metric_type, labels)?)

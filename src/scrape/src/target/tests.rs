@@ -84,6 +84,12 @@ fn labels_url_and_rhythm_come_from_everywhere() {
     );
     check(&set("__scrape_interval__", "0s"), plain, &[], "scrape interval cannot be 0");
     check(
+        &set("__scrape_native_histograms__", "x"),
+        plain,
+        &[],
+        "error parsing scrape native histograms: strconv.ParseBool: parsing \"x\": invalid syntax",
+    );
+    check(
         &set("__scrape_timeout__", "2m"),
         plain,
         &[],
@@ -167,4 +173,17 @@ fn hashes_spread_targets_over_their_interval() {
     let labels = Labels::from_pairs([("a", "b")]);
     assert_ne!(offset_seed("h", &labels), offset_seed("h", &Labels::empty()));
     assert_ne!(offset_seed("h", &labels), offset_seed("i", &labels));
+}
+
+#[test]
+fn labels_of_a_target_decide_about_its_histograms() {
+    let keys = "scrape_native_histograms: true\nrelabel_configs:\n\
+                - {target_label: __convert_classic_histograms_to_nhcb__, replacement: T}\n\
+                - {regex: __scrape_native_histograms__, action: labeldrop}\n\
+                - {target_label: __always_scrape_classic_histograms__, replacement: \"0\"}";
+    let Ok(Relabelled::Kept(spec)) = target(keys, &[("__address__", "h:1")], &[]) else {
+        panic!("kept")
+    };
+    let HistogramRules { scrapes_native, keeps_classic, converts_classic, .. } = spec.histograms;
+    assert_eq!((scrapes_native, keeps_classic, converts_classic), (true, false, true));
 }
