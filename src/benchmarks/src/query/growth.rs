@@ -45,7 +45,7 @@ pub(super) fn run(contenders: &mut [Contender], end_seconds: i64) -> Result<()> 
             ask(contender, &mut client, question, end_seconds)?;
         }
         rest.push(before);
-        growth.push((watch.end() - before).max(0.0));
+        growth.push((watch.end().peak_bytes - before).max(0.0));
         resident.push((contender.memory_bytes("VmHWM")? - resident_before).max(0.0));
     }
     let mebibytes = |bytes: f64| bytes / f64::from(1 << 20);
@@ -57,7 +57,7 @@ pub(super) fn run(contenders: &mut [Contender], end_seconds: i64) -> Result<()> 
     let find = |kind| contenders.iter().position(|one| one.kind == kind).map(|at| growth[at]);
     let ours = find(Kind::Ours).context("our server")?;
     let of = |kind| find(kind).map_or(f64::NAN, |theirs| ours / theirs);
-    GROWTH.report(of(Kind::Original), of(Kind::VictoriaMetrics));
+    GROWTH.judge_ratios(of(Kind::Original), of(Kind::VictoriaMetrics));
     Ok(())
 }
 
