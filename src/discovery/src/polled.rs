@@ -2,7 +2,7 @@
 //! its own module; one that is new is one more variant of `Asker`.
 //! Compat: Prometheus `discovery/refresh`.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use prom_config::DiscoveryConfig;
 use prom_http_client::BufferPool;
@@ -19,7 +19,7 @@ use crate::{
     dns::{DnsAsker, DnsMetrics},
     group::sharing,
     http::HttpAsker,
-    rest::{self, AskError, KumaMetrics, RestAsker},
+    rest::{self, AskError, AzureMetrics, KumaMetrics, RestAsker},
 };
 
 /// No entry asks more often, however short its interval is.
@@ -61,10 +61,44 @@ pub(crate) struct Means {
     pub(crate) consul: ConsulMetrics,
     pub(crate) dns: DnsMetrics,
     pub(crate) kuma: KumaMetrics,
+    pub(crate) azure: AzureMetrics,
+    pub(crate) env: Env,
     registry: Registry,
     /// Stands in for all public endpoints.
     #[cfg(test)]
     pub(crate) endpoint: Option<String>,
+}
+
+/// Environment variables, which tests replace.
+#[derive(Clone)]
+pub(crate) struct Env(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+
+impl Env {
+    #[cfg(test)]
+    pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
+        let variables: Vec<(String, String)> =
+            variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Self(Arc::new(move |name| {
+            variables.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone())
+        }))
+    }
+
+    /// The value of a variable that is set and not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+}
+
+impl Default for Env {
+    fn default() -> Self {
+        Self(Arc::new(|name| std::env::var(name).ok()))
+    }
+}
+
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Env")
+    }
 }
 
 /// Compat: Prometheus `discovery/metrics_refresh.go`.
@@ -95,6 +129,8 @@ impl Means {
             consul: ConsulMetrics::new(registry),
             dns: DnsMetrics::new(registry),
             kuma: KumaMetrics::new(registry),
+            azure: AzureMetrics::new(registry),
+            env: Env::default(),
             registry: registry.clone(),
             #[cfg(test)]
             endpoint: None,

@@ -23,9 +23,12 @@
 //! An API that answers with XML uses [`RestClient::fetch`] and `xml`, whose lists are read like those of JSON.
 
 mod ask_error;
+mod aws;
+mod azure;
 mod client;
 mod digitalocean;
 mod eureka;
+mod gce;
 mod hetzner;
 mod ionos;
 pub(crate) mod json;
@@ -56,7 +59,8 @@ use prom_config::DiscoveryConfig;
 use crate::{TargetGroup, polled::Means};
 
 pub(crate) use ask_error::AskError;
-pub(crate) use client::{Call, Listing, Refusal, RestClient, path_part};
+pub(crate) use azure::AzureMetrics;
+pub(crate) use client::{Call, Listing, Refusal, Reply, RestClient, path_part};
 pub(crate) use kuma::KumaMetrics;
 pub(crate) use paging::Paging;
 pub(crate) use rules::{LabelRule, Rule, host_port, joined, sanitized};
@@ -84,10 +88,12 @@ pub(crate) fn asker(
 ) -> Option<(Box<dyn RestAsker>, Duration)> {
     use DiscoveryConfig as Cfg;
     let (asker, every): (Box<dyn RestAsker>, Duration) = match cfg {
+        Cfg::Azure(cfg) => (azure::asker(cfg, means), cfg.refresh_interval),
         Cfg::DigitalOcean(cfg) => (Box::new(digitalocean::asker(cfg, means)), cfg.refresh_interval),
         Cfg::Docker(cfg) => (moby::docker::asker(cfg, means), cfg.refresh_interval),
         Cfg::DockerSwarm(cfg) => (moby::swarm::asker(cfg, means), cfg.refresh_interval),
         Cfg::Eureka(cfg) => (eureka::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Gce(cfg) => (gce::asker(cfg, means), cfg.refresh_interval),
         Cfg::Hetzner(cfg) => (hetzner::asker(cfg, means), cfg.refresh_interval),
         Cfg::Ionos(cfg) => (ionos::asker(cfg, means), cfg.refresh_interval),
         Cfg::Kuma(cfg) => (kuma::asker(cfg, means), cfg.refresh_interval),
@@ -101,7 +107,7 @@ pub(crate) fn asker(
         Cfg::Triton(cfg) => (triton::asker(cfg, means), cfg.refresh_interval),
         Cfg::Uyuni(cfg) => (uyuni::asker(cfg, means), cfg.refresh_interval),
         Cfg::Vultr(cfg) => (Box::new(vultr::asker(cfg, means)), cfg.refresh_interval),
-        _ => return None,
+        other => return aws::asker(other, means),
     };
     Some((asker, every))
 }

@@ -77,6 +77,13 @@ pub(crate) struct Answer {
     pub(crate) header: Option<String>,
 }
 
+/// An answer, whatever its status.
+pub(crate) struct Reply {
+    pub(crate) code: u16,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Buffer,
+}
+
 impl Call {
     /// A GET of a path (with its query) below a base address.
     pub(crate) fn get(base: &str, path: &str) -> Self {
@@ -151,6 +158,21 @@ impl RestClient {
     pub(crate) fn new(cfg: &HttpClientConfig, timeout: Duration, means: &Means) -> Self {
         let client = Client::new(cfg.clone(), means.user_agent);
         Self { client, answers: means.answers.clone(), timeout, sign: None }
+    }
+
+    /// The same with a client that is made already.
+    pub(crate) fn of(client: Client, timeout: Duration, means: &Means) -> Self {
+        Self { client, answers: means.answers.clone(), timeout, sign: None }
+    }
+
+    /// One exchange, for whoever understands refusals himself.
+    ///
+    /// # Errors
+    /// No answer came, or it is too large.
+    pub(crate) async fn exchange(&self, call: &Call) -> Result<Reply, AskError> {
+        let response = self.client.send(&call.request(self.timeout)?).await?;
+        let (code, retry_after) = (response.status_code(), retry_after(&response));
+        Ok(Reply { code, retry_after, body: self.read(response, BODY_LIMIT).await? })
     }
 
     /// Each request is completed by `sign`.
@@ -275,11 +297,10 @@ impl RestClient {
             .text
             .replace("{code}", &code.to_string())
             .replace("{status}", &response.status_text());
-        let retry_after = response.header("retry-after").and_then(|text| text.trim().parse().ok());
         let mut error = AskError::new(text);
         error.status_code = Some(code);
         error.is_throttled = code == 429;
-        error.retry_after = retry_after.map(Duration::from_secs);
+        error.retry_after = retry_after(&response);
         if refusal.reason_at.is_empty() {
             response.discard().await;
         } else if let Ok(body) = self.read(response, REASON_LIMIT).await
@@ -291,6 +312,12 @@ impl RestClient {
         }
         error
     }
+}
+
+/// How long the service wants to be left alone.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.header("retry-after")?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// A part of a path, percent-encoded.

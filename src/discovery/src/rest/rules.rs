@@ -22,6 +22,8 @@ pub(crate) enum Rule {
     Int(&'static str),
     /// The same times 2^20: the API counts in MiB and the label in bytes.
     Mebi(&'static str),
+    /// A time as RFC 3339 with the fraction of its second cut off.
+    Time(&'static str),
     /// `false` if it is not there.
     Bool(&'static str),
     /// A list of strings with a separator before, between and after; nothing if it is empty.
@@ -60,6 +62,7 @@ impl Rule {
             Self::Lower(at) => text(thing, at).to_lowercase().into(),
             Self::Int(at) => int(thing, at).to_string().into(),
             Self::Mebi(at) => (int(thing, at) << 20).to_string().into(),
+            Self::Time(at) => whole_second(&text(thing, at)).into(),
             Self::Bool(at) => flag(thing, at).to_string().into(),
             Self::Joined(at, separator) => joined(texts(thing, at), separator).into(),
             Self::Map(at) => return set_each(name, thing, at, labels, text_of),
@@ -125,6 +128,12 @@ pub(crate) fn sanitized(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
+/// A time without the fraction of its second.
+fn whole_second(time: &str) -> String {
+    let Some((seconds, rest)) = time.split_once('.') else { return time.to_owned() };
+    format!("{seconds}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
 /// An address with brackets where they are needed. Compat: Go `net.JoinHostPort`.
 pub(crate) fn host_port(host: &str, port: impl std::fmt::Display) -> String {
     match host.contains(':') {
@@ -177,6 +186,7 @@ mod tests {
             ("fraction", Rule::Int("/a/fraction")),
             ("no_int", Rule::Int("/a/absent")),
             ("bytes", Rule::Mebi("/a/int")),
+            ("time", Rule::Time("/a/time")),
             ("yes", Rule::Bool("/a/yes")),
             ("no", Rule::Bool("/a/absent")),
             ("list", Rule::Joined("/a/list", ",")),
@@ -186,7 +196,7 @@ mod tests {
             ("code", Rule::Code(|thing| thing["a"]["list"][1].to_string())),
         ];
         let thing = json!({"a": {
-            "text": "Te-xt", "null": null, "int": 7, "fraction": 4.9, "yes": true, "list": ["q", "r"],
+            "text": "Te-xt", "time": "2026-01-02T03:04:05.678Z", "null": null, "int": 7, "fraction": 4.9, "yes": true, "list": ["q", "r"],
             "empty": [], "map": {"a.b/c": "1", "n": ""},
         }});
         let mut labels = LabelsBuilder::default();
@@ -194,7 +204,7 @@ mod tests {
         let got: Vec<String> =
             labels.build().iter().map(|(name, value)| format!("{}={value}", &name[9..])).collect();
         let expected = "bytes=7340032 code=\"r\" fraction=4 int=7 label_a_b_c=1 labelpresent_a_b_c=true \
-                        labelpresent_n=true list=,q,r, lower=te-xt no=false no_int=0 role=x text=Te-xt yes=true";
+                        labelpresent_n=true list=,q,r, lower=te-xt no=false no_int=0 role=x text=Te-xt time=2026-01-02T03:04:05Z yes=true";
         assert_eq!(got.join(" "), expected);
     }
 

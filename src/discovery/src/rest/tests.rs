@@ -31,11 +31,16 @@ impl std::ops::DerefMut for TestAsker {
 /// An asker of the one entry of `sd`, a list as in a configuration; the provider's public endpoint, if it has one, is
 /// the service. `URL` and `HOST` stand for the service's.
 pub(super) fn asker_of(service: &FakeTarget, sd: &str) -> TestAsker {
-    let patient = sd.replace("refresh_interval: 50ms", "refresh_interval: 1m");
-    TestAsker { patient: one_asker(service, &patient), hasty: one_asker(service, sd) }
+    asker_in(service, sd, &[])
 }
 
-fn one_asker(service: &FakeTarget, sd: &str) -> Box<dyn RestAsker> {
+/// The same in an environment, which is empty otherwise.
+pub(super) fn asker_in(service: &FakeTarget, sd: &str, env: &[(&str, &str)]) -> TestAsker {
+    let patient = sd.replace("refresh_interval: 50ms", "refresh_interval: 1m");
+    TestAsker { patient: one_asker(service, &patient, env), hasty: one_asker(service, sd, env) }
+}
+
+fn one_asker(service: &FakeTarget, sd: &str, env: &[(&str, &str)]) -> Box<dyn RestAsker> {
     let sd = sd.replace("URL", &service.url("")).replace("HOST", &service.address());
     let text = format!("scrape_configs: [{{job_name: a, {sd}}}]");
     let path = Path::new("/p/p.yml");
@@ -43,6 +48,7 @@ fn one_asker(service: &FakeTarget, sd: &str) -> Box<dyn RestAsker> {
     let cfg = load_with(path, &mut sources, &LoadOptions::SERVER).unwrap();
     let mut means = Means::new("Prometheus/3.5.0", &Registry::default());
     means.endpoint = Some(service.url(""));
+    means.env = crate::polled::Env::of(env);
     asker(&cfg.scrape_configs[0].discovery_configs[0], &means).unwrap().0
 }
 
