@@ -71,7 +71,9 @@ pub(crate) struct Means {
 
 /// Environment variables, which tests replace.
 #[derive(Clone)]
-pub(crate) struct Env(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub(crate) struct Env(Arc<Variables>);
+
+type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Env {
     #[cfg(test)]

@@ -37,6 +37,9 @@ mod linode;
 mod marathon;
 mod moby;
 mod nomad;
+mod oci;
+mod openstack;
+mod outscale;
 mod ovhcloud;
 mod paging;
 mod puppetdb;
@@ -100,6 +103,9 @@ pub(crate) fn asker(
         Cfg::Linode(cfg) => (linode::asker(cfg, means), cfg.refresh_interval),
         Cfg::Marathon(cfg) => (marathon::asker(cfg, means), cfg.refresh_interval),
         Cfg::Nomad(cfg) => (nomad::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Oci(cfg) => (oci::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Openstack(cfg) => (openstack::asker(cfg, means), cfg.refresh_interval),
+        Cfg::Outscale(cfg) => (outscale::asker(cfg, means), cfg.refresh_interval),
         Cfg::Ovhcloud(cfg) => (ovhcloud::asker(cfg, means), cfg.refresh_interval),
         Cfg::PuppetDb(cfg) => (puppetdb::asker(cfg, means), cfg.refresh_interval),
         Cfg::Scaleway(cfg) => (scaleway::asker(cfg, means), cfg.refresh_interval),

@@ -46,6 +46,7 @@ mod tests;
 mod tls;
 
 pub use aws::{AwsAccount, AwsConfig, aws_domain};
+pub use base64::encode as base64;
 pub use buffer::{BodyLimit, Buffer, BufferPool};
 pub use client::{Client, Request, Response};
 pub use crypto::{RsaHash, RsaKey, random_uuid, sha256};

@@ -3,8 +3,8 @@
 
 use super::{Checker, Sections};
 use crate::{
-    AlertmanagerConfig, Config, DiscoveryConfig, HttpAuth, HttpClientConfig, ProxyConfig,
-    ScrapeConfig, Source, StorageConfig, TlsConfig, key_path::KeyPath,
+    AlertmanagerConfig, Config, DiscoveryConfig, HttpAuth, HttpClientConfig, OciSdConfig,
+    ProxyConfig, ScrapeConfig, Source, StorageConfig, TlsConfig, key_path::KeyPath,
 };
 
 /// Mechanisms that `discovery` runs, beside `static_configs`.
@@ -31,6 +31,9 @@ const RUNNABLE_DISCOVERY: &[&str] = &[
     "marathon",
     "msk",
     "nomad",
+    "oci",
+    "openstack",
+    "outscale",
     "ovhcloud",
     "puppetdb",
     "rds",
@@ -95,6 +98,21 @@ impl Checker<'_> {
             {
                 self.report_unsupported(&at.key(config.key()), config.key());
             }
+            for (i, config) in of_kind.iter().enumerate() {
+                if let DiscoveryConfig::Oci(oci) = config {
+                    self.note_unrunnable_oci(oci, &at.key(config.key()).index(i));
+                }
+            }
+        }
+    }
+
+    fn note_unrunnable_oci(&mut self, oci: &OciSdConfig, at: &KeyPath<'_>) {
+        if oci.auth == "instance_principal" {
+            self.report_unsupported(&at.key("auth"), "instance_principal");
+        }
+        let has_file = !oci.key_passphrase_file.as_os_str().is_empty();
+        if has_file || !oci.key_passphrase.is_empty() {
+            self.report_unsupported(&at.key("key_passphrase"), "a key with a passphrase");
         }
     }
 

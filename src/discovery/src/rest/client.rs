@@ -217,6 +217,23 @@ impl RestClient {
         Ok(read_value(answer.body.as_slice())?)
     }
 
+    /// The same, with a header of the answer.
+    ///
+    /// # Errors
+    /// See [`RestClient::value`].
+    pub(crate) async fn value_with_header(
+        &self,
+        call: &Call,
+        refusal: &Refusal,
+        header: &str,
+    ) -> Result<(Value, Option<String>), AskError> {
+        let answer = self.fetch(call, refusal, Some(header)).await?;
+        match read_value(answer.body.as_slice())? {
+            value @ Value::Object(_) => Ok((value, answer.header)),
+            _ => Err(AskError::new("invalid type: an object was expected")),
+        }
+    }
+
     /// Hands the elements of a list, page after page, to `each`, and returns what stands around it on the last
     /// page.
     ///

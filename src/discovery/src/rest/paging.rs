@@ -11,6 +11,8 @@ pub(crate) enum Paging {
     Single,
     /// The address of the next page; empty, null or absent on the last one.
     Link { at: &'static str },
+    /// A list of addresses, of which the one with `next` as its `rel` is that of the next page.
+    Links { at: &'static str },
     /// A token for the next request; empty, null or absent on the last page.
     Cursor { at: &'static str, parameter: &'static str },
     /// The same in a header.
@@ -64,6 +66,12 @@ impl Paging {
         let parameter = match self {
             Self::Single => None,
             Self::Link { at } => return text(at).map(|link| follow(url, &link)).transpose(),
+            Self::Links { at } => {
+                let links = page.around.pointer(at).and_then(Value::as_array);
+                let next = links.into_iter().flatten().find(|link| link["rel"] == "next");
+                let link = next.and_then(|link| link["href"].as_str());
+                return link.map(|link| follow(url, link)).transpose();
+            }
             Self::Cursor { at, parameter } => text(at).map(|cursor| (parameter, cursor)),
             Self::CursorHeader { parameter, .. } => {
                 let cursor = page.header.filter(|cursor| !cursor.is_empty());
