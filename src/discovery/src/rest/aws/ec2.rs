@@ -22,7 +22,7 @@ use crate::{
 
 pub(super) static EC2: Service = Service { name: "EC2", id: "ec2", version: "2016-11-15" };
 
-/// Instances on one page.
+/// Reservations on one page.
 const PAGE_SIZE: &str = "1000";
 /// Higher places of network interfaces are not told.
 const DEVICE_COUNT_MAX: usize = 1024;

@@ -1,3 +1,5 @@
+//! Machines of Azure, and where tokens come from.
+
 use prom_testkit::{Answer, FakeTarget};
 
 use crate::rest::tests::{asker_in, asker_of, ends_a_hang, json, lines, survives};

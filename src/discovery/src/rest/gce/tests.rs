@@ -1,3 +1,5 @@
+//! Instances of Google's cloud, and where tokens come from.
+
 use prom_testkit::{Answer, FakeTarget};
 
 use crate::rest::tests::{asker_in, ends_a_hang, json, lines, survives};

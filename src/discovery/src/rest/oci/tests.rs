@@ -1,3 +1,5 @@
+//! Instances of Oracle's cloud, and what may go wrong.
+
 use prom_testkit::FakeTarget;
 
 use crate::rest::tests::{asker_of, ends_a_hang, json, lines, survives};

@@ -1,3 +1,5 @@
+//! The three roles of OpenStack, and who asks.
+
 use prom_testkit::{Answer, FakeTarget};
 
 use crate::rest::tests::{asker_in, asker_of, ends_a_hang, json, lines, survives};
