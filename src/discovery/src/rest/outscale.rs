@@ -197,6 +197,6 @@ mod tests {
             "outscale ReadVms: 401 Unauthorized: The caller is not authorized."
         );
         let mut hasty = asker_of(&service, &sd.replace("9100", "1, refresh_interval: 50ms"));
-        ends_a_hang(&service, &mut *hasty, PATH).await;
+        ends_a_hang(&service, &mut *hasty.hasty, PATH).await;
     }
 }

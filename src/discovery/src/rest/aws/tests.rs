@@ -4,7 +4,7 @@ use prom_testkit::{Answer, FakeTarget};
 
 use crate::rest::{
     RestAsker,
-    tests::{asker_of, ends_a_hang, json, lines, survives},
+    tests::{TestAsker, asker_of, ends_a_hang, json, lines, survives},
 };
 
 const KEYS: &str = "region: eu-west-1, access_key: AK, secret_key: SK, port: 9100";
@@ -13,7 +13,7 @@ fn xml(body: &str) -> Answer {
     Answer::body("text/xml", &[], body.as_bytes())
 }
 
-async fn started(kind: &str, more: &str) -> (FakeTarget, Box<dyn RestAsker>) {
+async fn started(kind: &str, more: &str) -> (FakeTarget, TestAsker) {
     let service = FakeTarget::start().await;
     let asker = asker_of(&service, &format!("{kind}: [{{{KEYS}{more}}}]"));
     (service, asker)
@@ -21,7 +21,7 @@ async fn started(kind: &str, more: &str) -> (FakeTarget, Box<dyn RestAsker>) {
 
 /// One that waits for no answer longer than 50 ms.
 fn hasty(service: &FakeTarget, kind: &str, more: &str) -> Box<dyn RestAsker> {
-    asker_of(service, &format!("{kind}: [{{{KEYS}{more}, refresh_interval: 50ms}}]"))
+    asker_of(service, &format!("{kind}: [{{{KEYS}{more}, refresh_interval: 50ms}}]")).hasty
 }
 
 const ZONES: &str = "<DescribeAvailabilityZonesResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><availabilityZoneInfo>\

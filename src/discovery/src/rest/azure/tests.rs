@@ -83,7 +83,7 @@ async fn machines_are_targets_alone_and_in_scale_sets() {
     assert_eq!(more.len(), 5, "{more:?}");
     survives(&service, &mut *asker, VMS).await;
     let mut hasty = asker_of(&service, &OAUTH.replace("9100", "1, refresh_interval: 50ms"));
-    ends_a_hang(&service, &mut *hasty, VMS).await;
+    ends_a_hang(&service, &mut *hasty.hasty, VMS).await;
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn instances_are_targets_on_all_pages() {
     survives(&service, &mut *asker, PATH).await;
     let env = [("GCE_METADATA_HOST", host.as_str())];
     let mut hasty = asker_in(&service, &SD.replace("9100", "1, refresh_interval: 50ms"), &env);
-    ends_a_hang(&service, &mut *hasty, PATH).await;
+    ends_a_hang(&service, &mut *hasty.hasty, PATH).await;
 }
 
 #[tokio::test]

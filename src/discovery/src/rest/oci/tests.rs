@@ -79,5 +79,5 @@ async fn instances_of_all_compartments_are_targets() {
     let path = format!("{INSTANCES}c1");
     survives(&service, &mut *asker_of(&service, &named), &path).await;
     let hasty = named.replace("9100", "1, refresh_interval: 50ms");
-    ends_a_hang(&service, &mut *asker_of(&service, &hasty), &path).await;
+    ends_a_hang(&service, &mut *asker_of(&service, &hasty).hasty, &path).await;
 }

@@ -72,7 +72,7 @@ async fn instances_are_targets_by_each_of_their_addresses() {
     survives(&service, &mut *asker, "/compute/servers/detail").await;
     survives(&service, &mut *asker, "/identity/v3/auth/tokens").await;
     let mut hasty = asker_of(&service, &sd.replace("9100", "1, refresh_interval: 50ms"));
-    ends_a_hang(&service, &mut *hasty, "/identity/v3/auth/tokens").await;
+    ends_a_hang(&service, &mut *hasty.hasty, "/identity/v3/auth/tokens").await;
 }
 
 #[tokio::test]
