@@ -30,6 +30,7 @@ use crate::{
     headers::{add_configured, remove_sensitive, to_secret_value},
     idle::IdleConnections,
     oauth2::Tokens,
+    pieces::Pieces,
     proxy::{Language, Proxies, Proxy},
     stream::Stream,
     tls::{Connector, Tls},
@@ -391,6 +392,12 @@ impl Response {
         timeout_at(self.deadline, read).await.unwrap_or(Err(HttpError::Deadline))?;
         self.keep_connection().await;
         Ok(())
+    }
+
+    /// The body piece by piece, without a deadline; more than `idle` of silence ends it. The connection is
+    /// not kept.
+    pub fn into_pieces(self, idle: Duration) -> Pieces {
+        Pieces::new(self.exchange, self.body, idle)
     }
 
     /// Drops the body; a short one is read to its end, so that the connection can be kept.

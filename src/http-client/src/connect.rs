@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 use crate::{
@@ -24,6 +25,8 @@ use crate::{
 const FALLBACK_DELAY_MS: u64 = 300;
 /// More addresses of one name are not tried.
 const ADDRESS_COUNT_MAX: usize = 16;
+/// A peer that is gone without a word is noticed after a few probes. Compat: Go `net.KeepAliveConfig`.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// A server: what connections are shared by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +75,10 @@ pub(crate) async fn connect(origin: &Origin, turns: Option<&Turns>) -> Result<St
     };
     // Requests are one small write; waiting for more would only delay them.
     stream.set_nodelay(true).map_err(|error| Cause::Request(error.to_string()))?;
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE_INTERVAL).with_interval(KEEPALIVE_INTERVAL);
+    // Without it a watch of a dead peer goes on until its silence is too long.
+    drop(SockRef::from(&stream).set_tcp_keepalive(&keepalive));
     Ok(Stream::Tcp(stream))
 }
 

@@ -138,7 +138,11 @@ impl Exchange {
         }
     }
 
-    async fn next_part(&mut self, body: &mut Incoming) -> Option<Result<Bytes, HttpError>> {
+    /// The next part of a body, no larger than what is read at once.
+    pub(crate) async fn next_part(
+        &mut self,
+        body: &mut Incoming,
+    ) -> Option<Result<Bytes, HttpError>> {
         poll_fn(|cx| {
             loop {
                 self.drive(cx);

@@ -9,7 +9,7 @@
 //! target is asked one thing at a time.
 //!
 //! Invariants:
-//! I1. A request, its redirects and its body end by one deadline.
+//! I1. A request, its redirects and its body end by one deadline. A body taken in pieces ends by silence.
 //! I2. No body takes more memory than its limit, and all bodies together no more than the pool's budget;
 //!     both are checked before the memory is taken. A gzip bomb ends at the limit.
 //! I3. Credentials do not follow a redirect to another host.
@@ -39,6 +39,7 @@ mod gzip;
 mod headers;
 mod idle;
 mod oauth2;
+mod pieces;
 mod proxy;
 mod stream;
 #[cfg(test)]
@@ -52,3 +53,4 @@ pub use client::{Client, Request, Response};
 pub use crypto::{RsaHash, RsaKey, random_uuid, sha256};
 pub use error::{Cause, HttpError};
 pub use gzip::inflate_gzip;
+pub use pieces::Pieces;

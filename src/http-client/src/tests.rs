@@ -95,6 +95,28 @@ async fn proper_answers_are_read() {
 }
 
 #[tokio::test]
+async fn a_body_without_end_comes_in_pieces_until_it_is_silent() {
+    let target = FakeTarget::start().await;
+    let chunked = |rest: &str| format!("{CHUNKED}2\r\na \r\n2\r\n1\n\r\n{rest}").into_bytes();
+    let broken = "Err(Body(\"unexpected EOF\"))";
+    for (path, answer, idle, expected) in [
+        ("/end", Answer::Bytes(chunked("0\r\n\r\n")), PATIENCE, "Ok(None)"),
+        ("/hang", Answer::BytesThenHang(chunked("")), Duration::from_secs(2), "Err(Deadline)"),
+        ("/break", Answer::BytesThenClose(chunked("")), PATIENCE, broken),
+    ] {
+        target.answer(path, answer);
+        let request = Request::get(&target.url(path), PATIENCE).unwrap();
+        let mut pieces = client(plain()).send(&request).await.unwrap().into_pieces(idle);
+        let mut text = Vec::new();
+        while text.len() < 4 {
+            text.extend_from_slice(&pieces.next().await.unwrap().unwrap());
+        }
+        assert_eq!(text, b"a 1\n");
+        assert_eq!(format!("{:?}", pieces.next().await), expected, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_answer_is_named() {
     check(vec![
         (close(b""), "Get \"URL\": EOF"),
