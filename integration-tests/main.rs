@@ -21,6 +21,7 @@ mod directories;
 mod discovery;
 mod discovery_peers;
 mod kinds;
+mod kubernetes;
 mod ledger;
 mod metrics;
 mod out_of_order;

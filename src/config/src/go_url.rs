@@ -14,6 +14,14 @@ const PASSWORD_MASK: &str = "xxxxx";
 pub struct Url(String);
 
 impl Url {
+    /// An address that does not stand in a configuration.
+    ///
+    /// # Errors
+    /// The text is no address; the message is Go's.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        parse(text).map(|_| Self(text.to_owned()))
+    }
+
     /// The address itself, for the wire only.
     pub fn reveal(&self) -> &str {
         &self.0

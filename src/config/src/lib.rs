@@ -77,3 +77,4 @@ pub use sections::*;
 pub use sources::{FILE_SIZE_BYTES_MAX, PatternError, SourceText, Sources};
 pub use text_diff::{DiffLine, TextDiff};
 pub use watch::{Changed, WatchOptions, WatchSet, Watcher};
+pub use yaml::decode_base64;

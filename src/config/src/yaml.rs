@@ -11,6 +11,8 @@ mod scalar;
 mod scope;
 mod text;
 
+pub use base64::decode as decode_base64;
+
 pub(crate) use decode::{Decoded, Schema, decode};
 pub(crate) use document::{Document, Fault, Rank};
 pub(crate) use scope::ERROR_COUNT_MAX;

@@ -23,6 +23,7 @@ use crate::{
     delivery::{Delivery, Provider},
     file::{FileHub, FileTable},
     group::target_count,
+    kubernetes::{self, KubernetesMeans},
     metrics::Metrics,
     pace::Pace,
     polled::{self, Asker, Means},
@@ -91,6 +92,7 @@ struct Shared {
     state: Mutex<State>,
     hub: FileHub,
     means: Means,
+    kubernetes: KubernetesMeans,
     /// Some provider has other groups than before.
     dirty: Arc<Notify>,
     /// The number of changes so far; also the source of versions.
@@ -136,10 +138,12 @@ impl Discovery {
     pub fn new(options: &DiscoveryOptions, registry: &Registry, handle: &Handle) -> Self {
         let (changes, _) = watch::channel(0);
         let metrics = Arc::new(Metrics::new(options.name, registry));
+        let means = Means::new(options.user_agent, registry);
         let shared = Arc::new(Shared {
             handle: handle.clone(),
             hub: FileHub::new(handle, &metrics),
-            means: Means::new(options.user_agent, registry),
+            kubernetes: KubernetesMeans::new(&means, registry),
+            means,
             metrics,
             state: Mutex::default(),
             dirty: Arc::default(),
@@ -283,6 +287,14 @@ impl Shared {
             let asking = polled::run(self.delivery(provider), asker, every, self.means.clone());
             drop(self.handle.spawn(format!("{} discovery", provider.cfg.name()), asking));
         }
+        match &provider.cfg {
+            DiscoveryConfig::Kubernetes(_) => {
+                let (handle, means) = (self.handle.clone(), self.kubernetes.clone());
+                let following = kubernetes::run(self.delivery(provider), handle, means);
+                drop(self.handle.spawn("kubernetes discovery", following));
+            }
+            _ => {}
+        }
     }
 
     fn delivery(&self, provider: &Arc<Provider>) -> Delivery {
@@ -349,7 +361,7 @@ fn first_groups(
 ) -> Result<Vec<Arc<TargetGroup>>, DiscoveryError> {
     match cfg {
         DiscoveryConfig::File(cfg) => Ok(table.read_new(set, &cfg.files, sources)),
-        DiscoveryConfig::Consul(_) => Ok(Vec::new()),
+        DiscoveryConfig::Consul(_) | DiscoveryConfig::Kubernetes(_) => Ok(Vec::new()),
         other if Asker::new(other, means).is_some() => Ok(Vec::new()),
         other => Err(DiscoveryError::Unsupported { set: set.to_owned(), key: other.key() }),
     }

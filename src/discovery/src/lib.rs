@@ -5,8 +5,9 @@
 //! not decided here: relabelling belongs to the consumer.
 //!
 //! A `Provider` runs one entry of a configuration; equal entries of several sets share it. A mechanism is a
-//! module that fills providers through their [`Delivery`](delivery::Delivery): `file` and `consul` watch, all others
-//! ask again and again (`polled`), most of them an HTTP API (`rest`). What providers have is published to the sets in a bounded rhythm.
+//! module that fills providers through their [`Delivery`](delivery::Delivery): `file` and `consul` watch,
+//! `kubernetes` is told of changes by its server, all others ask again and again (`polled`), most of them an
+//! HTTP API (`rest`). What providers have is published to the sets in a bounded rhythm.
 //!
 //! Invariants:
 //! I1. A set always shows its last good groups: a mechanism that fails changes nothing.
@@ -20,7 +21,7 @@
 //!
 //! Limits: [`TARGET_COUNT_MAX`] targets in one set, the rhythm of updates (`pace`), the size of a file of
 //! targets (`prom_config::FILE_SIZE_BYTES_MAX`), of a list from a service (`http`), of all lists that are read
-//! at a moment (`polled`), lookups under way (`dns`).
+//! at a moment (`polled`), lookups under way (`dns`), an event of a watch (`kubernetes::frames`).
 
 mod consul;
 mod delivery;
@@ -31,6 +32,7 @@ mod file;
 mod group;
 mod http;
 mod json;
+mod kubernetes;
 mod metrics;
 mod pace;
 mod polled;

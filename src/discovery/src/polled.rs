@@ -19,6 +19,7 @@ use crate::{
     dns::{DnsAsker, DnsMetrics},
     group::sharing,
     http::HttpAsker,
+    kubernetes,
     rest::{self, AskError, AzureMetrics, KumaMetrics, RestAsker},
 };
 
@@ -292,6 +293,9 @@ pub async fn discover_once(
     let means = Means::new(user_agent, &Registry::default());
     let asked = match (cfg, Asker::new(cfg, &means)) {
         (DiscoveryConfig::Consul(cfg), _) => consul::discover(cfg, &means).await,
+        (DiscoveryConfig::Kubernetes(cfg), _) => {
+            kubernetes::discover(cfg, &means).await.map_err(AskError::new)
+        }
         (_, Some((mut asker, _))) => asker.ask().await,
         (_, None) => {
             return Err(DiscoveryError::Unsupported { set: String::new(), key: cfg.key() });

@@ -2,6 +2,7 @@
 //! Doubles that need a room's private types live beside that room's tests.
 
 mod disk;
+mod fake_kubernetes;
 mod fake_target;
 mod memory_store;
 mod message;
@@ -10,6 +11,7 @@ mod recording_store;
 mod write_request;
 
 pub use disk::{Fault, FaultyDisk, FaultyFile, OpKind};
+pub use fake_kubernetes::FakeKubernetes;
 pub use fake_target::{Answer, FakeTarget};
 pub use memory_store::MemoryStore;
 pub use message::Message;

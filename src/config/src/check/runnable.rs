@@ -25,6 +25,7 @@ const RUNNABLE_DISCOVERY: &[&str] = &[
     "hetzner",
     "http",
     "ionos",
+    "kubernetes",
     "kuma",
     "lightsail",
     "linode",

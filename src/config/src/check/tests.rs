@@ -363,7 +363,6 @@ fn what_is_not_supported_yet_is_said_so() {
         "tracing: {endpoint: x}",
         "scrape_configs: [{job_name: a, proxy_url: 'ftp://x'}]",
         "scrape_configs: [{job_name: a, tls_config: {ca_ref: x}}]",
-        "scrape_configs: [{job_name: a, kubernetes_sd_configs: [{role: pod}]}]",
         "scrape_configs: [{job_name: a, oauth2: {client_id: x, token_url: y, client_secret_ref: z}}]",
         "alerting: {alertmanagers: [{sigv4: {region: x}}]}",
     ] {

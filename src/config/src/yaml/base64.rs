@@ -1,7 +1,7 @@
-//! Standard base64 of `!!binary` values, decoding only.
+//! Standard base64 of `!!binary` values and certificates, decoding only.
 
 /// Decodes with padding; line breaks are skipped. `None` if it is not base64.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+pub fn decode(text: &str) -> Option<Vec<u8>> {
     let symbols: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
     let mut out = Vec::with_capacity(symbols.len() / 4 * 3);
     let (quads, rest) = symbols.as_chunks::<4>();

@@ -9,6 +9,8 @@ use prom_testkit::{Answer, FakeTarget};
 
 use super::*;
 
+mod kubernetes;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct House {
@@ -20,13 +22,20 @@ struct House {
 
 impl House {
     fn new() -> Self {
+        Self::with(&DiscoveryOptions::new("scrape", "Prometheus/3.5.0"))
+    }
+
+    /// Sets change as soon as anything is known.
+    fn hasty() -> Self {
+        let update_interval = Duration::from_millis(10);
+        let options = DiscoveryOptions::new("scrape", "Prometheus/3.5.0");
+        Self::with(&DiscoveryOptions { update_interval, ..options })
+    }
+
+    fn with(options: &DiscoveryOptions) -> Self {
         let (registry, handle) =
             (Registry::default(), Handle::detached("test", LifecycleState::Ready));
-        let discovery = Discovery::new(
-            &DiscoveryOptions::new("scrape", "Prometheus/3.5.0"),
-            &registry,
-            &handle,
-        );
+        let discovery = Discovery::new(options, &registry, &handle);
         Self { discovery, handle, registry, folder: tempfile::tempdir().unwrap() }
     }
 
@@ -83,8 +92,16 @@ impl House {
     }
 
     async fn wait_for_metric(&self, name: &str, expected: f64) {
+        self.wait_until(name, |value| value == expected).await;
+    }
+
+    async fn wait_for_metric_above(&self, name: &str, bound: f64) {
+        self.wait_until(name, |value| value > bound).await;
+    }
+
+    async fn wait_until(&self, name: &str, is_reached: impl Fn(f64) -> bool) {
         let wait = async {
-            while self.metric(name) != expected {
+            while !is_reached(self.metric(name)) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };

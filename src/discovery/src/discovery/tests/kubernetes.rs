@@ -1,0 +1,169 @@
+//! A whole API server, of the test's own: lists, watches, and all that goes wrong with them.
+
+use prom_testkit::FakeKubernetes;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn pod(name: &str, ip: &str) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": "n"},
+        "spec": {"nodeName": "node-1", "containers": [{"name": "c", "ports": [{"containerPort": 1}]}]},
+        "status": {"podIP": ip},
+    })
+}
+
+fn job(server: &FakeKubernetes, keys: &str) -> String {
+    let url = server.url();
+    format!("- {{job_name: a, kubernetes_sd_configs: [{{api_server: '{url}', {keys}}}]}}")
+}
+
+#[tokio::test]
+async fn pods_are_listed_watched_and_listed_again() {
+    let (house, server) = (House::hasty(), FakeKubernetes::start());
+    for number in 0..1_203 {
+        server.put("pods", pod(&format!("p{number:04}"), "10.0.0.1"));
+    }
+    house.reload(&job(&server, "role: pod"));
+    house.wait_for("a", &["10.0.0.1:1"; 1_203]).await;
+    let asked = server.requests();
+    assert!(asked[0].starts_with("GET /api/v1/pods?limit=500 "), "{}", asked[0]);
+    assert!(asked[2].starts_with("GET /api/v1/pods?limit=500&continue=1000 "), "{}", asked[2]);
+
+    for number in 2..1_203 {
+        server.delete("pods", "n", &format!("p{number:04}"));
+    }
+    house.wait_for("a", &["10.0.0.1:1"; 2]).await;
+    let before = house.discovery.target_set("a").groups;
+    server.put("pods", pod("p0001", "10.0.0.2"));
+    server.put("pods", pod("p0002", "10.0.0.3"));
+    house.wait_for("a", &["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]).await;
+    let after = house.discovery.target_set("a").groups;
+    assert!(Arc::ptr_eq(&before[0], &after[0]), "an unchanged group is the same object");
+
+    // A watch that breaks goes on where it was; one whose past is forgotten begins anew.
+    let lists = |server: &FakeKubernetes| {
+        server.requests().iter().filter(|line| !line.contains("watch=true")).count()
+    };
+    let list_count = lists(&server);
+    server.break_watches();
+    server.delete("pods", "n", "p0002");
+    house.wait_for("a", &["10.0.0.1:1", "10.0.0.2:1"]).await;
+    assert_eq!(lists(&server), list_count);
+    server.forget();
+    server.delete("pods", "n", "p0001");
+    server.put("pods", pod("p0003", "10.0.0.4"));
+    house.wait_for("a", &["10.0.0.1:1", "10.0.0.4:1"]).await;
+    assert!(lists(&server) > list_count);
+    assert!(house.metric("prometheus_sd_kubernetes_events_total") > 1_203.0);
+    assert!(house.metric("prometheus_sd_kubernetes_http_request_total") > 5.0);
+    house.reload("");
+    assert_eq!(house.targets("a"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_tool_reads_all_lists_once() {
+    let (house, server) = (House::hasty(), FakeKubernetes::start());
+    server.put("namespaces", json!({"metadata": {"name": "n", "labels": {"team": "x"}}}));
+    for number in 0..700 {
+        server.put("pods", pod(&format!("p{number:04}"), "10.0.0.1"));
+    }
+    let cfg =
+        config(house.folder.path(), &job(&server, "role: pod, attach_metadata: {namespace: true}"));
+    let cfg = &cfg.scrape_configs[0].discovery_configs[0];
+    let found = crate::discover_once(cfg, "Prometheus/3.5.0").await.unwrap();
+    assert_eq!(found.len(), 700);
+    assert_eq!(found[0].labels.get("__meta_kubernetes_namespace_label_team"), Some("x"));
+    server.refuse("namespaces", 1, 403, r#"{"message": "namespaces is forbidden"}"#);
+    let refused = crate::discover_once(cfg, "Prometheus/3.5.0").await.unwrap_err();
+    assert_eq!(refused, "namespaces is forbidden");
+}
+
+#[tokio::test]
+async fn what_is_no_list_changes_nothing() {
+    let (house, server) = (House::hasty(), FakeKubernetes::start());
+    server.put("pods", pod("p", "10.0.0.1"));
+    house.reload(&job(&server, "role: pod"));
+    house.wait_for("a", &["10.0.0.1:1"]).await;
+    let before = house.discovery.target_set("a");
+    for (index, (status, body)) in [
+        (200, "<html>"),
+        (200, r#"{"items": [{"metadata": {"labels": 1}}]}"#),
+        (403, r#"{"kind": "Status", "message": "pods is forbidden", "code": 403}"#),
+        (500, ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let failures = house.metric("prometheus_sd_kubernetes_failures_total");
+        assert_eq!(failures > 0.0, index > 0);
+        // The watch fails as well as the list.
+        server.refuse("pods", 2, status, body);
+        server.break_watches();
+        house.wait_for_metric_above("prometheus_sd_kubernetes_failures_total", failures).await;
+        assert_eq!(house.discovery.target_set("a"), before, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_delivered_before_all_lists_are_there() {
+    let (house, server) = (House::hasty(), FakeKubernetes::start());
+    server.require_token("t-1");
+    server.put("pods", pod("p", "10.0.0.1"));
+    server.put("pods", pod("q", "10.0.0.2"));
+    server.put("namespaces", json!({"metadata": {"name": "n", "labels": {"team": "x"}}}));
+    server.refuse("namespaces", 1, 500, "");
+    let token = house.folder.path().join("token");
+    std::fs::write(&token, "t-0").unwrap();
+    let keys = format!(
+        "role: pod, bearer_token_file: '{}', namespaces: {{names: [n, n]}}, attach_metadata: {{namespace: true}}, selectors: [{{role: pod, field: metadata.name=p}}]",
+        token.display()
+    );
+    house.reload(&job(&server, &keys));
+    house.wait_for_metric_above("prometheus_sd_kubernetes_failures_total", 1.0).await;
+    assert_eq!(house.targets("a"), [""; 0]);
+    // The right token counts from the next request on.
+    std::fs::write(&token, "t-1").unwrap();
+    house.wait_for("a", &["10.0.0.1:1"]).await;
+    let group = Arc::clone(&house.discovery.target_set("a").groups[0]);
+    assert_eq!(group.labels.get("__meta_kubernetes_namespace_label_team"), Some("x"));
+    let is_selected =
+        |line: &String| line.contains("/api/v1/namespaces/n/pods?fieldSelector=metadata.name%3Dp&");
+    assert!(server.requests().iter().any(is_selected), "{:?}", server.requests());
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_comes_later_is_found() {
+    let (house, server) = (House::hasty(), FakeKubernetes::start());
+    server.put(
+        "services",
+        json!({"metadata": {"name": "s", "namespace": "n"}, "spec": {"ports": [{"port": 80}]}}),
+    );
+    let job =
+        "- {job_name: a, kubernetes_sd_configs: [{role: service, kubeconfig_file: kube.yml}]}";
+    house.reload(job);
+    house.wait_for_metric("prometheus_sd_failed_configs", 1.0).await;
+    let url = server.url();
+    house.write("kube.yml", &format!("{{current-context: x, contexts: [{{name: x, context: {{cluster: c, user: u}}}}], clusters: [{{name: c, cluster: {{server: '{url}'}}}}], users: [{{name: u, user: {{token: t}}}}]}}"));
+    house.wait_for("a", &["s.n.svc:80"]).await;
+    assert_eq!(house.metric("prometheus_sd_failed_configs"), 0.0);
+}
+
+#[tokio::test]
+async fn twenty_thousand_pods_are_taken_over_and_one_changes() {
+    let (house, server) = (House::hasty(), FakeKubernetes::start());
+    const COUNT: usize = 20_000;
+    for number in 0..COUNT {
+        server.put("pods", pod(&format!("p{number:05}"), "10.0.0.1"));
+    }
+    house.reload(&job(&server, "role: pod"));
+    house.wait_for("a", &["10.0.0.1:1"; COUNT]).await;
+    let before = house.discovery.target_set("a").groups;
+    server.put("pods", pod("p10000", "10.0.0.2"));
+    let mut expected = vec!["10.0.0.1:1"; COUNT];
+    expected[10_000] = "10.0.0.2:1";
+    house.wait_for("a", &expected).await;
+    let after = house.discovery.target_set("a").groups;
+    let changed = before.iter().zip(&*after).filter(|(old, new)| !Arc::ptr_eq(old, new)).count();
+    assert_eq!(changed, 1);
+}
