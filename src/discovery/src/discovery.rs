@@ -27,6 +27,7 @@ use crate::{
     metrics::Metrics,
     pace::Pace,
     polled::{self, Asker, Means},
+    zookeeper::{self, ZookeeperMetrics},
 };
 
 /// More targets than this in one set are refused, and the set keeps what it had.
@@ -93,6 +94,7 @@ struct Shared {
     hub: FileHub,
     means: Means,
     kubernetes: KubernetesMeans,
+    zookeeper: ZookeeperMetrics,
     /// Some provider has other groups than before.
     dirty: Arc<Notify>,
     /// The number of changes so far; also the source of versions.
@@ -143,6 +145,7 @@ impl Discovery {
             handle: handle.clone(),
             hub: FileHub::new(handle, &metrics),
             kubernetes: KubernetesMeans::new(&means, registry),
+            zookeeper: ZookeeperMetrics::new(registry),
             means,
             metrics,
             state: Mutex::default(),
@@ -293,6 +296,10 @@ impl Shared {
                 let following = kubernetes::run(self.delivery(provider), handle, means);
                 drop(self.handle.spawn("kubernetes discovery", following));
             }
+            DiscoveryConfig::Serverset(_) | DiscoveryConfig::Nerve(_) => {
+                let following = zookeeper::run(self.delivery(provider), self.zookeeper.clone());
+                drop(self.handle.spawn("zookeeper discovery", following));
+            }
             _ => {}
         }
     }
@@ -361,7 +368,10 @@ fn first_groups(
 ) -> Result<Vec<Arc<TargetGroup>>, DiscoveryError> {
     match cfg {
         DiscoveryConfig::File(cfg) => Ok(table.read_new(set, &cfg.files, sources)),
-        DiscoveryConfig::Consul(_) | DiscoveryConfig::Kubernetes(_) => Ok(Vec::new()),
+        DiscoveryConfig::Consul(_)
+        | DiscoveryConfig::Kubernetes(_)
+        | DiscoveryConfig::Serverset(_)
+        | DiscoveryConfig::Nerve(_) => Ok(Vec::new()),
         other if Asker::new(other, means).is_some() => Ok(Vec::new()),
         other => Err(DiscoveryError::Unsupported { set: set.to_owned(), key: other.key() }),
     }

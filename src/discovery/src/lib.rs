@@ -6,8 +6,9 @@
 //!
 //! A `Provider` runs one entry of a configuration; equal entries of several sets share it. A mechanism is a
 //! module that fills providers through their [`Delivery`](delivery::Delivery): `file` and `consul` watch,
-//! `kubernetes` is told of changes by its server, all others ask again and again (`polled`), most of them an
-//! HTTP API (`rest`). What providers have is published to the sets in a bounded rhythm.
+//! `kubernetes` and `zookeeper` are told of changes by their servers, all others ask again and again
+//! (`polled`), most of them an HTTP API (`rest`). What providers have is published to the sets in a bounded
+//! rhythm.
 //!
 //! Invariants:
 //! I1. A set always shows its last good groups: a mechanism that fails changes nothing.
@@ -21,7 +22,8 @@
 //!
 //! Limits: [`TARGET_COUNT_MAX`] targets in one set, the rhythm of updates (`pace`), the size of a file of
 //! targets (`prom_config::FILE_SIZE_BYTES_MAX`), of a list from a service (`http`), of all lists that are read
-//! at a moment (`polled`), lookups under way (`dns`), an event of a watch (`kubernetes::frames`).
+//! at a moment (`polled`), lookups under way (`dns`), an event of a watch (`kubernetes::frames`), a frame and the
+//! nodes of a tree (`zookeeper`).
 
 mod consul;
 mod delivery;
@@ -37,6 +39,7 @@ mod metrics;
 mod pace;
 mod polled;
 mod rest;
+mod zookeeper;
 
 pub use discovery::{
     Changes, Discovery, DiscoveryOptions, Prepared, SetConfig, TARGET_COUNT_MAX, TargetSet,

@@ -21,6 +21,7 @@ use crate::{
     http::HttpAsker,
     kubernetes,
     rest::{self, AskError, AzureMetrics, KumaMetrics, RestAsker},
+    zookeeper,
 };
 
 /// No entry asks more often, however short its interval is.
@@ -295,6 +296,9 @@ pub async fn discover_once(
         (DiscoveryConfig::Consul(cfg), _) => consul::discover(cfg, &means).await,
         (DiscoveryConfig::Kubernetes(cfg), _) => {
             kubernetes::discover(cfg, &means).await.map_err(AskError::new)
+        }
+        (DiscoveryConfig::Serverset(_) | DiscoveryConfig::Nerve(_), _) => {
+            zookeeper::discover(cfg).await.map_err(AskError::new)
         }
         (_, Some((mut asker, _))) => asker.ask().await,
         (_, None) => {

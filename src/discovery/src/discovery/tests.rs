@@ -10,6 +10,7 @@ use prom_testkit::{Answer, FakeTarget};
 use super::*;
 
 mod kubernetes;
+mod zookeeper;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -235,10 +236,10 @@ async fn what_a_reload_does_not_change_is_left_alone() {
 #[tokio::test]
 async fn a_mechanism_that_nobody_runs_is_refused_by_name() {
     let house = House::new();
-    let job = "- {job_name: a, nerve_sd_configs: [{servers: ['z:1'], paths: ['/a']}]}";
+    let job = "- {job_name: a, gce_sd_configs: [{project: p, zone: z}]}";
     let cfg = config(house.folder.path(), job);
     let refused = house.discovery.prepare(sets(&cfg)).unwrap_err();
-    let key = "nerve_sd_configs";
+    let key = "gce_sd_configs";
     assert_eq!(refused, DiscoveryError::Unsupported { set: "a".to_owned(), key });
 }
 
