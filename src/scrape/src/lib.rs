@@ -40,6 +40,7 @@ mod metrics;
 mod pass;
 mod pool;
 mod pulse;
+mod relabelled;
 mod report;
 mod rules;
 mod schedule;

@@ -68,6 +68,11 @@ impl Target {
         self.lock().state
     }
 
+    /// Whether it is to be scraped on: not on its way out.
+    pub(crate) fn is_scraped(&self) -> bool {
+        health(self.state()).is_some()
+    }
+
     /// Asks the table what `event` leads to; returns the state after it.
     pub(crate) fn raise(&self, event: Event) -> State {
         let mut status = self.lock();

@@ -366,6 +366,12 @@ impl ScrapeManager {
         self.shared.overdue_target().map(|target| target.url.clone())
     }
 
+    /// What the loops of all targets that are scraped do.
+    pub(crate) fn plans(&self) -> Vec<Arc<crate::scrape_loop::Plan>> {
+        let state = self.shared.lock();
+        state.pools.values().flat_map(Pool::plans).collect()
+    }
+
     /// Makes a loop break its promise.
     pub(crate) fn wedge(&self, pool: &str) {
         for seen in self.shared.seen.load().iter().filter(|seen| &*seen.name == pool) {

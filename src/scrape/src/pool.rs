@@ -21,9 +21,10 @@ use tokio::sync::watch;
 use crate::{
     fetch::Fetcher,
     live::Target,
+    relabelled::{RelabelledGroups, dropped_count_max},
     rules::{Rules, understand_alike},
     scrape_loop::{self, Context, Plan},
-    target::{Relabelled, TargetSpec, relabel_target},
+    target::TargetSpec,
 };
 
 /// A job of the configuration, with the client that its targets share.
@@ -53,6 +54,7 @@ pub(crate) struct Pool {
     /// When a changed job was taken over that the targets have not followed yet.
     reload_began: Option<Instant>,
     live: HashMap<u64, Live>,
+    relabelled: RelabelledGroups,
     dropped: Vec<Labels>,
     dropped_count: usize,
 }
@@ -83,6 +85,7 @@ impl Pool {
             version: None,
             reload_began: None,
             live: HashMap::new(),
+            relabelled: RelabelledGroups::default(),
             dropped: Vec::new(),
             dropped_count: 0,
         }
@@ -121,6 +124,7 @@ impl Pool {
     pub(crate) fn retire(&mut self) {
         self.is_configured = false;
         self.version = None;
+        self.relabelled = RelabelledGroups::default();
         self.dropped = Vec::new();
         self.dropped_count = 0;
         self.keep_only(&BTreeMap::new());
@@ -140,7 +144,7 @@ impl Pool {
         let target_count = specs.len();
         let forced_error = self.target_limit_error(target_count, starter);
         for (_, spec) in specs {
-            self.bring_in(Arc::new(spec), forced_error.as_ref(), starter);
+            self.bring_in(spec, forced_error.as_ref(), starter);
         }
         self.version = Some(set.version);
         let metrics = &starter.ctx.metrics.pools;
@@ -163,37 +167,43 @@ impl Pool {
     }
 
     /// The targets that are to be scraped, by identity; of equal ones the first.
-    fn relabel(&mut self, set: &TargetSet, starter: &Starter) -> BTreeMap<u64, TargetSpec> {
-        let cfg = &self.job.cfg;
-        let dropped_count_max = match cfg.limits.dropped_target_count {
-            0 => usize::MAX,
-            limit => usize::try_from(limit).unwrap_or(usize::MAX),
-        };
+    fn relabel(&mut self, set: &TargetSet, starter: &Starter) -> BTreeMap<u64, Arc<TargetSpec>> {
+        self.relabelled.update(&self.job.cfg, &set.groups);
+        let dropped_count_max = dropped_count_max(&self.job.cfg);
         let failures = starter.ctx.metrics.pools.sync_failed.with(&[&self.name]);
         let mut specs = BTreeMap::new();
         self.dropped = Vec::new();
         self.dropped_count = 0;
-        for group in &*set.groups {
-            for (index, target) in group.targets.iter().enumerate() {
-                match relabel_target(cfg, target, &group.labels) {
-                    Ok(Relabelled::Kept(spec)) => {
-                        specs.entry(spec.key).or_insert(spec);
-                    }
-                    Ok(Relabelled::Dropped(discovered)) => {
-                        self.dropped_count += 1;
-                        if self.dropped.len() < dropped_count_max {
-                            self.dropped.push(discovered);
-                        }
-                    }
-                    Err(refused) => {
-                        failures.inc();
-                        let err = format!("instance {index} in group {}: {refused}", group.source);
-                        tracing::error!(scrape_pool = &*self.name, %err, "Creating target failed");
-                    }
-                }
+        for group in self.relabelled.iter() {
+            for spec in &group.kept {
+                specs.entry(spec.key).or_insert_with(|| Arc::clone(spec));
             }
+            let room = dropped_count_max.saturating_sub(self.dropped.len());
+            self.dropped.extend(group.dropped.iter().take(room).cloned());
+            self.dropped_count += group.dropped_count;
+            failures.inc_by(group.refused_count);
         }
         specs
+    }
+
+    /// Whether a loop does what it is to do.
+    fn is_in_force(
+        &self,
+        plan: &Plan,
+        spec: &TargetSpec,
+        forced_error: Option<&Arc<str>>,
+        starter: &Starter,
+    ) -> bool {
+        *plan.spec == *spec
+            && Arc::ptr_eq(&plan.rules.cfg, &self.job.cfg)
+            && plan.forced_error.as_ref() == forced_error
+            && plan.offset_seed == starter.offset_seed
+    }
+
+    #[cfg(test)]
+    pub(crate) fn plans(&self) -> impl Iterator<Item = Arc<Plan>> {
+        let live = self.live.values().filter(|live| live.target.is_scraped());
+        live.map(|live| Arc::clone(&live.plans.borrow()))
     }
 
     /// Compat: `refreshTargetLimitErr` in `scrape/scrape.go`.
@@ -208,7 +218,7 @@ impl Pool {
     }
 
     /// Lets go of targets that are not in `specs`.
-    fn keep_only(&mut self, specs: &BTreeMap<u64, TargetSpec>) {
+    fn keep_only(&mut self, specs: &BTreeMap<u64, Arc<TargetSpec>>) {
         for (key, live) in &self.live {
             if !specs.contains_key(key) {
                 live.target.raise(Event::Gone);
@@ -219,13 +229,19 @@ impl Pool {
         self.sweep();
     }
 
-    /// Starts a loop, or tells the running one what has changed.
+    /// Starts a loop, or tells the running one what has changed. One for which nothing has is not woken.
     fn bring_in(
         &mut self,
         spec: Arc<TargetSpec>,
         forced_error: Option<&Arc<str>>,
         starter: &Starter,
     ) {
+        if let Some(live) = self.live.get(&spec.key)
+            && live.target.is_scraped()
+            && self.is_in_force(&live.plans.borrow(), &spec, forced_error, starter)
+        {
+            return;
+        }
         let cfg = Arc::clone(&self.job.cfg);
         let fetcher = Fetcher::new(&cfg, &spec, self.job.client.clone());
         let target_labels = spec.labels.clone();

@@ -302,6 +302,68 @@ async fn discovery_changes_targets_without_a_reload() {
 }
 
 #[tokio::test]
+async fn of_many_targets_only_those_that_change_are_touched() {
+    const FILE_COUNT: usize = 20;
+    const TARGETS_IN_FILE_COUNT: usize = 1_000;
+    const JOB_COUNT: usize = 1_000;
+    let house = House::new();
+    let target = FakeTarget::start().await;
+    target.answer("/metrics", Answer::text("a 1\n"));
+    let folder = tempfile::tempdir().unwrap();
+    let write = |file: usize, port: u32| {
+        let targets = (0..TARGETS_IN_FILE_COUNT).map(|n| match n {
+            0 => format!("\"10.{file}.0.0:{port}\""),
+            _ => format!("\"10.{file}.{}.{}:1\"", n / 256, n % 256),
+        });
+        let text = format!("[{{\"targets\": [{}]}}]", targets.collect::<Vec<_>>().join(","));
+        std::fs::write(folder.path().join(format!("{file:02}.json")), text).unwrap();
+    };
+    (0..FILE_COUNT).for_each(|file| write(file, 1));
+    let many = format!(
+        "scrape_interval: 1h\nscrape_timeout: 1h\nfile_sd_configs: [{{files: ['{}/*.json']}}]",
+        folder.path().display()
+    );
+    let names: Vec<String> = (0..JOB_COUNT).map(|n| format!("job-{n}")).collect();
+    let single =
+        "scrape_interval: 1h\nscrape_timeout: 1h\nstatic_configs: [{targets: ['10.99.0.0:1']}]";
+    let steady = at(&target);
+    let mut jobs = vec![("many", many.as_str()), ("steady", steady.as_str())];
+    jobs.extend(names.iter().map(|name| (name.as_str(), single)));
+    house.reload(&jobs);
+    let count = FILE_COUNT * TARGETS_IN_FILE_COUNT + JOB_COUNT + 1;
+    assert_eq!(house.manager.targets().len(), count);
+    house.wait_for_health("steady", TargetHealth::Up).await;
+
+    let before = house.manager.plans();
+    let scrapes = target.requests().len();
+    write(7, 2);
+    let is_there = || {
+        let targets = house.manager.targets();
+        targets
+            .iter()
+            .any(|target| target.scrape_url.starts_with("http://10.7.0.0:2/"))
+            .then_some(())
+    };
+    eventually("the new target", is_there).await;
+    let after = house.manager.plans();
+    assert_eq!(after.len(), count);
+    let known: std::collections::HashSet<_> = before.iter().map(Arc::as_ptr).collect();
+    let touched = after.iter().filter(|plan| !known.contains(&Arc::as_ptr(plan)));
+    assert_eq!(touched.count(), 1, "loops were told of what does not concern them");
+    // Scrapes go on meanwhile.
+    target.wait_for_requests(scrapes + 3).await;
+
+    // A reload that changes one job leaves the others alone.
+    let other = single.replace("10.99", "10.98");
+    jobs[2].1 = &other;
+    let before = house.manager.plans();
+    house.reload(&jobs);
+    let known: std::collections::HashSet<_> = before.iter().map(Arc::as_ptr).collect();
+    let plans = house.manager.plans();
+    assert_eq!(plans.iter().filter(|plan| !known.contains(&Arc::as_ptr(plan))).count(), 1);
+}
+
+#[tokio::test]
 async fn a_full_store_is_shown_and_heals() {
     let house = House::new();
     let target = FakeTarget::start().await;
