@@ -1,5 +1,6 @@
-//! A small API server of Kubernetes: lists in pages and watches, over objects that a test puts and deletes.
-//! It knows equality selectors of labels, and of the fields `metadata.name` and `metadata.namespace`.
+//! A small API server of Kubernetes: lists in pages, and watches with or without what is there already, over
+//! objects that a test puts and deletes. It knows equality selectors of labels, and of the fields
+//! `metadata.name` and `metadata.namespace`.
 //!
 //! Faults that it can inject: refusals with a status of your choice, watches that break, a memory so short that
 //! a watch has expired, anything in place of a list. It stops when dropped.
@@ -306,7 +307,20 @@ fn watch<'s>(
     if out.write_all(head.as_bytes()).is_err() {
         return;
     }
-    if from < state.forgotten {
+    let mut told = from;
+    if asked.query.get("sendInitialEvents").is_some_and(|it| it == "true") {
+        told = state.version;
+        let all = state.objects.iter().filter(|((list, ..), it)| asked.is_for(list, it));
+        let all: Vec<Value> = all.map(|(_, object)| typed(&asked.list, object)).collect();
+        let mut end = typed(&asked.list, &json!({"metadata": {}}));
+        end["metadata"]["resourceVersion"] = json!(told.to_string());
+        end["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        for (kind, object) in all.iter().map(|it| ("ADDED", it)).chain([("BOOKMARK", &end)]) {
+            if send_event(out, kind, object).is_err() {
+                return;
+            }
+        }
+    } else if from < state.forgotten {
         let status: Value = serde_json::from_str(&refusal_text(410, "too old resource version"))
             .unwrap_or_default();
         drop(state);
@@ -314,7 +328,6 @@ fn watch<'s>(
         drop(out.write_all(b"0\r\n\r\n"));
         return;
     }
-    let mut told = from;
     loop {
         if state.is_over || state.watch_epoch != epoch {
             return;
@@ -324,17 +337,22 @@ fn watch<'s>(
         told = state.version.max(told);
         drop(state);
         for event in news.iter().filter(|event| asked.is_for(&event.list, &event.object)) {
-            let mut object = event.object.clone();
-            let kind = KINDS.iter().find(|(list, _)| *list == asked.list);
-            object["kind"] = json!(kind.map_or("", |(_, kind)| kind));
-            object["apiVersion"] = json!(api_version(&asked.list));
-            if send_event(out, event.kind, &object).is_err() {
+            if send_event(out, event.kind, &typed(&asked.list, &event.object)).is_err() {
                 return;
             }
         }
         let waited = shared.changed.wait_timeout(shared.lock(), GLANCE);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
+}
+
+/// An object that stands alone says what it is.
+fn typed(list: &str, object: &Value) -> Value {
+    let mut object = object.clone();
+    let kind = KINDS.iter().find(|(other, _)| *other == list);
+    object["kind"] = json!(kind.map_or("", |(_, kind)| kind));
+    object["apiVersion"] = json!(api_version(list));
+    object
 }
 
 fn send_event(out: &mut TcpStream, kind: &str, object: &Value) -> std::io::Result<()> {

@@ -14,6 +14,8 @@ use super::wire::{BadFrame, FRAME_SIZE_BYTES_MAX, Fields, Frame, cut};
 /// Where a server listens if its address names no port. Compat: go-zookeeper `FormatServers`.
 const DEFAULT_PORT: u16 = 2181;
 const PASSWORD_SIZE_BYTES: usize = 16;
+/// Number, transaction and error of an answer.
+const HEADER_SIZE_BYTES: usize = 16;
 /// Changes that wait to be looked at; with more, everything is read anew.
 const CHANGE_COUNT_MAX: usize = 100_000;
 const READ_SIZE_BYTES: usize = 64 << 10;
@@ -192,7 +194,11 @@ impl Session {
                 if self.changes.len() >= CHANGE_COUNT_MAX {
                     return Err("too many changes at once".to_owned());
                 }
-                self.changes.push_back(fields.text().map_err(bad)?.to_owned());
+                let path = fields.text().map_err(bad)?;
+                // What concerns the session and no node has no path.
+                if !path.is_empty() {
+                    self.changes.push_back(path.to_owned());
+                }
                 Ok(None)
             }
             _ => Ok(Some(Reply { xid, error, body: frame[HEADER_SIZE_BYTES..].to_owned() })),
@@ -223,10 +229,6 @@ impl Session {
     }
 }
 
-/// Number, transaction and error of an answer.
-const HEADER_SIZE_BYTES: usize = 16;
-
-#[expect(clippy::needless_pass_by_value, reason = "it maps errors")]
 fn bad(frame: BadFrame) -> String {
     frame.to_string()
 }

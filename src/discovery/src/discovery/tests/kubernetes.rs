@@ -1,7 +1,15 @@
 //! A whole API server, of the test's own: lists, watches, and all that goes wrong with them.
 
 use prom_testkit::FakeKubernetes;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::{ServerConfig, crypto::aws_lc_rs};
+use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
@@ -61,6 +69,53 @@ async fn pods_are_listed_watched_and_listed_again() {
     assert_eq!(house.targets("a"), [""; 0]);
 }
 
+/// TLS before a server; its certificate and its port.
+#[expect(clippy::disallowed_methods, reason = "a server of a test needs no supervisor")]
+async fn with_tls(server: &FakeKubernetes) -> (String, u16) {
+    let key = KeyPair::generate().unwrap();
+    let cert = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let cert = cert.self_signed(&key).unwrap();
+    let private = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], private)
+        .unwrap();
+    let (acceptor, inner) = (TlsAcceptor::from(Arc::new(config)), server.address());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((outer, _)) = listener.accept().await {
+            let (acceptor, inner) = (acceptor.clone(), inner.clone());
+            tokio::spawn(async move {
+                let Ok(mut outer) = acceptor.accept(outer).await else { return };
+                let mut inner = TcpStream::connect(inner).await.unwrap();
+                drop(copy_bidirectional(&mut outer, &mut inner).await);
+            });
+        }
+    });
+    (cert.pem(), port)
+}
+
+#[tokio::test]
+async fn a_kubeconfig_names_certificates_and_a_token_that_changes() {
+    let (house, server) = (House::hasty(), FakeKubernetes::start());
+    server.require_token("t-1");
+    server.put("pods", pod("p", "10.0.0.1"));
+    let (ca, port) = with_tls(&server).await;
+    house.write("ca.pem", &ca);
+    house.write("token", "t-0");
+    house.write("kube.yml", &format!("{{current-context: x, contexts: [{{name: x, context: {{cluster: c, user: u}}}}], clusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:{port}', tls-server-name: localhost, certificate-authority: ca.pem}}}}], users: [{{name: u, user: {{tokenFile: token}}}}]}}"));
+    house
+        .reload("- {job_name: a, kubernetes_sd_configs: [{role: pod, kubeconfig_file: kube.yml}]}");
+    house.wait_for_metric_above("prometheus_sd_kubernetes_failures_total", 0.0).await;
+    house.write("token", "t-1");
+    house.wait_for("a", &["10.0.0.1:1"]).await;
+    server.put("pods", pod("q", "10.0.0.2"));
+    house.wait_for("a", &["10.0.0.1:1", "10.0.0.2:1"]).await;
+}
+
 #[tokio::test]
 async fn a_tool_reads_all_lists_once() {
     let (house, server) = (House::hasty(), FakeKubernetes::start());
@@ -76,7 +131,7 @@ async fn a_tool_reads_all_lists_once() {
     assert_eq!(found[0].labels.get("__meta_kubernetes_namespace_label_team"), Some("x"));
     server.refuse("namespaces", 1, 403, r#"{"message": "namespaces is forbidden"}"#);
     let refused = crate::discover_once(cfg, "Prometheus/3.5.0").await.unwrap_err();
-    assert_eq!(refused, "namespaces is forbidden");
+    assert_eq!(refused.to_string(), "namespaces is forbidden");
 }
 
 #[tokio::test]
