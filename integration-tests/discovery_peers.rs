@@ -38,6 +38,90 @@ macro_rules! fixture {
 }
 
 fn rows() -> Vec<Row> {
+    [registries(), inventories(), daemons(), clouds()].into_iter().flatten().collect()
+}
+
+fn registries() -> Vec<Row> {
+    vec![
+        Row {
+            job: "consul",
+            is_in_original: false,
+            section: "consul_sd_configs: [{server: 'HOST', refresh_interval: 1s, tag_separator: ';'}]",
+            answers: vec![
+                ("/v1/agent/self", json(r#"{"Config": {"Datacenter": "dc1"}}"#)),
+                ("/v1/catalog/services", consul(r#"{"redis": ["a"]}"#)),
+                ("/v1/health/service/redis", consul(fixture!("consul_service.json"))),
+            ],
+        },
+        Row {
+            job: "nomad",
+            is_in_original: false,
+            section: "nomad_sd_configs: [{server: 'URL', refresh_interval: 1s}]",
+            answers: vec![
+                (
+                    "/v1/services",
+                    json(
+                        r#"[{"Namespace": "default", "Services": [{"ServiceName": "redis", "Tags": ["db"]}]}]"#,
+                    ),
+                ),
+                ("/v1/service/redis", json(fixture!("nomad_service.json"))),
+            ],
+        },
+        Row {
+            job: "marathon",
+            is_in_original: true,
+            section: "marathon_sd_configs: [{servers: ['URL'], auth_token: t, refresh_interval: 1s}]",
+            answers: vec![("/v2/apps/", json(fixture!("marathon_apps.json")))],
+        },
+        Row {
+            job: "eureka",
+            is_in_original: true,
+            section: "eureka_sd_configs: [{server: 'URL/eureka', refresh_interval: 1s}]",
+            answers: vec![(
+                "/eureka/apps",
+                vec![Answer::body("application/xml", &[], fixture!("eureka_apps.xml").as_bytes())],
+            )],
+        },
+        Row {
+            job: "kuma",
+            is_in_original: false,
+            section: "kuma_sd_configs: [{server: 'URL', client_id: me, refresh_interval: 1s}]",
+            answers: vec![(
+                "/v3/discovery:monitoringassignments",
+                json(fixture!("kuma_assignments.json")),
+            )],
+        },
+    ]
+}
+
+fn inventories() -> Vec<Row> {
+    vec![
+        Row {
+            job: "puppetdb",
+            is_in_original: true,
+            section: "puppetdb_sd_configs: [{url: 'URL', query: 'vhosts', include_parameters: true, refresh_interval: 1s}]",
+            answers: vec![("/pdb/query/v4", json(fixture!("puppetdb_resources.json")))],
+        },
+        Row {
+            job: "uyuni",
+            is_in_original: true,
+            section: "uyuni_sd_configs: [{server: 'URL', username: u, password: p, refresh_interval: 1h}]",
+            answers: vec![(
+                "/rpc/api",
+                [
+                    fixture!("uyuni_login.xml"),
+                    fixture!("uyuni_groups.xml"),
+                    fixture!("uyuni_endpoints.xml"),
+                    fixture!("uyuni_networks.xml"),
+                ]
+                .map(|body| Answer::body("text/xml", &[], body.as_bytes()))
+                .to_vec(),
+            )],
+        },
+    ]
+}
+
+fn daemons() -> Vec<Row> {
     let ping = || {
         let head =
             "HTTP/1.1 200 OK\r\nApi-Version: 1.44\r\nOstype: linux\r\nContent-Length: 0\r\n\r\n";
@@ -67,30 +151,6 @@ fn rows() -> Vec<Row> {
         daemon(job, section, &lists)
     };
     vec![
-        Row {
-            job: "consul",
-            is_in_original: false,
-            section: "consul_sd_configs: [{server: 'HOST', refresh_interval: 1s, tag_separator: ';'}]",
-            answers: vec![
-                ("/v1/agent/self", json(r#"{"Config": {"Datacenter": "dc1"}}"#)),
-                ("/v1/catalog/services", consul(r#"{"redis": ["a"]}"#)),
-                ("/v1/health/service/redis", consul(fixture!("consul_service.json"))),
-            ],
-        },
-        Row {
-            job: "nomad",
-            is_in_original: false,
-            section: "nomad_sd_configs: [{server: 'URL', refresh_interval: 1s}]",
-            answers: vec![
-                (
-                    "/v1/services",
-                    json(
-                        r#"[{"Namespace": "default", "Services": [{"ServiceName": "redis", "Tags": ["db"]}]}]"#,
-                    ),
-                ),
-                ("/v1/service/redis", json(fixture!("nomad_service.json"))),
-            ],
-        },
         docker_row("docker", "docker_sd_configs: [{host: 'URL', refresh_interval: 1s}]"),
         docker_row(
             "docker_all_networks",
@@ -108,36 +168,11 @@ fn rows() -> Vec<Row> {
             "swarm_tasks",
             "dockerswarm_sd_configs: [{host: 'URL', role: tasks, refresh_interval: 1s}]",
         ),
-        Row {
-            job: "marathon",
-            is_in_original: true,
-            section: "marathon_sd_configs: [{servers: ['URL'], auth_token: t, refresh_interval: 1s}]",
-            answers: vec![("/v2/apps/", json(fixture!("marathon_apps.json")))],
-        },
-        Row {
-            job: "eureka",
-            is_in_original: true,
-            section: "eureka_sd_configs: [{server: 'URL/eureka', refresh_interval: 1s}]",
-            answers: vec![(
-                "/eureka/apps",
-                vec![Answer::body("application/xml", &[], fixture!("eureka_apps.xml").as_bytes())],
-            )],
-        },
-        Row {
-            job: "puppetdb",
-            is_in_original: true,
-            section: "puppetdb_sd_configs: [{url: 'URL', query: 'vhosts', include_parameters: true, refresh_interval: 1s}]",
-            answers: vec![("/pdb/query/v4", json(fixture!("puppetdb_resources.json")))],
-        },
-        Row {
-            job: "kuma",
-            is_in_original: false,
-            section: "kuma_sd_configs: [{server: 'URL', client_id: me, refresh_interval: 1s}]",
-            answers: vec![(
-                "/v3/discovery:monitoringassignments",
-                json(fixture!("kuma_assignments.json")),
-            )],
-        },
+    ]
+}
+
+fn clouds() -> Vec<Row> {
+    vec![
         Row {
             job: "scaleway",
             is_in_original: true,
@@ -188,22 +223,6 @@ fn rows() -> Vec<Row> {
                 ("/dedicated/server/abcde", json(fixture!("ovhcloud_dedicated_server.json"))),
                 ("/dedicated/server/abcde/ips", json(r#"["1.2.3.4/32", "2001:db8::/64"]"#)),
             ],
-        },
-        Row {
-            job: "uyuni",
-            is_in_original: true,
-            section: "uyuni_sd_configs: [{server: 'URL', username: u, password: p, refresh_interval: 1h}]",
-            answers: vec![(
-                "/rpc/api",
-                [
-                    fixture!("uyuni_login.xml"),
-                    fixture!("uyuni_groups.xml"),
-                    fixture!("uyuni_endpoints.xml"),
-                    fixture!("uyuni_networks.xml"),
-                ]
-                .map(|body| Answer::body("text/xml", &[], body.as_bytes()))
-                .to_vec(),
-            )],
         },
     ]
 }

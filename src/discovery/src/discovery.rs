@@ -247,7 +247,7 @@ impl Discovery {
             let provider = match known.iter().find(|provider| provider.cfg == *cfg) {
                 Some(provider) => Arc::clone(provider),
                 None => {
-                    let groups = first_groups(set, cfg, &self.shared.means, &mut prepared.files)?;
+                    let groups = first_groups(set, cfg, &mut prepared.files);
                     let stop = self.shared.handle.cancellation().child_token();
                     Arc::new(Provider::new(cfg.clone(), set.into(), stop, groups))
                 }
@@ -363,17 +363,11 @@ impl fmt::Debug for Discovery {
 fn first_groups(
     set: &str,
     cfg: &DiscoveryConfig,
-    means: &Means,
     (table, sources): &mut (FileTable, Sources),
-) -> Result<Vec<Arc<TargetGroup>>, DiscoveryError> {
+) -> Vec<Arc<TargetGroup>> {
     match cfg {
-        DiscoveryConfig::File(cfg) => Ok(table.read_new(set, &cfg.files, sources)),
-        DiscoveryConfig::Consul(_)
-        | DiscoveryConfig::Kubernetes(_)
-        | DiscoveryConfig::Serverset(_)
-        | DiscoveryConfig::Nerve(_) => Ok(Vec::new()),
-        other if Asker::new(other, means).is_some() => Ok(Vec::new()),
-        other => Err(DiscoveryError::Unsupported { set: set.to_owned(), key: other.key() }),
+        DiscoveryConfig::File(cfg) => table.read_new(set, &cfg.files, sources),
+        _ => Vec::new(),
     }
 }
 

@@ -8,9 +8,6 @@ use crate::TARGET_COUNT_MAX;
 pub enum DiscoveryError {
     #[error("set {set:?} has {count} targets (limit: {TARGET_COUNT_MAX})")]
     TooManyTargets { set: String, count: usize },
-    /// No part of this build runs the mechanism.
-    #[error("set {set:?} asks for {key}, which this build cannot run")]
-    Unsupported { set: String, key: &'static str },
     /// Whoever was asked gave no answer, or none that can be used.
     #[error("{reason}")]
     NoAnswer { reason: String },

@@ -152,7 +152,7 @@ impl Means {
 }
 
 impl Asker {
-    /// What asks for an entry, and how often; `None` if its mechanism works in another way or not at all.
+    /// What asks for an entry, and how often; `None` if its mechanism works in another way.
     pub(crate) fn new(cfg: &DiscoveryConfig, means: &Means) -> Option<(Self, Duration)> {
         let (asker, refresh_interval) = match cfg {
             DiscoveryConfig::Http(cfg) => {
@@ -286,7 +286,7 @@ pub(crate) async fn run(delivery: Delivery, mut asker: Asker, every: Duration, m
 /// What an entry finds at this moment, for tools; nothing goes on afterwards.
 ///
 /// # Errors
-/// Nobody runs the mechanism, or why it finds nothing.
+/// Why it finds nothing; or nobody is asked, as files are read.
 pub async fn discover_once(
     cfg: &DiscoveryConfig,
     user_agent: &'static str,
@@ -301,9 +301,7 @@ pub async fn discover_once(
             zookeeper::discover(cfg).await.map_err(AskError::new)
         }
         (_, Some((mut asker, _))) => asker.ask().await,
-        (_, None) => {
-            return Err(DiscoveryError::Unsupported { set: String::new(), key: cfg.key() });
-        }
+        (_, None) => Err(AskError::new(format!("{} ask nobody", cfg.key()))),
     };
     asked.map_err(|error| DiscoveryError::NoAnswer { reason: error.message })
 }

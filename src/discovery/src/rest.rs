@@ -16,7 +16,7 @@
 //!    list that names things, one request for each element, a signature), write a type with a [`RestAsker`]
 //!    of its own from the same parts; `Rule::apply` does the labels there, too, and what only code can tell
 //!    is set after it.
-//! 3. Add its line to `asker` below and its name to `RUNNABLE_DISCOVERY` of `prom-config`.
+//! 3. Add its line to `asker` below.
 //! 4. Test it against a `FakeTarget` that answers as the provider's documentation shows; `tests` has the
 //!    answers that every provider must survive.
 //!

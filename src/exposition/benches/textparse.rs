@@ -111,7 +111,7 @@ fn families() -> Vec<u8> {
             .label(1, "cpu", &index.to_string())
             .label(1, "device", &format!("eth{}", index % 4))
             .label(1, "mode", "idle");
-        if family % 4 > 0 {
+        if !family.is_multiple_of(4) {
             return metric.message(3, &Message::new().double(1, value));
         }
         let histogram = (0..12_u64)

@@ -7,46 +7,6 @@ use crate::{
     ProxyConfig, ScrapeConfig, Source, StorageConfig, TlsConfig, key_path::KeyPath,
 };
 
-/// Mechanisms that `discovery` runs, beside `static_configs`.
-const RUNNABLE_DISCOVERY: &[&str] = &[
-    "aws",
-    "azure",
-    "consul",
-    "digitalocean",
-    "dns",
-    "docker",
-    "dockerswarm",
-    "ec2",
-    "ecs",
-    "elasticache",
-    "eureka",
-    "file",
-    "gce",
-    "hetzner",
-    "http",
-    "ionos",
-    "kubernetes",
-    "kuma",
-    "lightsail",
-    "linode",
-    "marathon",
-    "msk",
-    "nerve",
-    "nomad",
-    "oci",
-    "openstack",
-    "outscale",
-    "ovhcloud",
-    "puppetdb",
-    "rds",
-    "scaleway",
-    "serverset",
-    "stackit",
-    "triton",
-    "uyuni",
-    "vultr",
-];
-
 /// How proxies are asked.
 const PROXY_SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
 
@@ -96,11 +56,6 @@ impl Checker<'_> {
 
     fn note_unrunnable_discovery(&mut self, configs: &[DiscoveryConfig], at: &KeyPath<'_>) {
         for of_kind in configs.chunk_by(|one, other| one.key() == other.key()) {
-            if let [config, ..] = of_kind
-                && !RUNNABLE_DISCOVERY.contains(&config.name())
-            {
-                self.report_unsupported(&at.key(config.key()), config.key());
-            }
             for (i, config) in of_kind.iter().enumerate() {
                 if let DiscoveryConfig::Oci(oci) = config {
                     self.note_unrunnable_oci(oci, &at.key(config.key()).index(i));

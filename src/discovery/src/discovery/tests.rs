@@ -234,16 +234,6 @@ async fn what_a_reload_does_not_change_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_mechanism_that_nobody_runs_is_refused_by_name() {
-    let house = House::new();
-    let job = "- {job_name: a, gce_sd_configs: [{project: p, zone: z}]}";
-    let cfg = config(house.folder.path(), job);
-    let refused = house.discovery.prepare(sets(&cfg)).unwrap_err();
-    let key = "gce_sd_configs";
-    assert_eq!(refused, DiscoveryError::Unsupported { set: "a".to_owned(), key });
-}
-
-#[tokio::test]
 async fn many_targets_are_taken_over_and_too_many_are_not() {
     let house = House::new();
     let list = |count: usize| {

@@ -1,14 +1,14 @@
 //! `check service-discovery`: the targets of a job before and after relabelling, as JSON.
 //! Compat: `promtool check service-discovery` of Prometheus 3.14; an error is its text. As there, a mechanism
 //! that fails says so and finds nothing. Other than there, the answer is told as soon as all mechanisms have
-//! answered. Those that no part of this build runs are refused by name.
+//! answered.
 
 use std::time::Duration;
 
 use prom_config::{
     Config, DiscoveryConfig, IncludedFiles, LoadOptions, ScrapeConfig, Sources, load_with,
 };
-use prom_discovery::{DiscoveryError, TargetGroup, discover_once, read_target_file};
+use prom_discovery::{TargetGroup, discover_once, read_target_file};
 use prom_lifecycle::CommandEnd;
 use prom_model::Labels;
 use prom_scrape::{ExplainedTarget, explain_target};
@@ -80,17 +80,14 @@ fn discover_all(job: &ScrapeConfig, timeout: Duration) -> Result<Vec<ExplainedTa
                     asked.extend(groups);
                     continue;
                 }
-                Ok(Err(DiscoveryError::Unsupported { key, .. })) => {
-                    return Err(format!("{key} is not supported by this build yet"));
-                }
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => NO_ANSWER.to_owned(),
             };
             err(&format!("Unable to refresh target groups: {}: {reason}", config.name()));
         }
-        Ok(asked)
+        asked
     });
-    found(job, &asked?)
+    found(job, &asked)
 }
 
 /// Targets that were asked for, then those of files, then those of the job itself.

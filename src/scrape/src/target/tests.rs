@@ -25,80 +25,90 @@ fn target(
         .map_err(|refused| refused.to_string())
 }
 
+const ADDRESS: (&str, &str) = ("__address__", "h:1");
+const PLAIN: &[(&str, &str)] = &[ADDRESS];
+
+fn check(keys: &str, labels: &[(&str, &str)], group: &[(&str, &str)], expected: &str) {
+    let shown = match target(keys, labels, group) {
+        Ok(Relabelled::Kept(spec)) => {
+            format!("{} {} {:?}/{:?}", spec.url, spec.labels, spec.timeout, spec.interval)
+        }
+        Ok(Relabelled::Dropped(_)) => "dropped".to_owned(),
+        Err(refused) => refused,
+    };
+    assert_eq!(shown, expected, "{keys}");
+}
+
+fn relabel(rules: &str) -> String {
+    format!("relabel_configs:\n{rules}")
+}
+
+fn set(label: &str, value: &str) -> String {
+    relabel(&format!("- {{target_label: {label}, replacement: '{value}'}}"))
+}
+
 #[test]
 fn labels_url_and_rhythm_come_from_everywhere() {
-    let check = |keys: &str, labels: &[(&str, &str)], group: &[(&str, &str)], expected: &str| {
-        let shown = match target(keys, labels, group) {
-            Ok(Relabelled::Kept(spec)) => {
-                format!("{} {} {:?}/{:?}", spec.url, spec.labels, spec.timeout, spec.interval)
-            }
-            Ok(Relabelled::Dropped(_)) => "dropped".to_owned(),
-            Err(refused) => refused,
-        };
-        assert_eq!(shown, expected, "{keys}");
-    };
-    let address = ("__address__", "h:1");
-    let plain = &[address][..];
-    check("", plain, &[], "http://h:1/metrics {instance=\"h:1\", job=\"j\"} 10s/60s");
+    check("", PLAIN, &[], "http://h:1/metrics {instance=\"h:1\", job=\"j\"} 10s/60s");
     check(
         "",
-        &[address, ("a", "target"), ("__meta_x", "1")],
+        &[ADDRESS, ("a", "target"), ("__meta_x", "1")],
         &[("a", "group"), ("b", "group"), ("__meta_y", "2"), ("__secret", "3")],
         "http://h:1/metrics {a=\"target\", b=\"group\", instance=\"h:1\", job=\"j\"} 10s/60s",
     );
     check(
         "metrics_path: /x\nparams: {a: [p, q], b: [r]}",
-        &[address, ("job", "own"), ("instance", "name"), ("__param_a", "s"), ("__param_c", "t")],
+        &[ADDRESS, ("job", "own"), ("instance", "name"), ("__param_a", "s"), ("__param_c", "t")],
         &[],
         "http://h:1/x?a=s&a=q&b=r&c=t {instance=\"name\", job=\"own\"} 10s/60s",
     );
-    let relabel = |rules: &str| format!("relabel_configs:\n{rules}");
-    let set = |label: &str, value: &str| {
-        relabel(&format!("- {{target_label: {label}, replacement: '{value}'}}"))
-    };
     check(
         &set("__address__", "other:2"),
-        plain,
+        PLAIN,
         &[],
         "http://other:2/metrics {instance=\"other:2\", job=\"j\"} 10s/60s",
     );
     check(
         &set("__scrape_interval__", "15s"),
-        plain,
+        PLAIN,
         &[],
         "http://h:1/metrics {instance=\"h:1\", job=\"j\"} 10s/15s",
     );
-    check(&set("__address__", ""), plain, &[], "no address");
-    check(&set("__address__", "h/x"), plain, &[], "\"h/x\" is not a valid hostname");
+    check(&relabel("- {source_labels: [job], regex: j, action: drop}"), PLAIN, &[], "dropped");
+}
+
+#[test]
+fn targets_that_cannot_be_asked_are_refused_with_the_reason() {
+    check(&set("__address__", ""), PLAIN, &[], "no address");
+    check(&set("__address__", "h/x"), PLAIN, &[], "\"h/x\" is not a valid hostname");
     check(
         &set("__scrape_interval__", "x"),
-        plain,
+        PLAIN,
         &[],
         "error parsing scrape interval: not a valid duration string: \"x\"",
     );
     check(
         &set("__scrape_timeout__", ""),
-        plain,
+        PLAIN,
         &[],
         "error parsing scrape timeout: empty duration string",
     );
-    check(&set("__scrape_interval__", "0s"), plain, &[], "scrape interval cannot be 0");
+    check(&set("__scrape_interval__", "0s"), PLAIN, &[], "scrape interval cannot be 0");
     check(
         &set("__scrape_native_histograms__", "x"),
-        plain,
+        PLAIN,
         &[],
         "error parsing scrape native histograms: strconv.ParseBool: parsing \"x\": invalid syntax",
     );
     check(
         &set("__scrape_timeout__", "2m"),
-        plain,
+        PLAIN,
         &[],
         "scrape timeout cannot be greater than scrape interval (\"2m\" > \"1m\")",
     );
-    check(&relabel("- {source_labels: [job], regex: j, action: drop}"), plain, &[], "dropped");
     check(
         &relabel("- {regex: '(job|__address__)', action: labelkeep}\n"),
-        plain,
+        PLAIN,
         &[],
         "error parsing scrape interval: empty duration string",
     );

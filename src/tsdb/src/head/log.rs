@@ -169,7 +169,7 @@ impl Head {
             compression: early.map_or(self.compression, |early| early.compression),
             segment_size_bytes,
         };
-        let (metrics, begin) = (&self.wal_metrics.checkpoints, clock::monotonic());
+        let metrics = &self.wal_metrics.checkpoints;
         metrics.creations.inc();
         write_checkpoint(&*disk, &plan).map_err(|err| {
             metrics.creations_failed.inc();

@@ -217,9 +217,9 @@ fn repair(
         (true, 0) => disk.remove_file(path),
         (true, end) => cut(disk, path, end),
         (false, 0) => quarantine(disk, data_dir, path).and_then(|_| disk.remove_file(path)),
-        (false, end) => {
-            salvage(disk, data_dir, path, |_| vec![HEADER_SIZE_BYTES..end.max(HEADER_SIZE_BYTES)])
-        }
+        (false, end) => salvage(disk, data_dir, path, |_| {
+            std::iter::once(HEADER_SIZE_BYTES..end.max(HEADER_SIZE_BYTES)).collect()
+        }),
     };
     if is_all_kept {
         tracing::error!(

@@ -135,7 +135,8 @@ fn decode_chunk<'a>(cursor: &mut Cursor<'a>) -> Result<SnapshotChunk<'a>, Decode
     let last = match encoding {
         Encoding::Xor | Encoding::Xor2 => {
             for _ in 0..OLD_SAMPLES_COUNT {
-                (cursor.u64()?, cursor.u64()?);
+                cursor.u64()?;
+                cursor.u64()?;
             }
             cursor.u64()?;
             SnapshotValue::Float(cursor.u64()?)
