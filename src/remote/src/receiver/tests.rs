@@ -171,15 +171,17 @@ fn series_that_the_store_has_dropped_are_found_again() {
 }
 
 #[test]
-fn exemplars_that_are_not_wanted_fail_nothing_and_histograms_do() {
+fn exemplars_that_are_not_wanted_fail_nothing_and_unsound_histograms_do() {
     let all = fixture();
     let labels: Vec<u8> = UP.iter().flat_map(|(name, value)| label(name, value)).collect();
     let exemplar = nested(3, &[label("trace_id", "x"), vec![0x18, 1]].concat());
     let with = |extra: &[u8]| nested(1, &[&labels[..], &sample(1000, 1.0), extra].concat());
     all.check(&[with(&exemplar)], Ok(()), &[(UP_TEXT, 1000, 1.0)]);
-    all.check(&[with(&nested(4, &[0x78, 1]))], Err("native histograms are disabled"), &[]);
+    all.check(&[with(&nested(4, &[0x78, 1]))], Ok(()), &[]);
+    assert_eq!(all.store.take_histograms().len(), 1);
     let uncounted = "1 observations found in buckets, but the Count field is 0: histogram's observation count should equal the number of observations found in the buckets (in absence of NaN)";
     all.check(&[with(&nested(4, &[0x30, 1, 0x78, 1]))], Err(uncounted), &[]);
+    assert!(all.store.take_histograms().is_empty());
 }
 
 #[test]
