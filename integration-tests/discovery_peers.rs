@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use prom_testkit::{Answer, FakeTarget};
 use serde_json::Value;
 
-use crate::harness::{Need, Peer, ServerBuilder, eventually, get, need};
+use crate::harness::{NEWER_JOB_LABELS, Need, Peer, ServerBuilder, eventually, get, need};
 
 /// A mechanism: its section, in which `URL` and `HOST` stand for the service, and what the service answers.
 struct Row {
@@ -247,7 +247,7 @@ async fn services<'r>(rows: impl Iterator<Item = &'r Row>) -> (Vec<FakeTarget>, 
     (services, config)
 }
 
-/// Labels that the installed original does not have yet.
+/// Labels that the installed original does not have yet, besides those of a job.
 const NEWER: [&str; 2] = ["__meta_docker_container_image", "__meta_docker_container_image_id"];
 
 /// The discovered labels of all targets of a job.
@@ -261,7 +261,9 @@ fn found(address: &str, job: &str) -> BTreeSet<String> {
     let of_job = of_job.filter(|labels| labels["job"] == job);
     let known = |labels: &Value| {
         let labels = labels.as_object().into_iter().flatten();
-        let known = labels.filter(|(name, _)| !NEWER.contains(&name.as_str()));
+        let known = labels.filter(|(name, _)| {
+            !NEWER.contains(&name.as_str()) && !NEWER_JOB_LABELS.contains(&name.as_str())
+        });
         known.map(|(name, value)| format!("{name}={value} ")).collect()
     };
     of_job.map(known).collect()

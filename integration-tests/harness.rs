@@ -22,6 +22,12 @@ pub(crate) use target::Target;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The switch that lets samples in by remote write, ours and the original's.
 pub(crate) const RECEIVER: &str = "--web.enable-remote-write-receiver";
+/// Discovered labels of every job that the installed original does not have yet.
+pub(crate) const NEWER_JOB_LABELS: [&str; 3] = [
+    "__always_scrape_classic_histograms__",
+    "__convert_classic_histograms_to_nhcb__",
+    "__scrape_native_histograms__",
+];
 /// How often an eventual condition is looked at.
 const GLANCE: Duration = Duration::from_millis(20);
 

@@ -6,7 +6,9 @@ use std::{collections::BTreeSet, time::Duration};
 use prom_testkit::FakeKubernetes;
 use serde_json::{Value, json};
 
-use crate::harness::{Need, PATIENCE, Peer, Server, ServerBuilder, get, need, now};
+use crate::harness::{
+    NEWER_JOB_LABELS, Need, PATIENCE, Peer, Server, ServerBuilder, get, need, now,
+};
 
 const ROLES: [&str; 6] = ["node", "pod", "service", "endpoints", "endpointslice", "ingress"];
 
@@ -160,7 +162,9 @@ fn discovered(address: &str) -> BTreeSet<String> {
     let all = [of("activeTargets"), of("droppedTargets")].concat();
     let labels = all.iter().map(|target| {
         let labels = target["discoveredLabels"].as_object().unwrap().iter();
-        let labels = labels.filter(|(name, _)| !name.starts_with(NEWER_LABELS));
+        let labels = labels.filter(|(name, _)| {
+            !name.starts_with(NEWER_LABELS) && !NEWER_JOB_LABELS.contains(&name.as_str())
+        });
         let pairs: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
         pairs.join(" ")
     });
