@@ -237,7 +237,7 @@ async fn metadata_is_collected_and_limited() {
         ("scrapePool=api", "no labels parameter provided"),
         (
             "scrapePool=x&labels=%7B%7D",
-            r#"error retrieving scrape config: scrape pool "x" not found"#,
+            r#"error retrieving scrape config: scrape pool \"x\" not found"#,
         ),
     ] {
         let path = format!("/api/v1/targets/relabel_steps?{query}");
