@@ -47,6 +47,8 @@ const RELABELLING: &str = "  metric_relabel_configs:
 /// What ours says in the configuration and the original by flags.
 const OUR_GLOBALS: &str = ", scrape_native_histograms: true, extra_scrape_metrics: true";
 const FEATURES: &str = "--enable-feature=native-histograms,extra-scrape-metrics,exemplar-storage";
+/// Debian's Alertmanager does not start without them.
+const ALERTMANAGER_TEMPLATES: &str = "/usr/share/prometheus/alertmanager/default.tmpl";
 /// Differences that are shown before the rest is only counted.
 const SHOWN_COUNT_MAX: usize = 100;
 
@@ -85,6 +87,9 @@ fn slow_real_programs_are_read_alike_in_all_formats() {
     let Some(original) = need(Need::Peer("prometheus")) else { return };
     let Some(exporter) = need(Need::Peer("prometheus-node-exporter")) else { return };
     let Some(alertmanager) = need(Need::Peer("prometheus-alertmanager")) else { return };
+    if need(Need::File(ALERTMANAGER_TEMPLATES)).is_none() {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let exporter =
         Peer::start(&exporter, |address| vec![format!("--web.listen-address={address}")]);

@@ -13,6 +13,8 @@ pub(crate) enum Need {
     Systemd,
     /// A program on the search path.
     Program(&'static str),
+    /// What a package of the original project has put there.
+    File(&'static str),
     /// Being root, to mount small file systems and switch users.
     Root,
 }
@@ -28,6 +30,7 @@ pub(crate) fn need(need: Need) -> Option<PathBuf> {
                 .filter(|_| is_root())
         }
         Need::Program(name) => on_path(name),
+        Need::File(path) => existing(PathBuf::from(path)),
         Need::Root => is_root().then(PathBuf::new),
     };
     needed(&format!("{need:?}"), found)
