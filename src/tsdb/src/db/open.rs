@@ -200,6 +200,7 @@ fn replay(
     let mut replay = HeadReplay::new(head, filed);
     if let Start::Snapshot(snapshot) = start {
         snapshot.replay(disk, log, &mut replay)?;
+        replay.place_all_filed();
         reader.skip_to(snapshot.place.0, snapshot.place.1);
     }
     if let Start::Sidecar((segment, offset)) = *start {

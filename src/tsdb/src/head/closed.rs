@@ -14,6 +14,13 @@ use super::sidecar::{ClosedData, ClosedImage};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClosedId(NonZeroU32);
 
+impl ClosedId {
+    /// The one that came so many chunks later.
+    pub(super) fn later(self, count: u32) -> Self {
+        Self(self.0.saturating_add(count))
+    }
+}
+
 /// Number of a file; no file has this one.
 const IN_MEMORY: u32 = 0;
 const SIZE_SIZE_BYTES: usize = 4;
@@ -82,6 +89,11 @@ impl ClosedChunks {
         place: ChunkPlace,
     ) -> ClosedId {
         self.push_chunk(ClosedChunk { min_t, max_t, place, previous, samples_count, encoding })
+    }
+
+    /// Puts a chunk behind another one of its series.
+    pub(super) fn set_previous(&mut self, id: ClosedId, previous: Option<ClosedId>) {
+        self.chunks[id.0.get() as usize - 1].previous = previous;
     }
 
     fn push_chunk(&mut self, chunk: ClosedChunk) -> ClosedId {

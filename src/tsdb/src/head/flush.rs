@@ -179,11 +179,9 @@ impl Head {
         Ok(())
     }
 
-    /// Puts the chunks of files under a series that a replay has just made or met. Gives the time of the
-    /// last sample that is known then.
-    pub(super) fn attach(&self, slot: u32, chunks: &[ScannedChunk]) -> i64 {
-        let mut end = i64::MIN;
-        let Some(group) = self.groups.get(slot) else { return end };
+    /// Puts the chunks of files ahead of a series that a replay has just made or met.
+    pub(super) fn attach(&self, slot: u32, chunks: &[ScannedChunk]) {
+        let Some(group) = self.groups.get(slot) else { return };
         let mut data = write(&group.data);
         let min_valid_t = self.times.min_valid.load(Ordering::Acquire);
         let mut count = 0;
@@ -192,11 +190,16 @@ impl Head {
             if data.attach(super::slot_in_group(slot), chunk) {
                 self.times.include(chunk.min_t, chunk.max_t);
                 count += 1;
-                end = chunk.max_t;
             }
         }
         self.chunks_count.fetch_add(count, Ordering::Relaxed);
-        end
+    }
+
+    /// Takes all chunks of files that the log has not come to.
+    pub(super) fn place_all_filed(&self) {
+        for group in self.groups.iter() {
+            write(&group.data).place_all_filed();
+        }
     }
 
     /// Ends a replay: last values that no sample of the log told.

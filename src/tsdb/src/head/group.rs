@@ -2,6 +2,7 @@
 //! samples, a reader for one series.
 
 mod closed_files;
+mod filed;
 mod image;
 
 use std::sync::{OnceLock, RwLock};
@@ -14,9 +15,10 @@ pub(super) use self::{
     image::RestoredGroup,
 };
 
+use self::filed::ChunksAhead;
 use crate::{
     chunk::{ChunkError, Encoding, is_new_chunk_due, range_end_ms, read_chunk},
-    head_chunks::{ChunkMaps, ScannedChunk},
+    head_chunks::ChunkMaps,
 };
 
 use super::{
@@ -51,6 +53,8 @@ pub(super) struct GroupData {
     cold: Vec<ColdSlot>,
     blocks: BlockPool,
     closed: ClosedChunks,
+    /// By slot, while the log is replayed; empty otherwise.
+    ahead: Vec<ChunksAhead>,
     pub(super) histograms: HistogramSlots,
     pub(super) tails: CommitTails,
     /// Holds a chunk while it is put together.
@@ -284,24 +288,6 @@ impl GroupData {
         }
         self.histograms.remove(slot);
         self.hot[slot].set(HotSlot::HISTOGRAM, false);
-    }
-
-    /// Adds a chunk that is in a file, if it comes after all that the series has; the open chunk is empty.
-    /// Says whether it did.
-    pub(super) fn attach(&mut self, slot: usize, chunk: &ScannedChunk) -> bool {
-        let (Some(hot), Some(cold)) = (self.hot.get_mut(slot), self.cold.get_mut(slot)) else {
-            return false;
-        };
-        if hot.samples_count > 0 || chunk.min_t <= hot.last_t || chunk.max_t < chunk.min_t {
-            return false;
-        }
-        let Ok(encoding) = Encoding::of_byte(chunk.encoding) else { return false };
-        let (times, kind) =
-            ((chunk.min_t, chunk.max_t), (encoding, encoding.count_of_header(chunk.samples_count)));
-        let id = self.closed.push_filed(cold.closed_last, times, kind, chunk.place);
-        cold.closed_last = Some(id);
-        hot.last_t = chunk.max_t;
-        true
     }
 
     /// What the last value of a series was, where only files know.

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicI64, Ordering},
 };
 
 use hashbrown::HashMap;
@@ -21,6 +21,7 @@ use super::{
     Head,
     commit::Counts,
     dictionary::{DictionaryFull, PairIds},
+    group::GroupData,
     group_of, slot_in_group,
 };
 
@@ -32,8 +33,8 @@ const NO_SLOT: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub(crate) struct FiledChunks {
     by_ref: HashMap<u64, SmallVec<[ScannedChunk; 4]>, foldhash::fast::RandomState>,
-    /// By slot: the last sample that files have. Empty if they have none.
-    ends: Vec<i64>,
+    /// By slot: the last sample of the chunks that the log has come to. Empty if files have none.
+    ends: Vec<AtomicI64>,
 }
 
 impl FiledChunks {
@@ -157,12 +158,20 @@ impl<'a> HeadReplay<'a> {
 
     /// Gives the refs of all series, too.
     pub(crate) fn finish(mut self) -> (ReplayCounts, RefTable) {
+        self.place_all_filed();
         // A sidecar tells the last values itself.
         if !self.filed.ends.is_empty() {
             self.head.recall_last_values();
         }
         self.counts.unknown_refs_count = self.unknown_refs.len() as u64;
         (self.counts, self.refs)
+    }
+
+    /// Takes what files have as following all that was applied: the log is not asked for what lies between.
+    pub(crate) fn place_all_filed(&self) {
+        if !self.filed.ends.is_empty() {
+            self.head.place_all_filed();
+        }
     }
 
     /// Keeps exemplars under the ref that their series has now.
@@ -224,11 +233,11 @@ impl<'a> HeadReplay<'a> {
         if let Some(mut chunks) = chunks.filter(|_| is_known) {
             // Files that were being written anew may hold older chunks behind newer ones.
             chunks.sort_by_key(|chunk| chunk.min_t);
-            let end = head.attach(slot, &chunks);
-            let at = slot as usize;
-            let count = self.filed.ends.len().max((at + 1).next_multiple_of(REF_PAGE_SIZE));
-            self.filed.ends.resize(count, i64::MIN);
-            self.filed.ends[at] = self.filed.ends[at].max(end);
+            head.attach(slot, &chunks);
+            let count = (slot as usize + 1).next_multiple_of(REF_PAGE_SIZE);
+            if self.filed.ends.len() < count {
+                self.filed.ends.resize_with(count, || AtomicI64::new(i64::MIN));
+            }
         }
         Ok(())
     }
@@ -239,8 +248,11 @@ impl<'a> HeadReplay<'a> {
     fn meet_alias(&mut self, slot: u32, series_ref: u64) -> bool {
         let before = self.head.handle(slot).series_ref.0;
         let group = self.head.groups.get(slot);
-        let is_renamed =
-            group.is_some_and(|group| write(&group.data).rename(slot_in_group(slot), series_ref));
+        let is_renamed = group.is_some_and(|group| {
+            let mut data = write(&group.data);
+            place_filed(&mut data, slot, i64::MAX, &self.filed.ends);
+            data.rename(slot_in_group(slot), series_ref)
+        });
         self.counts.aliases.push(if is_renamed { before } else { series_ref });
         is_renamed
     }
@@ -272,7 +284,10 @@ impl<'a> HeadReplay<'a> {
         let Pending { batches, histograms } = pending;
         if !ends.is_empty() {
             // Most samples of a log stand in files; nobody else looks at them.
-            let is_new = |slot: u32, t: i64| ends.get(slot as usize).is_none_or(|end| t > *end);
+            let is_new = |slot: u32, t: i64| {
+                let end = ends.get(slot as usize).map(|end| end.load(Ordering::Relaxed));
+                end.is_none_or(|end| t > end)
+            };
             batches.par_iter_mut().for_each(|batch| batch.retain(|one| is_new(one.slot, one.t)));
             for (_, batch) in histograms.iter_mut() {
                 batch.retain(|one| is_new(one.slot, one.t));
@@ -281,7 +296,7 @@ impl<'a> HeadReplay<'a> {
         let shards = rayon::current_num_threads() as u32;
         let counts = (0..shards)
             .into_par_iter()
-            .map(|shard| apply_shard(self.head, batches, histograms, shard, shards))
+            .map(|shard| apply_shard(self.head, (batches, histograms), ends, (shard, shards)))
             .reduce(Counts::default, Counts::merge);
         self.head.add_counts(&counts);
         self.counts.samples_count += counts.stored;
@@ -332,10 +347,9 @@ impl Pending {
 
 fn apply_shard(
     head: &Head,
-    batches: &[SampleBatch],
-    histograms: &[(usize, Vec<RefHistogram>)],
-    shard: u32,
-    shards: u32,
+    (batches, histograms): (&[SampleBatch], &[(usize, Vec<RefHistogram>)]),
+    ends: &[AtomicI64],
+    (shard, shards): (u32, u32),
 ) -> Counts {
     let mut counts = Counts::default();
     let min_valid_t = head.times.min_valid.load(Ordering::Acquire);
@@ -347,6 +361,7 @@ fn apply_shard(
                 let Some(group) = head.groups.get(one.slot) else { continue };
                 let slot = slot_in_group(one.slot);
                 let mut data = write(&group.data);
+                place_filed(&mut data, one.slot, one.t, ends);
                 let appended = data.append_histogram(slot, one.t, &one.value, head.chunk_range_ms);
                 counts.add(appended, one.t);
             }
@@ -364,6 +379,7 @@ fn apply_shard(
             // Compat: Prometheus `tsdb/head_wal.go`: what stands in blocks is not taken from the log.
             for RefSample { slot, t, v, .. } in run.iter().filter(|sample| sample.t >= min_valid_t)
             {
+                place_filed(&mut data, *slot, *t, ends);
                 let appended = data.append(slot_in_group(*slot), (*t, *v), head.chunk_range_ms);
                 counts.add(appended, *t);
             }
@@ -371,6 +387,16 @@ fn apply_shard(
     }
     apply_histograms(&mut counts, batches.len());
     counts
+}
+
+/// Gives chunks of files that the log has come to their place; samples in them need not be looked at then.
+#[inline]
+fn place_filed(data: &mut GroupData, slot: u32, t: i64, ends: &[AtomicI64]) {
+    if data.is_filed_due(slot_in_group(slot), t)
+        && let Some(end) = ends.get(slot as usize)
+    {
+        end.store(data.place_filed(slot_in_group(slot), t), Ordering::Relaxed);
+    }
 }
 
 /// Slots by ref. Refs are dense where they are used at all.

@@ -1,6 +1,7 @@
 //! Looks through the files at a start: which chunks there are, and where a file is damaged. A torn tail is cut
-//! off; from a damaged place on nothing is used, because chunks behind a gap would hide that samples of the
-//! log are missing. Where the log is shortened early it has no such samples, and all good chunks are used.
+//! off; from a damaged place on nothing is used, the log has it. Where the log is shortened early it need not, and
+//! all good chunks are used. A file that ends early with a whole chunk looks whole here, and one that is missing is
+//! not missed: the replay finds on the log what they held.
 //! Damaged files are kept under `quarantine/`.
 
 use std::{io, path::Path};

@@ -80,7 +80,7 @@ fn held(db: &Db) -> Held {
 }
 
 /// A histogram whose shape changes with the dice: new buckets, resets, markers, bounds.
-fn histogram(number: usize, round: usize, dice: u8) -> HistogramValue {
+pub(super) fn histogram(number: usize, round: usize, dice: u8) -> HistogramValue {
     let count = if dice % 11 == 7 { 3 } else { 10 + round as u64 };
     let length = 2 + u32::from(dice % 17 == 3) + (round / 50) as u32 % 4;
     let buckets: Vec<i64> = (0..length).map(|at| if at == 0 { count as i64 } else { 1 }).collect();
@@ -214,7 +214,7 @@ proptest! {
 }
 
 /// Times, kinds and counts of the histograms of each series.
-fn histograms_of(db: &Db) -> BTreeMap<Labels, Vec<(i64, bool, u64)>> {
+pub(super) fn histograms_of(db: &Db) -> BTreeMap<Labels, Vec<(i64, bool, u64)>> {
     let hints = SelectHints { range: ALL, is_sorted: false, series_count_max: 0 };
     let no_matcher: [Matcher; 0] = [];
     let selection = db.querier(ALL).unwrap().select(&no_matcher, &hints).unwrap();
