@@ -2,8 +2,10 @@
 //! What is spoken on them is not known here: neither TLS nor HTTP.
 
 use std::{
+    ffi::OsStr,
     io,
     net::SocketAddr,
+    os::unix::ffi::OsStrExt,
     path::Path,
     sync::{
         Arc,
@@ -90,7 +92,14 @@ impl Turns {
 }
 
 async fn connect_unix(path: &Path) -> Result<Stream, Cause> {
-    let connected = UnixStream::connect(path).await;
+    // Compat: Go's `net` takes a name that begins with `@` for one without a file.
+    let connected = match path.as_os_str().as_bytes().strip_prefix(b"@") {
+        Some(name) => {
+            let name = [b"\0", name].concat();
+            UnixStream::connect(OsStr::from_bytes(&name)).await
+        }
+        None => UnixStream::connect(path).await,
+    };
     connected.map(Stream::Unix).map_err(|error| Cause::Connect {
         address: format!("unix {}", path.display()),
         reason: errno_text(&error),

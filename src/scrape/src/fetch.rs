@@ -49,13 +49,16 @@ impl Fetcher {
         client: Client,
     ) -> Result<Self, HttpError> {
         let encoding = if cfg.enable_compression { "gzip" } else { "identity" };
-        let request = Request::get(&spec.url, spec.timeout)?
+        let mut request = Request::get(&spec.url, spec.timeout)?
             .with_header("accept", &accept(cfg))?
             .with_header("accept-encoding", encoding)?
             .with_header(
                 "x-prometheus-scrape-timeout-seconds",
                 &spec.timeout.as_secs_f64().to_string(),
             )?;
+        if let Some(socket) = &spec.socket {
+            request = request.over_socket(socket);
+        }
         let size_bytes = match cfg.limits.body_size_bytes {
             0 => BODY_SIZE_BYTES_MAX,
             limit => limit,

@@ -1,7 +1,7 @@
 //! From a discovered address to a target: labels, relabelling, URL, identity.
 //! Compat: Prometheus `scrape/target.go`. What becomes of the target later is not here.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use prom_config::ScrapeConfig;
 use prom_model::{Labels, LabelsBuilder, format_duration, parse_duration, quote_go, relabel};
@@ -13,6 +13,7 @@ const INTERVAL: &str = "__scrape_interval__";
 const TIMEOUT: &str = "__scrape_timeout__";
 const METRICS_PATH: &str = "__metrics_path__";
 const SCHEME: &str = "__scheme__";
+const UNIX_SOCKET: &str = "__unix_socket__";
 const SCRAPE_NATIVE: &str = "__scrape_native_histograms__";
 const KEEP_CLASSIC: &str = "__always_scrape_classic_histograms__";
 const CONVERT_CLASSIC: &str = "__convert_classic_histograms_to_nhcb__";
@@ -34,6 +35,8 @@ pub(crate) struct TargetSpec {
     /// What its series get.
     pub(crate) labels: Labels,
     pub(crate) url: String,
+    /// A unix socket that is dialed in place of the URL's host.
+    pub(crate) socket: Option<PathBuf>,
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
     pub(crate) histograms: HistogramRules,
@@ -109,6 +112,7 @@ pub(crate) fn relabel_target(
         return Ok(Relabelled::Dropped(discovered));
     }
     let url = target_url(cfg, &all);
+    let socket = all.get(UNIX_SOCKET).filter(|path| !path.is_empty()).map(PathBuf::from);
     let hashed = without(META_PREFIX);
     let hash = identity(&hashed, &url);
     let key = identity(&hashed.without(&[INTERVAL, TIMEOUT]), &url);
@@ -119,6 +123,7 @@ pub(crate) fn relabel_target(
         discovered,
         labels,
         url,
+        socket,
         interval,
         timeout,
         histograms,

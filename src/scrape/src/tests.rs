@@ -8,7 +8,7 @@ use prom_lifecycle::{Handle, State};
 use prom_model::{Labels, is_stale};
 use prom_storage::Appendable;
 use prom_telemetry::Registry;
-use prom_testkit::{Answer, FakeTarget, RecordingStore};
+use prom_testkit::{Answer, FakeTarget, RecordingStore, unix_socket_to};
 
 use crate::{ScrapeManager, ScrapeOptions, TargetHealth, TargetView};
 
@@ -131,6 +131,35 @@ async fn a_target_is_scraped_and_shown() {
     assert_eq!((&*said[0].1.family, said[0].1.kind, &*said[0].1.help), ("a", "gauge", "help"));
     assert_eq!(house.metric("prometheus_target_metadata_cache_entries"), 1.0);
     assert_eq!(house.metric("prometheus_target_scrape_pool_targets"), 1.0);
+}
+
+#[tokio::test]
+async fn targets_may_listen_on_unix_sockets() {
+    let house = House::new();
+    let folder = tempfile::tempdir().unwrap();
+    let job = |name: &str| {
+        let path = folder.path().join(name).display().to_string();
+        format!(
+            "static_configs: [{{targets: ['h.invalid:1'], labels: {{__unix_socket__: '{path}'}}}}]"
+        )
+    };
+    let (one, other) = (FakeTarget::start().await, FakeTarget::start().await);
+    for (target, name) in [(&one, "one"), (&other, "other")] {
+        target.answer("/metrics", Answer::text(&format!("{name} 1\n")));
+        unix_socket_to(target.address(), &folder.path().join(name));
+    }
+    house.reload(&[("one", &job("one")), ("other", &job("other")), ("none", &job("none"))]);
+    for name in ["one", "other"] {
+        let view = house.wait_for_health(name, TargetHealth::Up).await;
+        assert_eq!(view.scrape_url, "http://h.invalid:1/metrics");
+        let labels = [("__name__", name), ("instance", "h.invalid:1"), ("job", name)];
+        assert_eq!(house.values(&labels)[0], Some(1.0));
+    }
+    assert!(one.requests()[0].to_lowercase().contains("\r\nhost: h.invalid:1\r\n"));
+    let view = house.wait_for_health("none", TargetHealth::Down).await;
+    let path = folder.path().join("none");
+    let expected = format!("dial unix {}: connect: no such file or directory", path.display());
+    assert!(view.last_error.ends_with(&expected), "{}", view.last_error);
 }
 
 #[tokio::test]

@@ -227,7 +227,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
     Some(head)
 }
 
-fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     #[expect(clippy::disallowed_methods, reason = "a test double has no supervisor")]
     let handle = tokio::spawn(task);
     handle

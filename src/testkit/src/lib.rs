@@ -8,6 +8,7 @@ mod memory_store;
 mod message;
 mod needs;
 mod recording_store;
+mod unix_socket;
 mod write_request;
 
 pub use disk::{Fault, FaultyDisk, FaultyFile, OpKind};
@@ -17,4 +18,5 @@ pub use memory_store::MemoryStore;
 pub use message::Message;
 pub use needs::{conformance, find_peer, needed, on_path, peer};
 pub use recording_store::RecordingStore;
+pub use unix_socket::unix_socket_to;
 pub use write_request::{WriteRequest, WriteSeries};

@@ -2,29 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use prom_testkit::unix_socket_to;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
-    net::{TcpListener, TcpStream, UnixListener},
+    net::{TcpListener, TcpStream},
 };
 
 use super::{
     tls::{Authority, TlsTarget, parsed, spawn, tls_in_front_of, trusting, tunnels},
     *,
 };
-
-/// A unix socket that leads to `inner`.
-fn socket_to(inner: String, path: &Path) {
-    let listener = UnixListener::bind(path).unwrap();
-    spawn(async move {
-        while let Ok((mut outer, _)) = listener.accept().await {
-            let inner = inner.clone();
-            spawn(async move {
-                let mut inner = TcpStream::connect(inner).await.unwrap();
-                drop(copy_bidirectional(&mut outer, &mut inner).await);
-            });
-        }
-    });
-}
 
 async fn get_over(client: &Client, url: &str, socket: &Path) -> Result<String, String> {
     let get = async {
@@ -46,8 +33,8 @@ async fn unix_sockets_are_dialed_in_place_of_the_host() {
     one.answer("/metrics", Answer::text("one 1\n"));
     one.answer("/away", Answer::redirect("302 Found", "http://elsewhere.invalid/metrics"));
     other.answer("/metrics", Answer::text("other 1\n"));
-    socket_to(one.address(), &path("one"));
-    socket_to(other.address(), &path("other"));
+    unix_socket_to(one.address(), &path("one"));
+    unix_socket_to(other.address(), &path("other"));
     // Neither a proxy nor a name server is asked.
     let client = client(parsed("{proxy_url: 'http://far.invalid:1'}"));
     let url = "http://host.invalid:9100/metrics";
@@ -68,12 +55,26 @@ async fn unix_sockets_are_dialed_in_place_of_the_host() {
 }
 
 #[tokio::test]
+async fn unix_sockets_may_have_a_name_without_a_file() {
+    let target = FakeTarget::start().await;
+    target.answer("/metrics", Answer::text("a 1\n"));
+    let name = format!("prometheus-test-{}", std::process::id());
+    unix_socket_to(target.address(), Path::new(&format!("\0{name}")));
+    let client = client(plain());
+    let url = "http://localhost/metrics";
+    assert_eq!(get_over(&client, url, Path::new(&format!("@{name}"))).await.unwrap(), "a 1\n");
+    let nobody = Path::new("@prometheus-test-nobody");
+    let expected = "dial unix @prometheus-test-nobody: connect: connection refused";
+    assert!(get_over(&client, url, nobody).await.unwrap_err().ends_with(expected));
+}
+
+#[tokio::test]
 async fn unix_sockets_may_speak_tls() {
     let ca = Authority::new();
     let target = TlsTarget::plain(&ca.sign(&["localhost"])).await;
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("socket");
-    socket_to(format!("127.0.0.1:{}", target.port), &path);
+    unix_socket_to(format!("127.0.0.1:{}", target.port), &path);
     let client = client(HttpClientConfig { tls: trusting(&ca), ..plain() });
     let got = get_over(&client, "https://localhost/metrics", &path).await;
     assert_eq!(got.unwrap(), "a 1\n");

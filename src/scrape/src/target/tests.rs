@@ -186,6 +186,25 @@ fn hashes_spread_targets_over_their_interval() {
 }
 
 #[test]
+fn a_socket_is_dialed_in_place_of_the_address() {
+    let spec = |path: &str| match target("", &[ADDRESS, ("__unix_socket__", path)], &[]) {
+        Ok(Relabelled::Kept(spec)) => spec,
+        other => panic!("{other:?}"),
+    };
+    let (none, one, other) = (spec(""), spec("/run/one"), spec("/run/other"));
+    assert_eq!(none.socket, None);
+    assert_eq!(one.socket.as_deref(), Some(Path::new("/run/one")));
+    assert!(one.url == none.url && one.labels == none.labels);
+    assert!(one.key != none.key && one.key != other.key);
+    let keys = set("__unix_socket__", "/run/$1");
+    assert!(
+        matches!(target(&keys, PLAIN, &[]), Ok(Relabelled::Kept(spec)) if spec.socket.is_some())
+    );
+    // Compat: `PopulateLabels` in Prometheus `scrape/target.go` asks for an address with a socket, too.
+    check("", &[("__address__", ""), ("__unix_socket__", "/run/one")], &[], "no address");
+}
+
+#[test]
 fn labels_of_a_target_decide_about_its_histograms() {
     let keys = "scrape_native_histograms: true\nrelabel_configs:\n\
                 - {target_label: __convert_classic_histograms_to_nhcb__, replacement: T}\n\
