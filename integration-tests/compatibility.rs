@@ -4,9 +4,41 @@ use std::thread::available_parallelism;
 
 use serde_json::Value;
 
-use crate::harness::{Need, Peer, ServerBuilder, eventually, get, need, post};
+use crate::harness::{Need, Peer, ServerBuilder, Target, eventually, get, need, post};
 
 const QUERY: &str = "sum by (mode) (rate(node_cpu_seconds_total[1m]))";
+
+#[test]
+fn metadata_is_logged_where_it_is_asked_for_and_the_original_reads_it() {
+    const FEATURE: &str = "--enable-feature=metadata-wal-records";
+    let target = Target::serving(|_| "# HELP a Logged help.\n# TYPE a gauge\na 1\n".to_owned());
+    let config = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+         scrape_configs: [{{job_name: j, static_configs: [{{targets: [\"{}\"]}}]}}]\n",
+        target.address()
+    );
+    for is_asked_for in [false, true] {
+        let server = ServerBuilder::new(&config).arg("--no-storage.tsdb.wal-compression");
+        let mut server = if is_asked_for { server.arg(FEATURE) } else { server }.start();
+        eventually("a scrape", || server.value("a"));
+        server.kill();
+        let wal = std::fs::read_dir(server.data_path().join("wal")).unwrap();
+        let segments = wal.filter_map(|entry| std::fs::read(entry.unwrap().path()).ok());
+        let log = segments.collect::<Vec<_>>().concat();
+        let count = |text: &[u8]| log.windows(text.len()).filter(|it| *it == text).count();
+        assert_eq!(count(b"Logged help."), usize::from(is_asked_for));
+        let Some(original) = need(Need::Peer("prometheus")) else { return };
+        let original = Peer::original_on(&original, server.data_path(), &[FEATURE]);
+        let metrics = get(&original.address, "/metrics").unwrap().body;
+        for line in [
+            "prometheus_tsdb_wal_corruptions_total 0",
+            "prometheus_tsdb_wal_replay_unknown_refs_total{type=\"metadata\"} 0",
+        ] {
+            let is_told = line.split_once(' ').is_some_and(|(name, _)| metrics.contains(name));
+            assert!(metrics.contains(line) || !is_told, "{line}: {metrics}");
+        }
+    }
+}
 
 #[test]
 fn slow_a_real_exporter_is_scraped_and_the_original_opens_our_data() {

@@ -1,6 +1,9 @@
 //! Samples on their way into the store, a handful at a time, and what the store says of them.
 //! Who the samples belong to is told by position only.
 
+use std::sync::Arc;
+
+use prom_model::Metadata;
 use prom_storage::{
     Appender, ExemplarSample, FloatSample, HistogramSample, Rejected, Rejection, SeriesHandle,
     SeriesRef,
@@ -28,6 +31,7 @@ pub(crate) struct Batch {
     /// For each histogram the entry it came from.
     histogram_positions: Vec<u32>,
     exemplars: Vec<ExemplarSample>,
+    metadata: Vec<(SeriesHandle, Arc<Metadata>)>,
     rejected: Vec<Rejected>,
     /// The store has said that it keeps no exemplars.
     pub(crate) ignores_exemplars: bool,
@@ -48,6 +52,7 @@ impl Batch {
             histograms: Vec::new(),
             histogram_positions: Vec::new(),
             exemplars: Vec::new(),
+            metadata: Vec::new(),
             rejected: Vec::new(),
             ignores_exemplars: false,
             tally: Tally::default(),
@@ -94,6 +99,19 @@ impl Batch {
         self.exemplars.push(exemplar);
     }
 
+    /// Adds what is said of a series whose sample was pushed.
+    pub(crate) fn push_metadata(
+        &mut self,
+        appender: &mut dyn Appender,
+        series: SeriesHandle,
+        metadata: Arc<Metadata>,
+    ) {
+        if self.metadata.len() == SAMPLE_COUNT_MAX {
+            self.flush(appender);
+        }
+        self.metadata.push((series, metadata));
+    }
+
     /// Counts a sample that is refused before it reaches the store.
     pub(crate) fn refuse(&mut self, position: usize, reason: Rejection) {
         self.note_refused(reason, position as u32);
@@ -111,6 +129,9 @@ impl Batch {
         self.rejected.clear();
         self.flush_histograms(appender);
         self.flush_exemplars(appender);
+        for (series, metadata) in self.metadata.drain(..) {
+            appender.set_metadata(series, &metadata);
+        }
     }
 
     fn flush_histograms(&mut self, appender: &mut dyn Appender) {

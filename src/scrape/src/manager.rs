@@ -49,6 +49,8 @@ pub struct ScrapeOptions {
     pub timestamp_tolerance: Duration,
     /// Jobs tell more of their scrapes also where they do not say `extra_scrape_metrics`.
     pub extra_scrape_metrics: bool,
+    /// What targets say of their metrics goes on the log of the store.
+    pub is_metadata_logged: bool,
 }
 
 /// A configuration, ready to be taken over.
@@ -97,6 +99,7 @@ impl ScrapeOptions {
             host_name,
             timestamp_tolerance: TIMESTAMP_TOLERANCE,
             extra_scrape_metrics: false,
+            is_metadata_logged: false,
         }
     }
 }
@@ -132,6 +135,7 @@ impl ScrapeManager {
             now,
             timestamp_tolerance: options.timestamp_tolerance,
             tells_extra: options.extra_scrape_metrics,
+            logs_metadata: options.is_metadata_logged,
             base: Instant::now(),
         };
         let discovery = DiscoveryOptions::new("scrape", options.user_agent);

@@ -5,15 +5,17 @@ mod converted;
 mod families;
 mod lines;
 mod rebuilt;
+mod said;
 mod value;
 
 use hashbrown::HashSet;
 use prom_exposition::{ClassicError, Format, ParseError, protobuf::ProtobufError, text::Dialect};
-use prom_model::{Exemplar, HistogramError, LabelsBuilder};
+use prom_model::{Exemplar, HistogramError, Labels, LabelsBuilder};
 use prom_storage::{Appender, ExemplarSample, Rejection, SeriesHandle, SeriesRef, StorageError};
 
 use self::{
     rebuilt::{Found, Rebuilt},
+    said::Said,
     value::SampleValue,
 };
 use crate::{
@@ -122,6 +124,8 @@ pub(crate) fn read_body(
         has_new_metadata: false,
         has_new_series: false,
         exposed: LabelsBuilder::default(),
+        said: Said::new(rules.logs_metadata),
+        statements: None,
         batch: Batch::new(),
     };
     let read = match Dialect::of(body.format) {
@@ -164,6 +168,9 @@ struct Pass<'a> {
     has_new_metadata: bool,
     has_new_series: bool,
     exposed: LabelsBuilder,
+    said: Said,
+    /// Hashes of what the last body said, once that is asked for.
+    statements: Option<HashSet<u64>>,
     batch: Batch,
 }
 
@@ -196,12 +203,15 @@ impl Pass<'_> {
         &mut self,
         key: Key,
         taken: Taken<V>,
-        labels: impl FnOnce(&mut LabelsBuilder) -> Result<(), BodyRefused>,
+        labels: impl FnOnce(&mut LabelsBuilder, &mut Said) -> Result<(), BodyRefused>,
     ) -> Result<Option<Pushed>, BodyRefused> {
         let expected = self.cache.entries.get(self.cursor).copied();
         let expected = expected.filter(|entry| {
             let is_open = match &self.rebuilt {
-                Some(rebuilt) => !rebuilt.is_met[self.cursor] && entry.kind() != Kind::Repeat,
+                Some(rebuilt) => {
+                    let is_met = rebuilt.is_met[self.cursor];
+                    !is_met && !self.said.is_new && entry.kind() != Kind::Repeat
+                }
                 None => true,
             };
             is_open && entry.kind() != Kind::Comments && entry.is(key.hash, key.size_bytes)
@@ -319,7 +329,7 @@ impl Pass<'_> {
         &mut self,
         key: Key,
         taken: Taken<V>,
-        labels: impl FnOnce(&mut LabelsBuilder) -> Result<(), BodyRefused>,
+        labels: impl FnOnce(&mut LabelsBuilder, &mut Said) -> Result<(), BodyRefused>,
     ) -> Result<Option<Pushed>, BodyRefused> {
         self.rebuild();
         let rebuilt = self.rebuilt.as_ref().expect(REBUILT);
@@ -327,6 +337,13 @@ impl Pass<'_> {
             Some(Found::Known(position)) => {
                 self.cursor = position;
                 let entry = self.cache.entries[position];
+                if self.said.is_new && entry.kind() == Kind::Series {
+                    self.exposed.clear();
+                    labels(&mut self.exposed, &mut self.said)?;
+                    if let Some(labels) = self.rules.series_labels(&mut self.exposed)? {
+                        self.log_metadata(entry.series(), &labels);
+                    }
+                }
                 let pushed = self.take_known(entry, taken);
                 self.cursor += 1;
                 pushed
@@ -364,14 +381,14 @@ impl Pass<'_> {
         &mut self,
         key: Key,
         mut taken: Taken<V>,
-        read_labels: impl FnOnce(&mut LabelsBuilder) -> Result<(), BodyRefused>,
+        read_labels: impl FnOnce(&mut LabelsBuilder, &mut Said) -> Result<(), BodyRefused>,
     ) -> Result<Option<Pushed>, BodyRefused> {
         self.counts.scraped += 1;
         if self.rebuilt_mut().entries.len() >= ENTRY_COUNT_MAX {
             return Err(BodyRefused::TooManyLines);
         }
         self.exposed.clear();
-        read_labels(&mut self.exposed)?;
+        read_labels(&mut self.exposed, &mut self.said)?;
         let Some(labels) = self.rules.series_labels(&mut self.exposed)? else {
             let nobody = SeriesHandle { series_ref: SeriesRef(0), slot: 0 };
             self.remember_new(key, Kind::Dropped, nobody);
@@ -403,7 +420,27 @@ impl Pass<'_> {
         let entry = &mut self.rebuilt_mut().entries[position];
         entry.set(Flag::Explicit, taken.explicit_ms.is_some());
         entry.set(Flag::New, true);
+        self.log_metadata(series, &labels);
         self.take_sample(position, series, taken)
+    }
+
+    /// Logs what the body says of a series, if the log takes that. The store leaves out what it knows.
+    fn log_metadata(&mut self, series: SeriesHandle, labels: &Labels) {
+        if self.said.is_wanted
+            && let Some(metadata) = self.said.about(labels.metric_name())
+        {
+            self.batch.push_metadata(self.appender, series, metadata);
+        }
+    }
+
+    /// Whether the last body did not have comments of this hash, wherever they stood; asked only where the
+    /// log takes metadata.
+    fn is_new_statement(&mut self, hash: u64) -> bool {
+        let statements = self.statements.get_or_insert_with(|| {
+            let known = self.cache.entries.iter();
+            known.filter(|entry| entry.kind() == Kind::Comments).map(Entry::hash).collect()
+        });
+        !statements.contains(&hash)
     }
 
     fn remember_new(&mut self, key: Key, kind: Kind, series: SeriesHandle) -> usize {
@@ -419,10 +456,12 @@ impl Pass<'_> {
         let is_it =
             |entry: &Entry| entry.kind() == Kind::Comments && entry.is(key.hash, key.size_bytes);
         if let Some(entry) = expected.filter(is_it) {
+            self.said.is_new = false;
             self.keep(entry);
             self.cursor += 1;
             return;
         }
+        self.said.is_new = self.said.is_wanted && self.is_new_statement(key.hash);
         self.rebuild();
         self.has_new_metadata = true;
         let nobody = SeriesHandle { series_ref: SeriesRef(0), slot: 0 };

@@ -248,6 +248,7 @@ impl Pool {
         let plan = Arc::new(Plan {
             rules: Rules {
                 tells_extra: cfg.extra_scrape_metrics || starter.ctx.tells_extra,
+                logs_metadata: starter.ctx.logs_metadata,
                 cfg,
                 target_labels,
                 histograms: spec.histograms,

@@ -2,23 +2,31 @@
 
 use std::time::Duration;
 
-use prom_model::stale_nan;
+use prom_model::{Metadata, MetricType, stale_nan};
 use prom_storage::{
     Appender, FloatSample, Rejected, Rejection, SeriesHandle, SeriesRef, StorageError,
 };
 
 use crate::{pass::Counts, rules::Rules};
 
-/// Always told, and those that `extra_scrape_metrics` adds.
-const METRICS: [&str; 8] = [
-    "up",
-    "scrape_duration_seconds",
-    "scrape_samples_scraped",
-    "scrape_samples_post_metric_relabeling",
-    "scrape_series_added",
-    "scrape_timeout_seconds",
-    "scrape_sample_limit",
-    "scrape_body_size_bytes",
+/// Always told, and those that `extra_scrape_metrics` adds: name, unit and help.
+const METRICS: [(&str, &str, &str); 8] = [
+    ("up", "targets", "Whether the last scrape of the target was successful (1) or failed (0)."),
+    ("scrape_duration_seconds", "seconds", "How long the last scrape took."),
+    ("scrape_samples_scraped", "samples", "Samples that the target exposed."),
+    (
+        "scrape_samples_post_metric_relabeling",
+        "samples",
+        "Samples that metric relabeling has left over.",
+    ),
+    ("scrape_series_added", "series", "Series that the last scrape was the first to bring."),
+    ("scrape_timeout_seconds", "seconds", "How long a scrape may take."),
+    ("scrape_sample_limit", "samples", "Samples that a scrape may bring; 0: any number."),
+    (
+        "scrape_body_size_bytes",
+        "bytes",
+        "Size of the body after decompression; -1: beyond the limit, 0: no body for another reason.",
+    ),
 ];
 const PLAIN_COUNT: usize = 5;
 
@@ -109,11 +117,19 @@ impl ReportSeries {
         rules: &Rules,
         count: usize,
     ) -> Result<(), StorageError> {
-        let find = |metric: &&str| match appender.series(&rules.report_labels(metric)) {
-            Err(StorageError::SeriesLimit(_)) => Ok(NOBODY),
-            found => found,
-        };
-        self.handles = METRICS[..count].iter().map(find).collect::<Result<_, _>>()?;
+        self.handles.clear();
+        for (metric, unit, help) in &METRICS[..count] {
+            let series = match appender.series(&rules.report_labels(metric)) {
+                Err(StorageError::SeriesLimit(_)) => NOBODY,
+                found => found?,
+            };
+            if rules.logs_metadata && series != NOBODY {
+                let (unit, help) = ((*unit).to_owned(), (*help).to_owned());
+                let metadata = Metadata { metric_type: MetricType::Gauge, unit, help };
+                appender.set_metadata(series, &metadata);
+            }
+            self.handles.push(series);
+        }
         Ok(())
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Rules {
     pub(crate) histograms: HistogramRules,
     /// More is told of each scrape than the five series that always are.
     pub(crate) tells_extra: bool,
+    /// What the target says of its metrics goes on the log of the store.
+    pub(crate) logs_metadata: bool,
     /// Equal generations of one target understand every line in the same way.
     pub(crate) generation: u64,
 }

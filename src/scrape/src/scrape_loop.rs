@@ -61,6 +61,8 @@ pub(crate) struct Context {
     pub(crate) timestamp_tolerance: Duration,
     /// What [`Rules::tells_extra`] is at least.
     pub(crate) tells_extra: bool,
+    /// See [`Rules::logs_metadata`].
+    pub(crate) logs_metadata: bool,
     /// Where promises of loops are counted from.
     pub(crate) base: Instant,
 }

@@ -284,6 +284,7 @@ impl Service for Prometheus {
             series_limits: self.options.series_limits,
             is_lockfile_used: self.options.is_lockfile_used,
             is_chunk_snapshot_used: self.options.features.has(Feature::ChunkSnapshots),
+            is_metadata_logged: self.options.features.has(Feature::MetadataRecords),
             exemplars_count_max: exemplars_count_max(&self.options, config),
             out_of_order_window_ms: out_of_order_window_ms(config),
             ..prom_tsdb::Options::default()
@@ -417,6 +418,7 @@ impl Prometheus {
             false => Duration::ZERO,
         };
         options.extra_scrape_metrics = self.options.features.has(Feature::ExtraScrapeMetrics);
+        options.is_metadata_logged = self.options.features.has(Feature::MetadataRecords);
         options
     }
 }

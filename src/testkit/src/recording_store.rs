@@ -28,6 +28,7 @@ struct State {
     added: Vec<(Labels, i64, f64)>,
     exemplars: Vec<(Labels, Exemplar)>,
     histograms: Vec<(Labels, i64, HistogramValue)>,
+    metadata: Vec<(Labels, Metadata)>,
     last_ref: u64,
     commit_count: usize,
     is_full: bool,
@@ -52,6 +53,11 @@ impl RecordingStore {
     /// Histograms that were committed since the last call, as they came. All are taken, whatever their time.
     pub fn take_histograms(&self) -> Vec<(Labels, i64, HistogramValue)> {
         std::mem::take(&mut self.lock().histograms)
+    }
+
+    /// What was said of series since the last call, as it was committed, known or not.
+    pub fn take_metadata(&self) -> Vec<(Labels, Metadata)> {
+        std::mem::take(&mut self.lock().metadata)
     }
 
     /// Samples of the series with exactly these labels.
@@ -101,6 +107,7 @@ impl Appendable for RecordingStore {
             samples: Vec::new(),
             exemplars: Vec::new(),
             histograms: Vec::new(),
+            metadata: Vec::new(),
             last: HashMap::new(),
         })
     }
@@ -113,6 +120,7 @@ struct Batch<'a> {
     samples: Vec<FloatSample>,
     exemplars: Vec<ExemplarSample>,
     histograms: Vec<HistogramSample>,
+    metadata: Vec<(SeriesHandle, Metadata)>,
     /// The last sample of series that are in the batch or new.
     last: HashMap<SeriesRef, Option<(i64, f64)>>,
 }
@@ -185,7 +193,9 @@ impl Appender for Batch<'_> {
         self.exemplars.extend_from_slice(exemplars);
     }
 
-    fn set_metadata(&mut self, _series: SeriesHandle, _metadata: &Metadata) {}
+    fn set_metadata(&mut self, series: SeriesHandle, metadata: &Metadata) {
+        self.metadata.push((series, metadata.clone()));
+    }
 
     fn commit(self: Box<Self>) -> Result<(), StorageError> {
         let mut state = self.store.lock();
@@ -197,7 +207,7 @@ impl Appender for Batch<'_> {
             state.refs.insert(labels.clone(), series_ref);
             state.series.insert(series_ref, (labels, Vec::new()));
         }
-        let State { series, added, exemplars, histograms, .. } = &mut *state;
+        let State { series, added, exemplars, histograms, metadata, .. } = &mut *state;
         for HistogramSample { series: handle, timestamp_ms, histogram } in self.histograms {
             let (labels, _) = series.get(&handle.series_ref).expect("its series was looked up");
             histograms.push((labels.clone(), timestamp_ms, histogram));
@@ -205,6 +215,10 @@ impl Appender for Batch<'_> {
         for ExemplarSample { series: handle, exemplar } in self.exemplars {
             let (labels, _) = series.get(&handle.series_ref).expect("its sample came before");
             exemplars.push((labels.clone(), exemplar));
+        }
+        for (handle, said) in self.metadata {
+            let (labels, _) = series.get(&handle.series_ref).expect("its series was looked up");
+            metadata.push((labels.clone(), said));
         }
         for sample in self.samples {
             let series = series.get_mut(&sample.series.series_ref);

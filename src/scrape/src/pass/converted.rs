@@ -9,7 +9,7 @@ use prom_exposition::{
 };
 use prom_model::{self as model, Labels, LabelsBuilder, METRIC_NAME, MetricType, parse_float};
 
-use super::{BodyRefused, Key, Pass, Pushed, Taken};
+use super::{BodyRefused, Key, Pass, Pushed, Taken, said::Statement};
 
 const BOUND_LABEL: &str = "le";
 /// Exemplars of the lines of one histogram that are remembered.
@@ -27,6 +27,8 @@ pub(super) fn read<'a>(
         pass,
         parser: Parser::new(body, dialect),
         body,
+        dialect,
+        statement: Statement::default(),
         family: "",
         declared: MetricType::Unknown,
         gathered: Gathered::default(),
@@ -50,6 +52,8 @@ struct Converted<'p, 'a> {
     pass: &'p mut Pass<'a>,
     parser: Parser<'a>,
     body: &'a [u8],
+    dialect: Dialect,
+    statement: Statement,
     /// What the last type was declared of, and the type.
     family: &'a str,
     declared: MetricType,
@@ -85,7 +89,10 @@ impl<'a> Converted<'_, 'a> {
         let end = self.body.len() - self.parser.rest().len();
         let text = self.body.get(start..end).unwrap_or_default();
         let key = Key { hash: self.pass.cache.key.hash(text), size_bytes: text.len() };
+        let was_new = self.pass.said.is_new;
         self.pass.take_comments(key, is_type);
+        let is_other = self.statement.go_on(self.body, start, end);
+        self.pass.said.is_new |= was_new && !is_other;
     }
 
     fn read_sample(&mut self, sample: &Sample<'a>) -> Result<(), BodyRefused> {
@@ -158,7 +165,9 @@ impl<'a> Converted<'_, 'a> {
         let hash = self.pass.cache.key.hash_part(base, HISTOGRAM);
         let key = Key { hash, size_bytes: labels.as_bytes().len() };
         let taken = Taken { value, explicit_ms };
-        let pushed = self.pass.take(key, taken, |exposed| {
+        let (body, statement, dialect) = (self.body, self.statement, self.dialect);
+        let pushed = self.pass.take(key, taken, |exposed, said| {
+            said.read_lines(body, statement, dialect);
             exposed.reset(&labels);
             Ok(())
         })?;
@@ -174,8 +183,11 @@ impl<'a> Converted<'_, 'a> {
         let key = Key { hash, size_bytes: sample.series.len() };
         let taken = Taken { value: sample.value, explicit_ms: sample.timestamp_ms };
         let (parser, declared) = (&mut self.parser, self.declared);
-        let pushed =
-            self.pass.take(key, taken, |labels| Ok(parser.labels(sample, declared, labels)?))?;
+        let (body, statement, dialect) = (self.body, self.statement, self.dialect);
+        let pushed = self.pass.take(key, taken, |labels, said| {
+            said.read_lines(body, statement, dialect);
+            Ok(parser.labels(sample, declared, labels)?)
+        })?;
         if let (Some(pushed), Some(exemplar)) = (pushed, &sample.exemplar) {
             self.take_exemplar(pushed, exemplar);
         }

@@ -12,8 +12,12 @@ use super::{BodyRefused, Key, Pass, Pushed, Taken, value::SampleValue};
 /// Reads a body to its end.
 pub(super) fn read(pass: &mut Pass<'_>, body: &[u8]) -> Result<(), BodyRefused> {
     let mut parser = Parser::new(body);
-    let mut families =
-        Families { pass, pool: SpanPool::default(), classic: ClassicHistogram::default() };
+    let mut families = Families {
+        pass,
+        pool: SpanPool::default(),
+        classic: ClassicHistogram::default(),
+        number: 0,
+    };
     while let Some(family) = parser.next_family()? {
         let family_hash = families.begin(&family);
         while let Some(metric) = parser.next_metric()? {
@@ -27,6 +31,8 @@ struct Families<'p, 'a> {
     pass: &'p mut Pass<'a>,
     pool: SpanPool,
     classic: ClassicHistogram,
+    /// Of the family at hand, from 1.
+    number: usize,
 }
 
 /// A metric and its family.
@@ -70,6 +76,7 @@ impl<'m, 'b> Series<'m, 'b> {
 impl Families<'_, '_> {
     /// Notes the metadata of a family; returns the hash that parts its series from those of others.
     fn begin(&mut self, family: &Family<'_>) -> u64 {
+        self.number += 1;
         let key = &self.pass.cache.key;
         let kind = family.metric_type as u64;
         let family_hash = key.hash_runs(kind, [family.name.as_bytes()].into_iter());
@@ -181,7 +188,9 @@ impl Families<'_, '_> {
         let Hashed { family, metric, hash, labels_size_bytes: size_bytes } = series;
         let key = Key { hash: self.pass.cache.key.hash_part(hash, part.number()), size_bytes };
         let taken = Taken { value, explicit_ms: metric.timestamp_ms };
-        self.pass.take(key, taken, |labels| {
+        let number = self.number;
+        self.pass.take(key, taken, |labels, said| {
+            said.read_family(&family, number);
             let name = format!("{}{}", family.name, part.suffix());
             let (label, bound) = match part {
                 Part::Bucket(bound) => ("le", bound_text(bound)),

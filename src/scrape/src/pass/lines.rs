@@ -4,7 +4,7 @@ use prom_exposition::text::{Dialect, Entry as Line, Exemplar, Parser, Sample, Su
 use prom_model::{self as model, MetricType};
 use prom_storage::ExemplarSample;
 
-use super::{BodyRefused, Key, Pass, Pushed, Taken};
+use super::{BodyRefused, Key, Pass, Pushed, Taken, said::Statement};
 use crate::cache::{Entry, Flag, Kind};
 
 /// Comments before one sample that are recognized as one; more begin another entry.
@@ -18,7 +18,8 @@ pub(super) fn read<'a>(
 ) -> Result<(), BodyRefused> {
     let parser = Parser::new(body, dialect);
     let declared = Declared::default();
-    let mut lines = Lines { pass, parser, dialect, body, declared, comments: None };
+    let statement = Statement::default();
+    let mut lines = Lines { pass, parser, dialect, body, declared, comments: None, statement };
     loop {
         lines.follow();
         if !lines.read_unexpected()? {
@@ -36,6 +37,8 @@ struct Lines<'p, 'a> {
     declared: Declared,
     /// Unexpected comments before the line at hand, not remembered yet.
     comments: Option<Comments>,
+    /// The last comments, where the log takes metadata.
+    statement: Statement,
 }
 
 /// Comments that follow each other, from where to where.
@@ -77,12 +80,14 @@ impl<'a> Lines<'_, 'a> {
                 }
                 return;
             }
+            self.keep_comments();
             if let Some(rebuilt) = &self.pass.rebuilt
-                && (rebuilt.is_met[self.pass.cursor] || entry.kind() == Kind::Repeat)
+                && (rebuilt.is_met[self.pass.cursor]
+                    || entry.kind() == Kind::Repeat
+                    || self.pass.said.is_new && entry.kind() != Kind::Comments)
             {
                 return;
             }
-            self.keep_comments();
             if !self.take_expected(*entry, text) {
                 return;
             }
@@ -97,6 +102,10 @@ impl<'a> Lines<'_, 'a> {
             if entry.has(Flag::HasType) {
                 let start = self.body.len() - self.parser.rest().len();
                 self.declared = Declared::Within { start, end: start + text.len() };
+            }
+            if self.pass.said.is_wanted {
+                let start = self.body.len() - self.parser.rest().len();
+                self.note_statement(start, start + text.len(), false);
             }
             self.pass.keep(entry);
             return self.parser.skip_known(text);
@@ -143,8 +152,9 @@ impl<'a> Lines<'_, 'a> {
         let hash = self.pass.cache.key.hash(sample.series);
         let key = Key { hash, size_bytes: sample.series.len() };
         let taken = Taken { value: sample.value, explicit_ms: sample.timestamp_ms };
-        let Self { pass, parser, dialect, body, declared, .. } = self;
-        let pushed = pass.take_unexpected(key, taken, |labels| {
+        let Self { pass, parser, dialect, body, declared, statement, .. } = self;
+        let pushed = pass.take_unexpected(key, taken, |labels, said| {
+            said.read_lines(body, *statement, *dialect);
             let metric_type = declared.find(body, *dialect);
             Ok(parser.labels(sample, metric_type, labels)?)
         })?;
@@ -188,6 +198,13 @@ impl<'a> Lines<'_, 'a> {
         }
     }
 
+    /// Comments that follow others, as those of a type that has come later, are one statement with them.
+    fn note_statement(&mut self, start: usize, end: usize, is_new: bool) {
+        let is_other = self.statement.go_on(self.body, start, end);
+        let said = &mut self.pass.said;
+        said.is_new = is_new || said.is_new && !is_other;
+    }
+
     /// Makes an entry of the comments that were gathered: they are hashed once, however many they are.
     #[inline]
     fn keep_comments(&mut self) {
@@ -201,6 +218,10 @@ impl<'a> Lines<'_, 'a> {
         self.pass.has_new_metadata = true;
         let text = &self.body[start..end];
         let entry = Entry::without_series(&self.pass.cache.key, text, Kind::Comments);
+        if self.pass.said.is_wanted {
+            let is_new = entry.is_none_or(|entry| self.pass.is_new_statement(entry.hash()));
+            self.note_statement(start, end, is_new);
+        }
         // Comments longer than an entry can tell are read again each time.
         if let Some(entry) = entry {
             self.pass.rebuilt_mut().push(entry.with(Flag::HasType, has_type));

@@ -2,6 +2,7 @@
 
 mod bad_bodies;
 mod families;
+mod logged_metadata;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -111,7 +112,8 @@ fn rules(keys: &str) -> Rules {
     let cfg = Arc::clone(&cfg.scrape_configs[0]);
     let histograms = HistogramRules::new(&cfg);
     let tells_extra = cfg.extra_scrape_metrics;
-    Rules { cfg, target_labels, histograms, tells_extra, generation: 0 }
+    let logs_metadata = false;
+    Rules { cfg, target_labels, histograms, tells_extra, logs_metadata, generation: 0 }
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub(crate) enum Feature {
     ExemplarStorage,
     ChunkSnapshots,
     ExtraScrapeMetrics,
+    MetadataRecords,
     Xor2Encoding,
 }
 
@@ -37,7 +38,7 @@ const FEATURES: [(&str, Support); 27] = [
     ("fast-startup", Support::NotYet),
     ("histograms-st-encoding", Support::NotYet),
     ("memory-snapshot-on-shutdown", Support::Switch(Feature::ChunkSnapshots)),
-    ("metadata-wal-records", Support::NotYet),
+    ("metadata-wal-records", Support::Switch(Feature::MetadataRecords)),
     ("native-histograms", Support::AlwaysOn),
     ("old-ui", Support::NotYet),
     ("ooo-native-histograms", Support::AlwaysOn),
