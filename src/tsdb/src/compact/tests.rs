@@ -101,14 +101,12 @@ fn read(block: &Block) -> Samples {
     found
 }
 
-/// What is to be found: of two samples at one time, that of the chunk that begins first.
+/// What is to be found: of two samples at one time, that of the chunk that comes first.
 fn expected(content: &Content, deleted: &[TimeRange], range: TimeRange) -> Samples {
     let mut samples = Samples::new();
     for (value, chunks) in content {
-        let mut chunks: Vec<_> = chunks.iter().filter(|chunk| !chunk.is_empty()).collect();
-        chunks.sort_by_key(|chunk| (chunk[0].0, chunk[chunk.len() - 1].0));
         let mut of_series = BTreeMap::new();
-        for (t, v) in chunks.into_iter().flatten().copied() {
+        for (t, v) in chunks.iter().flatten().copied() {
             let is_within = |range: &TimeRange| (range.mint_ms..=range.maxt_ms).contains(&t);
             if is_within(&range) && !deleted.iter().any(is_within) {
                 of_series.entry(t).or_insert(v);
