@@ -17,6 +17,8 @@ const PROTOBUF: &str =
 pub(super) const CLASSIC_GAUGE: &str = "classic_gauge";
 /// Damaged copies of each short body.
 const DAMAGED_COUNT: usize = 4;
+/// Names of cases of histograms begin so.
+const HISTOGRAMS: &str = "histograms";
 /// Bodies up to this size are damaged, too.
 const DAMAGED_SIZE_BYTES_MAX: usize = 20_000;
 /// The damage is the same in each run.
@@ -46,13 +48,19 @@ pub(super) fn cases() -> Vec<Case> {
     for (index, body) in OPEN_METRICS_BODIES.iter().enumerate() {
         add(format!("openmetrics{index}"), OPEN_METRICS, body.as_bytes().to_vec());
     }
-    for (index, body) in families().into_iter().enumerate() {
+    for (index, body) in [simple_families(), broken_families()].concat().into_iter().enumerate() {
+        add(format!("families{index}"), PROTOBUF, body);
+    }
+    for (index, body) in histograms().into_iter().enumerate() {
         let is_gauge = body.windows(CLASSIC_GAUGE.len()).any(|it| it == CLASSIC_GAUGE.as_bytes());
-        let name = if is_gauge { CLASSIC_GAUGE.to_owned() } else { format!("families{index}") };
+        let name = if is_gauge { CLASSIC_GAUGE.to_owned() } else { format!("{HISTOGRAMS}{index}") };
         add(name, PROTOBUF, body);
     }
     let mut random = Random(SEED);
-    let short = cases.iter().filter(|case| case.body.len() <= DAMAGED_SIZE_BYTES_MAX);
+    // The original dies of damaged histograms where their buckets are limited.
+    let short = cases.iter().filter(|case| {
+        case.body.len() <= DAMAGED_SIZE_BYTES_MAX && !case.name.starts_with(HISTOGRAMS)
+    });
     let mut damaged = Vec::new();
     for case in short {
         for index in 0..DAMAGED_COUNT {
@@ -114,11 +122,6 @@ const OPEN_METRICS_BODIES: [&str; 16] = [
     "a 1 NaN\n# EOF\n",
     "a 0x1p3\nb 1_0\n# EOF\n",
 ];
-
-/// Bodies of protobuf, written by hand.
-fn families() -> Vec<Vec<u8>> {
-    [simple_families(), histograms(), broken_families()].concat()
-}
 
 fn family(name: &str, kind: u64, metrics: &[Message]) -> Vec<u8> {
     let family = Message::new().text(1, name).text(2, "help").integer(3, kind);
