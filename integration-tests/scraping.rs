@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use serde_json::Value;
 
 use self::{
-    bodies::{CLASSIC_GAUGE, Case, cases},
+    bodies::{Case, cases},
     shelf::Shelf,
 };
 use crate::harness::{Need, Peer, Server, ServerBuilder, eventually, get, need, post};
@@ -47,6 +47,10 @@ const RELABELLING: &str = "  metric_relabel_configs:
 /// What ours says in the configuration and the original by flags.
 const OUR_GLOBALS: &str = ", scrape_native_histograms: true, extra_scrape_metrics: true";
 const FEATURES: &str = "--enable-feature=native-histograms,extra-scrape-metrics,exemplar-storage";
+/// What version 3.5 converts in another way than later ones, which ours follows: it leaves gauge histograms
+/// classic, loses `_created` lines once it has looked for them, and passes over a histogram whose counts sink.
+const UNLIKE_CONVERSIONS: &str =
+    "classic_gauge|openmetrics6|alltypes[.]5mfs[.]om[.]txt|histograms7";
 /// Debian's Alertmanager does not start without them.
 const ALERTMANAGER_TEMPLATES: &str = "/usr/share/prometheus/alertmanager/default.tmpl";
 /// Differences that are shown before the rest is only counted.
@@ -66,9 +70,8 @@ fn slow_the_same_bodies_become_the_same_series() {
     let refused = query(&pair.original.address, "last_over_time(up{job!=\"first\"}[1h]) == 0");
     let refused: Vec<String> = refused.keys().filter_map(|series| place(series)).collect();
     for (job, _) in JOBS {
-        // Version 3.5 leaves gauge histograms classic, later ones convert them.
-        let unlike = if matches!(job, "convert" | "both") { CLASSIC_GAUGE } else { "none" };
-        let of_job = format!("job=\"{job}\",case!~\"{unlike}.*\"");
+        let unlike = if matches!(job, "convert" | "both") { UNLIKE_CONVERSIONS } else { "none" };
+        let of_job = format!("job=\"{job}\",case!~\"({unlike}).*\"");
         let names = "__name__!~\"scrape_(duration_seconds|series_added|samples_.*)\"";
         differences.compare(&pair, &format!("last_over_time({{{of_job},{names}}}[1h])"), &[]);
         // How much of a body is counted before it is refused depends on how far a parser looks ahead.

@@ -14,7 +14,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 const PROTOBUF: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 /// Name of the case, and the family, of a gauge histogram that is classic.
-pub(super) const CLASSIC_GAUGE: &str = "classic_gauge";
+const CLASSIC_GAUGE: &str = "classic_gauge";
 /// Damaged copies of each short body.
 const DAMAGED_COUNT: usize = 4;
 /// Names of cases of histograms begin so.
