@@ -179,20 +179,22 @@ impl Head {
         Ok(())
     }
 
-    /// Puts the chunks of files ahead of a series that a replay has just made or met.
-    pub(super) fn attach(&self, slot: u32, chunks: &[ScannedChunk]) {
-        let Some(group) = self.groups.get(slot) else { return };
+    /// Puts the chunks of files ahead of a series that a replay has just made or met. Gives the first and the
+    /// last time of each that it takes.
+    pub(super) fn attach(&self, slot: u32, chunks: &[ScannedChunk]) -> Vec<(i64, i64)> {
+        let mut taken = Vec::with_capacity(chunks.len());
+        let Some(group) = self.groups.get(slot) else { return taken };
         let mut data = write(&group.data);
         let min_valid_t = self.times.min_valid.load(Ordering::Acquire);
-        let mut count = 0;
         // Compat: Prometheus `tsdb/head.go` (loadMmappedChunks): what stands in blocks is left out.
         for chunk in chunks.iter().filter(|chunk| chunk.max_t >= min_valid_t) {
             if data.attach(super::slot_in_group(slot), chunk) {
                 self.times.include(chunk.min_t, chunk.max_t);
-                count += 1;
+                taken.push((chunk.min_t, chunk.max_t));
             }
         }
-        self.chunks_count.fetch_add(count, Ordering::Relaxed);
+        self.chunks_count.fetch_add(taken.len() as u64, Ordering::Relaxed);
+        taken
     }
 
     /// Takes all chunks of files that the log has not come to.

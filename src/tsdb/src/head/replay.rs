@@ -33,8 +33,32 @@ const NO_SLOT: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub(crate) struct FiledChunks {
     by_ref: HashMap<u64, SmallVec<[ScannedChunk; 4]>, foldhash::fast::RandomState>,
-    /// By slot: the last sample of the chunks that the log has come to. Empty if files have none.
-    ends: Vec<AtomicI64>,
+    /// By slot. Empty if files have none.
+    by_slot: Vec<FiledTimes>,
+}
+
+/// Which samples of a slot files have.
+#[derive(Debug)]
+struct FiledTimes {
+    /// The last sample of the chunks that the log has come to.
+    end: AtomicI64,
+    /// The first and the last time of each chunk.
+    ranges: Box<[(i64, i64)]>,
+}
+
+impl Default for FiledTimes {
+    fn default() -> Self {
+        Self { end: AtomicI64::new(i64::MIN), ranges: Box::default() }
+    }
+}
+
+impl FiledTimes {
+    /// Whether a sample is of no use: its chunk has its place, or gets it by the first sample that it has.
+    #[inline]
+    fn has(&self, t: i64) -> bool {
+        t <= self.end.load(Ordering::Relaxed)
+            || self.ranges.iter().any(|(first_t, last_t)| t > *first_t && t <= *last_t)
+    }
 }
 
 impl FiledChunks {
@@ -160,7 +184,7 @@ impl<'a> HeadReplay<'a> {
     pub(crate) fn finish(mut self) -> (ReplayCounts, RefTable) {
         self.place_all_filed();
         // A sidecar tells the last values itself.
-        if !self.filed.ends.is_empty() {
+        if !self.filed.by_slot.is_empty() {
             self.head.recall_last_values();
         }
         self.counts.unknown_refs_count = self.unknown_refs.len() as u64;
@@ -169,7 +193,7 @@ impl<'a> HeadReplay<'a> {
 
     /// Takes what files have as following all that was applied: the log is not asked for what lies between.
     pub(crate) fn place_all_filed(&self) {
-        if !self.filed.ends.is_empty() {
+        if !self.filed.by_slot.is_empty() {
             self.head.place_all_filed();
         }
     }
@@ -233,11 +257,13 @@ impl<'a> HeadReplay<'a> {
         if let Some(mut chunks) = chunks.filter(|_| is_known) {
             // Files that were being written anew may hold older chunks behind newer ones.
             chunks.sort_by_key(|chunk| chunk.min_t);
-            head.attach(slot, &chunks);
+            let taken = head.attach(slot, &chunks);
             let count = (slot as usize + 1).next_multiple_of(REF_PAGE_SIZE);
-            if self.filed.ends.len() < count {
-                self.filed.ends.resize_with(count, || AtomicI64::new(i64::MIN));
+            if self.filed.by_slot.len() < count {
+                self.filed.by_slot.resize_with(count, FiledTimes::default);
             }
+            let ranges = &mut self.filed.by_slot[slot as usize].ranges;
+            *ranges = [&**ranges, &taken].concat().into();
         }
         Ok(())
     }
@@ -250,7 +276,7 @@ impl<'a> HeadReplay<'a> {
         let group = self.head.groups.get(slot);
         let is_renamed = group.is_some_and(|group| {
             let mut data = write(&group.data);
-            place_filed(&mut data, slot, i64::MAX, &self.filed.ends);
+            place_filed(&mut data, slot, i64::MAX, &self.filed.by_slot);
             data.rename(slot_in_group(slot), series_ref)
         });
         self.counts.aliases.push(if is_renamed { before } else { series_ref });
@@ -280,14 +306,11 @@ impl<'a> HeadReplay<'a> {
             self.know(unknown)?;
             are_known = pending.resolve(&self.refs);
         }
-        let ends = self.filed.ends.as_slice();
+        let filed = self.filed.by_slot.as_slice();
         let Pending { batches, histograms } = pending;
-        if !ends.is_empty() {
+        if !filed.is_empty() {
             // Most samples of a log stand in files; nobody else looks at them.
-            let is_new = |slot: u32, t: i64| {
-                let end = ends.get(slot as usize).map(|end| end.load(Ordering::Relaxed));
-                end.is_none_or(|end| t > end)
-            };
+            let is_new = |slot: u32, t: i64| filed.get(slot as usize).is_none_or(|it| !it.has(t));
             batches.par_iter_mut().for_each(|batch| batch.retain(|one| is_new(one.slot, one.t)));
             for (_, batch) in histograms.iter_mut() {
                 batch.retain(|one| is_new(one.slot, one.t));
@@ -296,7 +319,7 @@ impl<'a> HeadReplay<'a> {
         let shards = rayon::current_num_threads() as u32;
         let counts = (0..shards)
             .into_par_iter()
-            .map(|shard| apply_shard(self.head, (batches, histograms), ends, (shard, shards)))
+            .map(|shard| apply_shard(self.head, (batches, histograms), filed, (shard, shards)))
             .reduce(Counts::default, Counts::merge);
         self.head.add_counts(&counts);
         self.counts.samples_count += counts.stored;
@@ -348,7 +371,7 @@ impl Pending {
 fn apply_shard(
     head: &Head,
     (batches, histograms): (&[SampleBatch], &[(usize, Vec<RefHistogram>)]),
-    ends: &[AtomicI64],
+    filed: &[FiledTimes],
     (shard, shards): (u32, u32),
 ) -> Counts {
     let mut counts = Counts::default();
@@ -361,7 +384,7 @@ fn apply_shard(
                 let Some(group) = head.groups.get(one.slot) else { continue };
                 let slot = slot_in_group(one.slot);
                 let mut data = write(&group.data);
-                place_filed(&mut data, one.slot, one.t, ends);
+                place_filed(&mut data, one.slot, one.t, filed);
                 let appended = data.append_histogram(slot, one.t, &one.value, head.chunk_range_ms);
                 counts.add(appended, one.t);
             }
@@ -379,7 +402,7 @@ fn apply_shard(
             // Compat: Prometheus `tsdb/head_wal.go`: what stands in blocks is not taken from the log.
             for RefSample { slot, t, v, .. } in run.iter().filter(|sample| sample.t >= min_valid_t)
             {
-                place_filed(&mut data, *slot, *t, ends);
+                place_filed(&mut data, *slot, *t, filed);
                 let appended = data.append(slot_in_group(*slot), (*t, *v), head.chunk_range_ms);
                 counts.add(appended, *t);
             }
@@ -391,11 +414,11 @@ fn apply_shard(
 
 /// Gives chunks of files that the log has come to their place; samples in them need not be looked at then.
 #[inline]
-fn place_filed(data: &mut GroupData, slot: u32, t: i64, ends: &[AtomicI64]) {
+fn place_filed(data: &mut GroupData, slot: u32, t: i64, filed: &[FiledTimes]) {
     if data.is_filed_due(slot_in_group(slot), t)
-        && let Some(end) = ends.get(slot as usize)
+        && let Some(times) = filed.get(slot as usize)
     {
-        end.store(data.place_filed(slot_in_group(slot), t), Ordering::Relaxed);
+        times.end.store(data.place_filed(slot_in_group(slot), t), Ordering::Relaxed);
     }
 }
 
