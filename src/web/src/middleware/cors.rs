@@ -27,13 +27,7 @@ pub(crate) async fn with_cors(
     request: Request,
     next: Next,
 ) -> Response {
-    if *request.method() == Method::OPTIONS {
-        return preflight(&ctx, request.headers());
-    }
-    let origin = request.headers().get(ORIGIN).cloned();
-    let mut response = next.run(request).await;
-    set_headers(response.headers_mut(), origin, &ctx.options.cors_origin);
-    response
+    answer(&ctx, request, next, |_, _| None).await
 }
 
 /// The same where only a server that is ready answers, in one layer: each costs every request.
@@ -42,11 +36,20 @@ pub(crate) async fn with_cors_when_ready(
     request: Request,
     next: Next,
 ) -> Response {
+    answer(&ctx, request, next, refusal).await
+}
+
+async fn answer(
+    ctx: &WebContext,
+    request: Request,
+    next: Next,
+    refused: impl FnOnce(&WebContext, &HeaderMap) -> Option<Response>,
+) -> Response {
     if *request.method() == Method::OPTIONS {
-        return preflight(&ctx, request.headers());
+        return preflight(ctx, request.headers());
     }
     let origin = request.headers().get(ORIGIN).cloned();
-    let mut response = match refusal(&ctx, request.headers()) {
+    let mut response = match refused(ctx, request.headers()) {
         Some(refusal) => refusal,
         None => next.run(request).await,
     };
