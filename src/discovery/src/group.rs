@@ -34,8 +34,8 @@ impl TargetGroup {
 }
 
 /// `host:port`, the host of an IPv6 address in brackets. Compat: Go `net.JoinHostPort`.
-pub(crate) fn join_host_port(host: &str, port: impl std::fmt::Display) -> String {
-    if host.contains([':', '%']) { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+pub(crate) fn host_port(host: &str, port: impl std::fmt::Display) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// How many targets some groups hold.

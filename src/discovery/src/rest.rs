@@ -59,6 +59,7 @@ use std::{fmt, time::Duration};
 use futures_util::future::BoxFuture;
 use prom_config::DiscoveryConfig;
 
+pub(crate) use crate::group::host_port;
 use crate::{TargetGroup, polled::Means};
 
 pub(crate) use ask_error::AskError;
@@ -66,7 +67,7 @@ pub(crate) use azure::AzureMetrics;
 pub(crate) use client::{Call, Listing, Refusal, Reply, RestClient, path_part};
 pub(crate) use kuma::KumaMetrics;
 pub(crate) use paging::Paging;
-pub(crate) use rules::{LabelRule, Rule, host_port, joined, sanitized};
+pub(crate) use rules::{LabelRule, Rule, joined, sanitized};
 pub(crate) use table::{Address, Found, Table, TableAsker};
 
 /// Asks one entry of a configuration.

@@ -9,7 +9,7 @@ use prom_config::{
 use prom_http_client::Client;
 
 use super::kubeconfig;
-use crate::group::join_host_port;
+use crate::group::host_port;
 
 /// Where a pod finds its account. Compat: client-go `rest.InClusterConfig`.
 const ACCOUNT_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -97,7 +97,7 @@ fn of_pod(cfg: &KubernetesSdConfig, around: &Surroundings) -> Result<Access, Str
         false => None,
     };
     Ok(Access {
-        server: format!("https://{}", join_host_port(host, port)),
+        server: format!("https://{}", host_port(host, port)),
         http_client: HttpClientConfig {
             auth: Some(bearer(SecretSource::File(token))),
             tls: TlsConfig { ca_file: ca, ..TlsConfig::default() },

@@ -10,7 +10,7 @@ use super::{
     pod::{add_pod, add_port, containers, number},
     service::add_service,
 };
-use crate::{TargetGroup, group::join_host_port};
+use crate::{TargetGroup, group::host_port};
 
 /// Set by the API server when an object holds as many addresses as it may, or nearly.
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
@@ -55,7 +55,7 @@ fn target<'n>(
     near: &Near<'n>,
     seen: &mut SeenPods<'n>,
 ) -> Labels {
-    let mut labels = MetaLabels::of_target(&join_host_port(&address.ip, number(port.number)));
+    let mut labels = MetaLabels::of_target(&host_port(&address.ip, number(port.number)));
     labels.add("endpoint_port_name", &port.name);
     labels.add("endpoint_port_protocol", &port.protocol);
     labels.add("endpoint_ready", ready);
@@ -100,7 +100,7 @@ impl<'n> SeenPods<'n> {
             for placed in containers(pod) {
                 let ports = placed.container.ports.iter();
                 for port in ports.filter(|port| !named.contains(&port.number)) {
-                    let address = join_host_port(&pod.status.pod_ip, number(port.number));
+                    let address = host_port(&pod.status.pod_ip, number(port.number));
                     let mut labels = MetaLabels::of_target(&address);
                     add_port(&mut labels, placed, port, &port.protocol);
                     add_pod(&mut labels, pod, near);

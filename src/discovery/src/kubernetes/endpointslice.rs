@@ -11,7 +11,7 @@ use super::{
     pod::{add_pod, add_port, containers, number},
     service::add_service,
 };
-use crate::{TargetGroup, group::join_host_port};
+use crate::{TargetGroup, group::host_port};
 
 /// Names the service that a slice belongs to.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -57,7 +57,7 @@ fn target<'n>(
 ) -> Labels {
     let port_text = port.number.map(number);
     let address =
-        port_text.as_ref().map_or_else(|| address.to_owned(), |port| join_host_port(address, port));
+        port_text.as_ref().map_or_else(|| address.to_owned(), |port| host_port(address, port));
     let mut labels = MetaLabels::of_target(&address);
     labels.add_some("endpointslice_port_name", port.name.as_deref());
     labels.add_some("endpointslice_port_protocol", port.protocol.as_deref());

@@ -6,7 +6,7 @@ use super::{
     labels::MetaLabels,
     objects::{Node, NodeAddress},
 };
-use crate::{TargetGroup, group::join_host_port};
+use crate::{TargetGroup, group::host_port};
 
 /// Kinds of addresses, the best first.
 const PREFERENCE: [&str; 6] =
@@ -27,8 +27,7 @@ pub(super) fn group(node: &Node) -> TargetGroup {
         labels.add_sanitized("node_condition_", &kind, &status);
     }
     labels.add_object("node", metadata);
-    let mut target =
-        MetaLabels::of_target(&join_host_port(&best.address, status.daemons.kubelet.port));
+    let mut target = MetaLabels::of_target(&host_port(&best.address, status.daemons.kubelet.port));
     target.instance(&metadata.name);
     // The first address of each kind counts.
     for NodeAddress { kind, address } in status.addresses.iter().rev() {

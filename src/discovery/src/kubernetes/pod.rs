@@ -7,7 +7,7 @@ use super::{
     labels::MetaLabels,
     objects::{Container, ContainerPort, ContainerStatus, Pod},
 };
-use crate::{TargetGroup, group::join_host_port};
+use crate::{TargetGroup, group::host_port};
 
 /// A container that starts before the others, or one of these others.
 #[derive(Clone, Copy)]
@@ -113,8 +113,7 @@ fn add_container(labels: &mut MetaLabels, placed: Placed<'_>) {
 
 fn target(pod: &Pod, placed: Placed<'_>, port: Option<&ContainerPort>) -> Labels {
     let ip = &pod.status.pod_ip;
-    let address =
-        port.map_or_else(|| (**ip).to_owned(), |port| join_host_port(ip, number(port.number)));
+    let address = port.map_or_else(|| (**ip).to_owned(), |port| host_port(ip, number(port.number)));
     let mut labels = MetaLabels::of_target(&address);
     match port {
         Some(port) => add_port(&mut labels, placed, port, &port.protocol),

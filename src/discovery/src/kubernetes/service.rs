@@ -7,7 +7,7 @@ use super::{
     labels::MetaLabels,
     objects::{Service, ServicePort},
 };
-use crate::{TargetGroup, group::join_host_port};
+use crate::{TargetGroup, group::host_port};
 
 pub(super) fn group(service: &Service, near: &Near<'_>) -> TargetGroup {
     let meta = &service.metadata;
@@ -31,7 +31,7 @@ pub(super) fn add_service(labels: &mut MetaLabels, service: &Service) {
 fn target(service: &Service, port: &ServicePort) -> Labels {
     let Service { metadata, spec, .. } = service;
     let host = format!("{}.{}.svc", metadata.name, metadata.namespace);
-    let mut labels = MetaLabels::of_target(&join_host_port(&host, port.number));
+    let mut labels = MetaLabels::of_target(&host_port(&host, port.number));
     labels.add("service_port_name", &port.name);
     labels.add("service_port_number", &port.number.to_string());
     labels.add("service_port_protocol", &port.protocol);

@@ -134,14 +134,6 @@ fn whole_second(time: &str) -> String {
     format!("{seconds}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
-/// An address with brackets where they are needed. Compat: Go `net.JoinHostPort`.
-pub(crate) fn host_port(host: &str, port: impl std::fmt::Display) -> String {
-    match host.contains(':') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
-    }
-}
-
 /// A scalar as text; numbers and booleans as they are written.
 fn text_of(value: &Value) -> Cow<'_, str> {
     match value {
@@ -172,6 +164,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::group::host_port;
 
     #[test]
     fn rules_read_what_is_there_and_bear_what_is_not() {

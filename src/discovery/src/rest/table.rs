@@ -7,8 +7,7 @@ use prom_model::{Labels, LabelsBuilder};
 use serde_json::Value;
 
 use super::{
-    AskError, Call, LabelRule, Listing, RestAsker, RestClient, Rule,
-    rules::{host_port, text},
+    AskError, Call, LabelRule, Listing, RestAsker, RestClient, Rule, host_port, rules::text,
 };
 use crate::{TargetGroup, group::ADDRESS};
 

@@ -5,7 +5,7 @@
 use prom_model::Labels;
 use serde_json::{Map, Value};
 
-use crate::group::{ADDRESS, join_host_port};
+use crate::group::{ADDRESS, host_port};
 
 /// Who writes the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Format {
         labels.push(("path".to_owned(), path.to_owned()));
         let host = labels.iter().find(|(name, _)| name == "endpoint_host")?.1.clone();
         let port = &labels.iter().find(|(name, _)| name == "endpoint_port")?.1;
-        let address = join_host_port(&host, port);
+        let address = host_port(&host, port);
         let labels = labels.iter().map(|(name, value)| (format!("{prefix}{name}"), value.as_str()));
         Some(Labels::from_pairs(labels.chain([(ADDRESS.to_owned(), address.as_str())])))
     }
