@@ -2,8 +2,10 @@
 
 use std::{
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
 };
+
+use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
@@ -25,6 +27,16 @@ impl Response {
 
 pub(crate) fn get(address: &str, path: &str) -> io::Result<Response> {
     send(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+}
+
+/// Asks from one of this machine's other addresses, so that the server sees another client.
+pub(crate) fn get_from(client: Ipv4Addr, address: &str, path: &str) -> io::Result<Response> {
+    let server: SocketAddr = address.parse().map_err(io::Error::other)?;
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((client, 0)).into())?;
+    socket.connect(&server.into())?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    exchange(socket.into(), request.as_bytes())
 }
 
 pub(crate) fn post(address: &str, path: &str, form: &str) -> io::Result<Response> {
@@ -71,7 +83,10 @@ fn send(address: &str, request: &str) -> io::Result<Response> {
 }
 
 fn send_bytes(address: &str, request: &[u8]) -> io::Result<Response> {
-    let mut stream = TcpStream::connect(address)?;
+    exchange(TcpStream::connect(address)?, request)
+}
+
+fn exchange(mut stream: TcpStream, request: &[u8]) -> io::Result<Response> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(request)?;
     let mut answer = Vec::new();

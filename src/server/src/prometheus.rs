@@ -140,6 +140,7 @@ impl Prometheus {
         let mut web = WebOptions {
             listen_addresses: self.options.listen_addresses.clone(),
             page_title: self.options.page_title.clone(),
+            rule_evaluators: self.options.rule_evaluators.clone(),
             connections_max: self.options.connection_count_max,
             read_timeout: milliseconds(self.options.read_timeout_ms),
             drain_timeout: DRAIN_TIMEOUT,

@@ -8,7 +8,7 @@ use prom_cli::BuildInfo;
 use prom_config::{Config, Generations};
 use prom_lifecycle::Handle;
 use prom_model::GoRegex;
-use prom_promql::{Engine, ParseOptions};
+use prom_promql::{Engine, ParseOptions, QueryClass};
 use prom_remote::Receiver;
 use prom_storage::{ExemplarQueryable, Queryable};
 use prom_telemetry::{Registry, clock};
@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::{
     api::RemoteWriteDoor, external_url::host_name, listen::ServeOptions, metrics::HandlerMetrics,
-    pool::WorkPool, targets::Targets, tsdb_admin::TsdbAdmin,
+    pool::WorkPool, rule_evaluators::RuleEvaluators, targets::Targets, tsdb_admin::TsdbAdmin,
 };
 
 /// Settings from the command line. Defaults are Prometheus's.
@@ -33,6 +33,8 @@ pub struct WebOptions {
     pub page_title: String,
     /// `--web.cors.origin`: origins that may read the API, matched from end to end.
     pub cors_origin: GoRegex,
+    /// `--query.rule-evaluators`: whose queries are those of rules.
+    pub rule_evaluators: RuleEvaluators,
     /// `--web.max-connections`, over all listeners.
     pub connections_max: usize,
     /// `--web.read-timeout`: for a request to arrive, and for an idle connection.
@@ -82,6 +84,8 @@ pub(crate) struct WebContext {
     pub(crate) options: WebOptions,
     pub(crate) parts: WebParts,
     pub(crate) pool: WorkPool,
+    /// For queries of rules: they wait for no thread that others have.
+    rules_pool: WorkPool,
     pub(crate) remote_write: RemoteWriteDoor,
     pub(crate) handler_metrics: HandlerMetrics,
     /// Where links begin: empty, or a path with a leading and without a trailing slash.
@@ -99,6 +103,7 @@ impl Default for WebOptions {
             route_prefix: None,
             page_title: "Prometheus Time Series Collection and Processing Server".to_owned(),
             cors_origin: GoRegex::anchored(".*").expect("a constant expression is valid"),
+            rule_evaluators: RuleEvaluators::default(),
             connections_max: 512,
             read_timeout: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(30),
@@ -124,7 +129,9 @@ impl WebOptions {
 
 impl WebContext {
     pub(crate) fn new(options: WebOptions, parts: WebParts) -> Self {
-        let pool = WorkPool::new(&parts.lifecycle, parts.engine.options().concurrency_max);
+        let concurrency_max = parts.engine.options().concurrency_max;
+        let pool = WorkPool::new(&parts.lifecycle, "queries", concurrency_max);
+        let rules_pool = WorkPool::new(&parts.lifecycle, "queries of rules", concurrency_max);
         let remote_write = RemoteWriteDoor::new(parts.remote_write.clone(), &parts.lifecycle);
         let handler_metrics = HandlerMetrics::new(&parts.registry);
         let link_prefix = clean_prefix(options.external_url.path());
@@ -132,6 +139,7 @@ impl WebContext {
             options,
             parts,
             pool,
+            rules_pool,
             remote_write,
             handler_metrics,
             link_prefix,
@@ -143,6 +151,11 @@ impl WebContext {
 }
 
 impl WebContext {
+    /// Where queries of a class find threads.
+    pub(crate) fn pool_of(&self, class: QueryClass) -> &WorkPool {
+        if class == QueryClass::Rules { &self.rules_pool } else { &self.pool }
+    }
+
     /// Whether clients may change or delete what the server holds: `--web.enable-admin-api`.
     pub(crate) fn is_admin_enabled(&self) -> bool {
         self.parts.flags.get("web.enable-admin-api").is_some_and(|value| value == "true")

@@ -41,8 +41,8 @@ pub(crate) async fn evaluate(
     times: QueryTimes,
     params: QueryParams,
 ) -> Result<QueryAnswer, ApiError> {
-    let cancel = params.cancel.clone();
-    let place = (query.len() <= LIGHT_TEXT_SIZE_BYTES_MAX).then(|| ctx.pool.place()).flatten();
+    let (cancel, pool) = (params.cancel.clone(), ctx.pool_of(params.class));
+    let place = (query.len() <= LIGHT_TEXT_SIZE_BYTES_MAX).then(|| pool.place()).flatten();
     let stage = match place {
         Some(place) => place.run(|| begin_here(ctx, query, times, &params))?,
         None => Stage::Asked,
@@ -53,7 +53,7 @@ pub(crate) async fn evaluate(
         Stage::Prepared(prepared) => {
             let begin =
                 move || shared.parts.engine.begin_prepared(&*shared.parts.storage, *prepared);
-            ctx.pool.run(cancel.clone(), begin).await?
+            pool.run(cancel.clone(), begin).await?
         }
         Stage::Asked => {
             let query = query.to_owned();
@@ -66,7 +66,7 @@ pub(crate) async fn evaluate(
                 (waited, engine.begin(store, &query, times, params))
             };
             let begun;
-            (waited, begun) = ctx.pool.run(cancel.clone(), begin).await?;
+            (waited, begun) = pool.run(cancel.clone(), begin).await?;
             begun
         }
     };
@@ -77,7 +77,7 @@ pub(crate) async fn evaluate(
     turn(&mut waiting).await?;
     let shared = Arc::clone(ctx);
     let finish = move || shared.parts.engine.finish(&*shared.parts.storage, *waiting);
-    Ok(with_wait(ctx.pool.run(cancel, finish).await?, waited)?)
+    Ok(with_wait(pool.run(cancel, finish).await?, waited)?)
 }
 
 /// As far as a query comes where it was asked: to its answer if it is light.

@@ -34,6 +34,7 @@ mod pages;
 mod pool;
 mod query_files;
 mod router;
+mod rule_evaluators;
 mod targets;
 #[cfg(test)]
 mod testing;
@@ -46,5 +47,6 @@ pub use external_url::external_url;
 pub use listen::{ListenError, ListenErrorKind, ServeOptions, bind, serve};
 pub use query_files::{ActiveQueryFile, QueryLogFile};
 pub use router::router;
+pub use rule_evaluators::RuleEvaluators;
 pub use targets::{MetadataVisitor, Targets};
 pub use tsdb_admin::TsdbAdmin;

@@ -47,7 +47,7 @@ struct CancelOnDrop(Option<CancelToken>);
 
 impl WorkPool {
     /// A pool for an engine that evaluates `concurrency_max` queries at once (0: no limit).
-    pub(crate) fn new(lifecycle: &Handle, concurrency_max: usize) -> Self {
+    pub(crate) fn new(lifecycle: &Handle, name: &'static str, concurrency_max: usize) -> Self {
         let workers_count_max = match concurrency_max {
             0 => WORKERS_MAX,
             count => count.saturating_mul(WORKERS_PER_QUERY).min(WORKERS_MAX),
@@ -56,7 +56,7 @@ impl WorkPool {
         let threads_count =
             runtime::Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         Self {
-            pool: lifecycle.pool("queries", limits),
+            pool: lifecycle.pool(name, limits),
             free_places: Arc::new(Semaphore::new(threads_count - 1)),
             places: Arc::new(Semaphore::new(IN_PLACE_MAX)),
         }
@@ -135,9 +135,13 @@ mod tests {
 
     use super::*;
 
+    fn work_pool() -> WorkPool {
+        WorkPool::new(&Handle::detached("test", State::Ready), "queries", 1)
+    }
+
     #[tokio::test]
     async fn leaving_cancels_and_finishing_does_not() {
-        let pool = WorkPool::new(&Handle::detached("test", State::Ready), 1);
+        let pool = work_pool();
         let finished = CancelToken::default();
         assert_eq!(pool.run(finished.clone(), || 7).await, Ok(7));
         assert!(!finished.is_canceled());
@@ -159,7 +163,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn light_work_is_done_in_place() {
-        let pool = WorkPool::new(&Handle::detached("test", State::Ready), 1);
+        let pool = work_pool();
         let thread = || std::thread::current().id();
         let places: Vec<_> = std::iter::from_fn(|| pool.place()).collect();
         assert_eq!(places.len(), IN_PLACE_MAX);
@@ -172,7 +176,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
     async fn one_thread_stays_for_everything_else() {
-        let pool = WorkPool::new(&Handle::detached("test", State::Ready), 1);
+        let pool = work_pool();
         let places: Vec<_> = std::iter::from_fn(|| pool.place()).collect();
         let are_free: Vec<bool> = places.iter().map(|place| place.is_free).collect();
         assert_eq!(are_free[..3], [true, true, false]);
@@ -184,13 +188,13 @@ mod tests {
 
     #[tokio::test]
     async fn one_thread_has_no_place_for_light_work() {
-        let pool = WorkPool::new(&Handle::detached("test", State::Ready), 1);
+        let pool = work_pool();
         assert!(pool.place().is_none());
     }
 
     #[tokio::test]
     async fn a_panic_is_an_answer() {
-        let pool = WorkPool::new(&Handle::detached("test", State::Ready), 1);
+        let pool = work_pool();
         let error = pool.run(CancelToken::default(), || panic!("x")).await.map(|()| 0);
         assert_eq!(error.unwrap_err().kind, ErrorKind::Internal);
     }

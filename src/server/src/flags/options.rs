@@ -7,6 +7,7 @@ use std::{
 
 use prom_model::{parse_duration, parse_go_duration};
 use prom_tsdb::SeriesLimits;
+use prom_web::RuleEvaluators;
 
 use super::{Features, FlagError, Flags, values::parse_size};
 use crate::trial::TrialOptions;
@@ -47,6 +48,7 @@ pub(crate) struct Options {
     pub(crate) query_sample_count_max: usize,
     pub(crate) query_size_bytes_max: u64,
     pub(crate) query_total_size_bytes_max: u64,
+    pub(crate) rule_evaluators: RuleEvaluators,
     pub(crate) is_scrape_time_adjusted: bool,
     pub(crate) scrape_time_tolerance_ms: i64,
     pub(crate) log_level: String,
@@ -96,6 +98,7 @@ impl Options {
             query_sample_count_max: count(flags, "query.max-samples")?,
             query_size_bytes_max: size_bytes(flags, "query.max-memory"),
             query_total_size_bytes_max: size_bytes(flags, "query.max-memory-total"),
+            rule_evaluators: rule_evaluators(flags)?,
             is_scrape_time_adjusted: is_set(flags, "scrape.adjust-timestamps"),
             scrape_time_tolerance_ms: go_duration_ms(flags, "scrape.timestamp-tolerance"),
             log_level: flags.text("log.level").to_owned(),
@@ -155,6 +158,14 @@ fn takes_remote_write(flags: &Flags) -> Result<bool, FlagError> {
         return Err(FlagError::Usage(reason));
     }
     Ok(is_set(flags, "web.enable-remote-write-receiver"))
+}
+
+/// Whose queries are those of rules.
+fn rule_evaluators(flags: &Flags) -> Result<RuleEvaluators, FlagError> {
+    const NAME: &str = "query.rule-evaluators";
+    let texts = flags.all(NAME).iter().map(String::as_str).filter(|text| !text.is_empty());
+    RuleEvaluators::parse(texts)
+        .map_err(|reason| FlagError::Usage(format!("flag '--{NAME}': {reason}")))
 }
 
 fn is_set(flags: &Flags, name: &str) -> bool {

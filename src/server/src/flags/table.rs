@@ -195,6 +195,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::new("scrape.adjust-timestamps", Bool, "true", "Snap scrape times to the schedule within the tolerance").hidden(),
     Flag::new("scrape.timestamp-tolerance", GoDuration, "2ms", "How far a scrape time may be snapped").hidden(),
     Flag::new("scrape.discovery-reload-interval", Duration, "5s", "How often discovered targets are taken over").hidden().not_yet(),
+    Flag::new("query.rule-evaluators", Text, "", "Address or network of those who evaluate rules over this server, as Thanos Ruler and vmalert do: their queries come first; may be repeated").server().repeated(),
     Flag::new("enable-feature", Text, "", "Comma separated names of features to enable").repeated(),
     Flag::new("agent", Bool, "false", "Run in agent mode").not_yet(),
     Flag::new("log.level", LOG_LEVELS, "info", "Least severity that is logged"),

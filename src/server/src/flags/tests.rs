@@ -80,6 +80,10 @@ fn values_that_only_mean_something_in_their_range_are_refused() {
         refusal("--config.auto-revert-below=0.5 --config.auto-revert-window=0s"),
         "flag '--config.auto-revert-window' must be above 0s"
     );
+    assert_eq!(
+        refusal("--query.rule-evaluators=10.0.0.0/8 --query.rule-evaluators=ruler"),
+        "flag '--query.rule-evaluators': \"ruler\" is neither an address nor a network such as 10.0.0.0/8"
+    );
     let options = Options::new(&parse("--config.auto-revert-below=0.5").unwrap()).unwrap();
     assert_eq!(options.trial.bound, 0.5);
     assert_eq!(options.trial.window.as_secs(), 120);

@@ -3,9 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
-use prom_promql::{
-    CancelToken, QueryClass, QueryOrigin, QueryParams, QueryTimes, parse_query_json,
-};
+use prom_promql::{QueryOrigin, QueryParams, QueryTimes, parse_query_json};
 use prom_telemetry::clock;
 
 use super::{
@@ -15,7 +13,10 @@ use super::{
     request::{limit, time_or},
     success,
 };
-use crate::{context::WebContext, error::ApiError, evaluate::evaluate, json, origin::Origin};
+use crate::{
+    context::WebContext, error::ApiError, evaluate::evaluate, json, origin::Origin,
+    rule_evaluators::ApiClass,
+};
 
 /// Points of one series in the answer of a range query.
 pub(crate) const RANGE_POINTS_MAX: i64 = 11_000;
@@ -25,12 +26,13 @@ const READ_TIME_MIN: Duration = Duration::from_secs(30);
 pub(super) async fn instant(
     State(ctx): State<Arc<WebContext>>,
     Origin(origin): Origin,
+    ApiClass(class): ApiClass,
     form: Form,
 ) -> Result<Response, ApiError> {
     let asked = clock::monotonic();
     let limit = limit(&form)?;
     let times = instant_times(&form)?;
-    let params = query_params(&form, origin)?;
+    let params = QueryParams { class, ..query_params(&form, origin)? };
     let timeout = params.timeout;
     let answer = evaluate(&ctx, asked, form.value("query"), times, params).await?;
     Ok(respond(answer, answer_options(&ctx, &form, limit, timeout)))
@@ -39,12 +41,13 @@ pub(super) async fn instant(
 pub(super) async fn range(
     State(ctx): State<Arc<WebContext>>,
     Origin(origin): Origin,
+    ApiClass(class): ApiClass,
     form: Form,
 ) -> Result<Response, ApiError> {
     let asked = clock::monotonic();
     let limit = limit(&form)?;
     let times = range_times(&form)?;
-    let params = query_params(&form, origin)?;
+    let params = QueryParams { class, ..query_params(&form, origin)? };
     let timeout = params.timeout;
     let answer = evaluate(&ctx, asked, form.value("query"), times, params).await?;
     Ok(respond(answer, answer_options(&ctx, &form, limit, timeout)))
@@ -137,9 +140,7 @@ pub(super) fn query_params(form: &Form, origin: QueryOrigin) -> Result<QueryPara
         timeout,
         lookback_delta_ms,
         wants_per_step_stats: form.value("stats") == "all",
-        wants_profile: false,
-        class: QueryClass::Api,
         origin,
-        cancel: CancelToken::default(),
+        ..QueryParams::default()
     })
 }
