@@ -11,7 +11,7 @@ mod target;
 use std::time::{Duration, Instant};
 
 pub(crate) use files::copy_tree;
-pub(crate) use http::{Response, get, get_from, post, post_bytes, post_with_headers};
+pub(crate) use http::{Response, get, get_as, get_from, post, post_bytes, post_with_headers};
 pub(crate) use needs::{Need, need, repository};
 pub(crate) use peer::Peer;
 pub(crate) use server::{Server, ServerBuilder};

@@ -15,6 +15,8 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
+    /// The body as it came; it may be no text.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Response {
@@ -23,10 +25,27 @@ impl Response {
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|err| panic!("{err}: {}", self.body))
     }
+
+    /// The value of a header, named in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.head.lines().filter_map(|line| line.split_once(':'));
+        let mut values = headers.filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        values.next().map(|(_, value)| value.trim())
+    }
 }
 
 pub(crate) fn get(address: &str, path: &str) -> io::Result<Response> {
-    send(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+    get_as(address, path, "*/*")
+}
+
+/// Asks for one content type.
+pub(crate) fn get_as(address: &str, path: &str, accept: &str) -> io::Result<Response> {
+    send(
+        address,
+        &format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAccept: {accept}\r\n\r\n"
+        ),
+    )
 }
 
 /// Asks from one of this machine's other addresses, so that the server sees another client.
@@ -104,7 +123,8 @@ fn parse(answer: &[u8]) -> Option<Response> {
     let rest = &answer[end + 4..];
     let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
     let body = if is_chunked { join_chunks(rest)? } else { rest.to_vec() };
-    Some(Response { status, head, body: String::from_utf8_lossy(&body).into_owned() })
+    let text = String::from_utf8_lossy(&body).into_owned();
+    Some(Response { status, head, body: text, bytes: body })
 }
 
 fn join_chunks(mut rest: &[u8]) -> Option<Vec<u8>> {

@@ -9,9 +9,9 @@ pub(super) struct Case {
     pub(super) body: Vec<u8>,
 }
 
-const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const PROTOBUF: &str =
+pub(super) const PROTOBUF: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 /// Name of the case, and the family, of a gauge histogram that is classic.
 const CLASSIC_GAUGE: &str = "classic_gauge";
@@ -165,21 +165,39 @@ fn simple_families() -> Vec<Vec<u8>> {
     ]
 }
 
-fn histograms() -> Vec<Vec<u8>> {
-    let bucket = |bound, count| Message::new().integer(1, count).double(2, bound);
-    let classic = [bucket(0.1, 0), bucket(1.0, 1), bucket(2.0, 3)]
+fn bucket(bound: f64, count: u64) -> Message {
+    Message::new().integer(1, count).double(2, bound)
+}
+
+fn classic_histogram() -> Message {
+    [bucket(0.1, 0), bucket(1.0, 1), bucket(2.0, 3)]
         .iter()
-        .fold(Message::new().integer(1, 4).double(2, 4.5), |it, bucket| it.message(3, bucket));
-    let span = |offset, length| Message::new().signed(1, offset).integer(2, length);
-    let native = classic
-        .clone()
+        .fold(Message::new().integer(1, 4).double(2, 4.5), |it, bucket| it.message(3, bucket))
+}
+
+fn span(offset: i64, length: u64) -> Message {
+    Message::new().signed(1, offset).integer(2, length)
+}
+
+/// With classic buckets beside the native ones.
+fn native_histogram() -> Message {
+    classic_histogram()
         .signed(5, 3)
         .double(6, 0.125)
         .integer(7, 1)
         .message(12, &span(-2, 2))
         .message(12, &span(1, 1))
         .signed_list(13, &[1, 0, 0])
-        .message(16, &exemplar("n"));
+        .message(16, &exemplar("n"))
+}
+
+/// A family of one native histogram.
+pub(super) fn native_family(name: &str) -> Vec<u8> {
+    family(name, 4, &[of(7, &native_histogram())])
+}
+
+fn histograms() -> Vec<Vec<u8>> {
+    let (classic, native) = (classic_histogram(), native_histogram());
     let six = [1, 0, 0, 0, 0, 0];
     let wide = Message::new()
         .integer(1, 12)

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Content type and body.
-type Book = (&'static str, Vec<u8>);
+pub(super) type Book = (String, Vec<u8>);
 
 /// Serves until the process ends.
 pub(super) struct Shelf {
