@@ -6,7 +6,7 @@ use prom_http_client::{BodyLimit, BufferPool, Client, Request, inflate_gzip};
 use prom_model::quote_go;
 use prom_telemetry::Counter;
 
-use crate::{TargetGroup, json::parse_groups, polled::Means};
+use crate::{TargetGroup, json::parse_groups, polled::Means, rest::AskError};
 
 /// Tells where a target was found.
 const URL_LABEL: &str = "__meta_url";
@@ -42,7 +42,7 @@ impl HttpAsker {
         }
     }
 
-    pub(crate) async fn ask(&self) -> Result<Vec<TargetGroup>, String> {
+    pub(crate) async fn ask(&self) -> Result<Vec<TargetGroup>, AskError> {
         let asked = self.try_ask().await;
         if asked.is_err() {
             self.failures.inc();
@@ -50,25 +50,27 @@ impl HttpAsker {
         asked
     }
 
-    async fn try_ask(&self) -> Result<Vec<TargetGroup>, String> {
+    async fn try_ask(&self) -> Result<Vec<TargetGroup>, AskError> {
         let request = self.request.as_ref().map_err(String::clone)?;
-        let response = self.client.send(request).await.map_err(|error| error.to_string())?;
+        let response = self.client.send(request).await?;
         if response.status_code() != 200 {
             let status = response.status_text();
+            let mut error = AskError::new(format!("server returned HTTP status {status}"));
+            error.note_refusal(&response);
             response.discard().await;
-            return Err(format!("server returned HTTP status {status}"));
+            return Err(error);
         }
         let content_type = response.header("content-type").unwrap_or_default().to_owned();
         if !is_json(content_type.trim()) {
-            return Err(format!("unsupported content type {}", quote_go(&content_type)));
+            let text = format!("unsupported content type {}", quote_go(&content_type));
+            return Err(AskError::new(text));
         }
         let is_gzip = response.header("content-encoding") == Some("gzip");
         let mut body = self.answers.lend(0);
-        response.read_body(&mut body, BODY_LIMIT).await.map_err(|error| error.to_string())?;
+        response.read_body(&mut body, BODY_LIMIT).await?;
         if is_gzip {
             let mut inflated = self.answers.lend(0);
-            inflate_gzip(body.as_slice(), &mut inflated, BODY_LIMIT)
-                .map_err(|error| error.to_string())?;
+            inflate_gzip(body.as_slice(), &mut inflated, BODY_LIMIT)?;
             body = inflated;
         }
         let label = Some((URL_LABEL, self.url.as_str()));
@@ -175,7 +177,7 @@ mod tests {
             ),
         ] {
             service.answer("/sd", answer);
-            let got = asker.ask().await.map(|groups| groups.len());
+            let got = asker.ask().await.map(|groups| groups.len()).map_err(|error| error.message);
             assert_eq!(got, expected.map_err(str::to_owned));
         }
         assert_eq!(asker.failures.get(), 6.0);
@@ -185,12 +187,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_service_says_when_it_wants_to_be_asked_again() {
+        let service = FakeTarget::start().await;
+        let asker = asker(&service.url("/sd"), "refresh_interval: 90s");
+        for (head, is_throttled, seconds) in [
+            ("429 Too Many Requests\r\nRetry-After: 17", true, Some(17)),
+            ("429 Too Many Requests", true, None),
+            ("429 Too Many Requests\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT", true, None),
+            ("503 Service Unavailable\r\nRetry-After: 30", false, Some(30)),
+            ("500 Internal Server Error", false, None),
+        ] {
+            let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n");
+            service.answer("/sd", Answer::Bytes(answer.into_bytes()));
+            let error = asker.ask().await.unwrap_err();
+            assert_eq!(error.is_throttled, is_throttled, "{head}");
+            assert_eq!(error.retry_after, seconds.map(Duration::from_secs), "{head}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_service_that_hangs_fails_by_the_next_turn() {
         let service = FakeTarget::start().await;
         service.answer("/sd", Answer::BytesThenHang(Vec::new()));
         let url = service.url("/sd");
         let asker = asker(&url, "refresh_interval: 50ms");
         let got = tokio::time::timeout(Duration::from_secs(20), asker.ask()).await.unwrap();
-        assert_eq!(got, Err(format!("Get \"{url}\": context deadline exceeded")));
+        let error = got.unwrap_err();
+        assert_eq!(error.message, format!("Get \"{url}\": context deadline exceeded"));
+        assert_eq!((error.is_throttled, error.retry_after), (false, None));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use prom_http_client::HttpError;
+use prom_http_client::{HttpError, Response};
 
 /// An attempt that found nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +22,25 @@ impl AskError {
         Self { message, is_throttled: false, retry_after: None, status_code: None }
     }
 
+    /// Keeps what a refusal says about when to ask again.
+    pub(crate) fn note_refusal(&mut self, response: &Response) {
+        let code = response.status_code();
+        self.status_code = Some(code);
+        self.is_throttled = code == 429;
+        self.retry_after = retry_after(response);
+    }
+
     /// Says what was tried when it happened.
     pub(crate) fn during(mut self, what: impl fmt::Display) -> Self {
         self.message = format!("{what}: {}", self.message);
         self
     }
+}
+
+/// How long the service wants to be left alone.
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.header("retry-after")?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 impl fmt::Display for AskError {

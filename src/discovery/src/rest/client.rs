@@ -11,6 +11,7 @@ use url::Url;
 
 use super::{
     AskError, Paging,
+    ask_error::retry_after,
     json::{Each, read_list, read_value},
     paging::Page,
 };
@@ -315,9 +316,7 @@ impl RestClient {
             .replace("{code}", &code.to_string())
             .replace("{status}", &response.status_text());
         let mut error = AskError::new(text);
-        error.status_code = Some(code);
-        error.is_throttled = code == 429;
-        error.retry_after = retry_after(&response);
+        error.note_refusal(&response);
         if refusal.reason_at.is_empty() {
             response.discard().await;
         } else if let Ok(body) = self.read(response, REASON_LIMIT).await
@@ -329,12 +328,6 @@ impl RestClient {
         }
         error
     }
-}
-
-/// How long the service wants to be left alone.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.header("retry-after")?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }
 
 /// A part of a path, percent-encoded.
