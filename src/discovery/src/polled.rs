@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use prom_config::DiscoveryConfig;
-use prom_http_client::BufferPool;
+use prom_http_client::{BufferPool, SmallFiles};
 use prom_telemetry::{Counter, Histogram, Registry, Summary, clock};
 use tokio::{
     select,
@@ -65,6 +65,7 @@ pub(crate) struct Means {
     pub(crate) kuma: KumaMetrics,
     pub(crate) azure: AzureMetrics,
     pub(crate) env: Env,
+    pub(crate) files: Arc<SmallFiles>,
     registry: Registry,
     /// Stands in for all public endpoints.
     #[cfg(test)]
@@ -135,6 +136,7 @@ impl Means {
             kuma: KumaMetrics::new(registry),
             azure: AzureMetrics::new(registry),
             env: Env::default(),
+            files: Arc::default(),
             registry: registry.clone(),
             #[cfg(test)]
             endpoint: None,

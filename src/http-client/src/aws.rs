@@ -3,27 +3,31 @@
 //!
 //! Keys are looked for in this order: the configuration, a profile that it names, the environment, a web
 //! identity, the default profile, the container's service, the machine's service. A role to assume comes on
-//! top. Profiles with single sign-on or a `credential_process` are refused by name.
+//! top.
 
 mod credentials;
 mod metadata;
+mod process;
 mod profile;
 mod roles;
 pub(crate) mod sign;
+mod sso;
 #[cfg(test)]
 mod tests;
 
-use std::{env, fmt, sync::Arc, time::Duration};
+use std::{env, fmt, path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use prom_config::{HttpClientConfig, Secret, Sigv4Config};
 use tokio::{sync::Mutex, time::Instant};
 
-use crate::{BodyLimit, BufferPool, Client, Request, error::Cause};
+use crate::{BodyLimit, BufferPool, Client, Request, SmallFiles, error::Cause};
 use sign::{Scope, Signing};
 
 /// Longest answer of a service that gives keys.
 const ANSWER_SIZE_BYTES_MAX: u64 = 1 << 20;
+/// Largest file with keys or a token.
+const FILE_SIZE_BYTES_MAX: usize = 64 << 10;
 /// For one exchange with such a service.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Keys are fetched anew this long before their end.
@@ -50,6 +54,7 @@ pub struct AwsAccount {
     /// Asks services on this machine or beside it, never through a proxy.
     local_client: Client,
     answers: BufferPool,
+    files: SmallFiles,
     keys: Mutex<Option<Keys>>,
     region: Mutex<Option<String>>,
 }
@@ -105,6 +110,7 @@ impl AwsAccount {
             client: Client::new(client.clone(), user_agent),
             local_client: Client::new(HttpClientConfig::default(), user_agent),
             answers: BufferPool::new(4 * ANSWER_SIZE_BYTES_MAX as usize),
+            files: SmallFiles::default(),
             keys: Mutex::default(),
             region: Mutex::default(),
         }
@@ -133,7 +139,7 @@ impl AwsAccount {
                 return Ok(region);
             }
         }
-        let profile = self.profile()?;
+        let profile = self.profile().await?;
         if let Some(region) = profile.as_ref().and_then(|profile| profile.get("region")) {
             return Ok(region.to_owned());
         }
@@ -156,6 +162,15 @@ impl AwsAccount {
 
     fn env(&self, name: &str) -> Option<String> {
         (self.env)(name).filter(|value| !value.is_empty())
+    }
+
+    /// The text of a file; `None` if there is no file.
+    async fn read(&self, path: &str) -> Result<Option<String>, String> {
+        match self.files.read_text(Path::new(path), FILE_SIZE_BYTES_MAX).await {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Sends a request to a service that gives keys; the answer's text, whatever its status.

@@ -143,14 +143,20 @@ impl Request {
     /// Adds a header.
     ///
     /// # Errors
-    /// The value cannot be one.
-    pub fn with_header(mut self, name: &'static str, value: &str) -> Result<Self, HttpError> {
-        match HeaderValue::from_str(value) {
-            Ok(value) => {
-                self.headers.append(HeaderName::from_static(name), value);
+    /// The name or the value cannot be one.
+    pub fn with_header(mut self, name: &str, value: &str) -> Result<Self, HttpError> {
+        let header = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|error| error.to_string())
+            .and_then(|name| match HeaderValue::from_str(value) {
+                Ok(value) => Ok((name, value)),
+                Err(error) => Err(error.to_string()),
+            });
+        match header {
+            Ok((name, value)) => {
+                self.headers.append(name, value);
                 Ok(self)
             }
-            Err(error) => Err(self.fail(Cause::Request(error.to_string()))),
+            Err(reason) => Err(self.fail(Cause::Request(reason))),
         }
     }
 

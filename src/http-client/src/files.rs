@@ -57,11 +57,18 @@ struct Ended {
 
 #[derive(Clone)]
 struct Seen {
-    /// The bytes, or why there are none.
-    bytes: Result<Arc<[u8]>, String>,
+    bytes: Result<Arc<[u8]>, Unread>,
     stamp: Option<Stamp>,
     first_seen: Instant,
     is_trusted: bool,
+}
+
+/// Why there are no bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Unread {
+    pub(crate) is_missing: bool,
+    /// In Go's words.
+    pub(crate) text: String,
 }
 
 /// What changes when a file does.
@@ -87,6 +94,19 @@ impl Files {
         let ended = ended.wait_for(|ended| ended.number >= number).await;
         let ended = ended.map_err(|_| Cause::Request("files cannot be read".to_owned()))?;
         Ok(Arc::clone(&ended.contents))
+    }
+
+    /// A look that never ends.
+    #[cfg(test)]
+    pub(crate) fn pretend_to_read(&self) {
+        let mut state = self.looks.lock();
+        state.is_running = true;
+        state.begun_count += 1;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn begun_count(&self) -> u64 {
+        self.looks.lock().begun_count
     }
 
     /// Begins a look unless one is under way; the number to wait for.
@@ -123,7 +143,15 @@ impl Contents {
     /// # Errors
     /// Why there are none, in Go's words.
     pub(crate) fn bytes(&self, path: &Path) -> Result<Arc<[u8]>, String> {
-        let missing = || Err(format!("open {}: no such file or directory", path.display()));
+        self.look_up(path).map_err(|unread| unread.text)
+    }
+
+    /// The same, for those who tell missing files from others.
+    pub(crate) fn look_up(&self, path: &Path) -> Result<Arc<[u8]>, Unread> {
+        let missing = || {
+            let text = format!("open {}: no such file or directory", path.display());
+            Err(Unread { is_missing: true, text })
+        };
         self.by_path.get(path).map_or_else(missing, |seen| seen.bytes.clone())
     }
 
@@ -140,7 +168,7 @@ impl Seen {
         if let Some(same) = same.filter(|same| same.is_trusted) {
             return same.clone();
         }
-        let mut bytes = read(path).map_err(|error| error_text(path, &error));
+        let mut bytes = read(path).map_err(|error| Unread::new(path, &error));
         if let (Ok(new), Some(Self { bytes: Ok(old), .. })) = (&bytes, before)
             && new == old
         {
@@ -183,7 +211,10 @@ fn read(path: &Path) -> io::Result<Arc<[u8]>> {
     Ok(bytes.into())
 }
 
-fn error_text(path: &Path, error: &io::Error) -> String {
-    let what = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open" };
-    format!("{what} {}: {}", path.display(), errno_text(error))
+impl Unread {
+    fn new(path: &Path, error: &io::Error) -> Self {
+        let what = if error.kind() == io::ErrorKind::IsADirectory { "read" } else { "open" };
+        let text = format!("{what} {}: {}", path.display(), errno_text(error));
+        Self { is_missing: error.kind() == io::ErrorKind::NotFound, text }
+    }
 }

@@ -14,7 +14,7 @@
 //!     both are checked before the memory is taken. A gzip bomb ends at the limit.
 //! I3. Credentials do not follow a redirect to another host.
 //! I4. No task is spawned: whoever waits for an answer drives its connection, and dropping the future
-//!     closes it.
+//!     closes it. A program that is asked for credentials ends with the future, too.
 //! I5. Secrets and certificates in files are those of the moment: a rotated one counts from the next request
 //!     on, and a connection made with an older certificate is not used again. A file that hangs costs a
 //!     request no more than its deadline, and all requests together one thread.
@@ -40,7 +40,9 @@ mod headers;
 mod idle;
 mod oauth2;
 mod pieces;
+mod program;
 mod proxy;
+mod small_files;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -54,3 +56,5 @@ pub use crypto::{RsaHash, RsaKey, random_uuid, sha256};
 pub use error::{Cause, HttpError};
 pub use gzip::inflate_gzip;
 pub use pieces::Pieces;
+pub use program::{Program, ProgramError};
+pub use small_files::{FileError, SmallFiles};

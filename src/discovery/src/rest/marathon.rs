@@ -1,13 +1,13 @@
 //! `marathon_sd_configs`: tasks of applications, a group for each application.
 //! Compat: Prometheus `discovery/marathon/marathon.go`; <https://mesosphere.github.io/marathon/api-console>.
 
-use std::{borrow::Cow, path::PathBuf};
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use prom_config::MarathonSdConfig;
+use prom_http_client::SmallFiles;
 use prom_model::{Labels, LabelsBuilder};
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
 
 use super::{
     AskError, Call, LabelRule, Listing, Paging, Refusal, RestAsker, RestClient,
@@ -20,7 +20,7 @@ use crate::{TargetGroup, group::ADDRESS, polled::Means};
 
 const PATH: &str = "/v2/apps/?embed=apps.tasks";
 /// A larger file holds no token.
-const TOKEN_SIZE_BYTES_MAX: u64 = 64 << 10;
+const TOKEN_SIZE_BYTES_MAX: usize = 64 << 10;
 
 const LISTING: Listing = Listing {
     at: "/apps",
@@ -40,6 +40,7 @@ static APP: [LabelRule; 3] = [
 #[derive(Debug)]
 struct MarathonAsker {
     client: RestClient,
+    files: Arc<SmallFiles>,
     servers: Vec<String>,
     /// Of the servers: they take turns.
     turn: usize,
@@ -67,7 +68,13 @@ pub(super) fn asker(cfg: &MarathonSdConfig, means: &Means) -> Box<dyn RestAsker>
         (true, true) => Token::None,
     };
     let client = RestClient::new(&cfg.http_client, cfg.refresh_interval, means);
-    Box::new(MarathonAsker { client, servers: cfg.servers.clone(), turn: 0, token })
+    Box::new(MarathonAsker {
+        client,
+        servers: cfg.servers.clone(),
+        turn: 0,
+        token,
+        files: Arc::clone(&means.files),
+    })
 }
 
 impl RestAsker for MarathonAsker {
@@ -78,7 +85,7 @@ impl RestAsker for MarathonAsker {
             self.turn = self.turn.wrapping_add(1);
             // Slashes at the end count: the path is added as it is.
             let mut call = Call::get(server, PATH);
-            if let Some(token) = self.token.read().await? {
+            if let Some(token) = self.token.read(&self.files).await? {
                 call = call.with_header("authorization", format!("token={token}"));
             }
             let mut groups = Vec::new();
@@ -99,18 +106,13 @@ impl RestAsker for MarathonAsker {
 
 impl Token {
     /// The one of this moment.
-    async fn read(&self) -> Result<Option<String>, AskError> {
+    async fn read(&self, files: &SmallFiles) -> Result<Option<String>, AskError> {
         let file = match self {
             Self::None => return Ok(None),
             Self::Inline(token) => return Ok(Some(token.reveal().to_owned())),
             Self::File(file) => file,
         };
-        let mut text = String::new();
-        let read = async {
-            let file = tokio::fs::File::open(file).await?;
-            file.take(TOKEN_SIZE_BYTES_MAX).read_to_string(&mut text).await
-        };
-        read.await.map_err(|error| {
+        let text = files.read_text(file, TOKEN_SIZE_BYTES_MAX).await.map_err(|error| {
             AskError::new(format!("unable to read auth token file {}: {error}", file.display()))
         })?;
         Ok(Some(text.trim().to_owned()))

@@ -3,12 +3,12 @@
 //! <https://docs.oracle.com/en-us/iaas/Content/API/Concepts/signingrequests.htm>.
 //! Keys with a passphrase and instance principals are refused by the configuration.
 
-use std::{collections::HashSet, fs, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use prom_config::OciSdConfig;
-use prom_http_client::{RsaHash, RsaKey, base64};
+use prom_http_client::{RsaHash, RsaKey, SmallFiles, base64};
 use prom_model::{Labels, LabelsBuilder};
 use prom_telemetry::clock;
 use serde_json::Value;
@@ -24,7 +24,7 @@ use super::{
 use crate::{TargetGroup, group::ADDRESS, polled::Means};
 
 const VERSION: &str = "/20160918";
-const KEY_SIZE_BYTES_MAX: u64 = 64 << 10;
+const KEY_SIZE_BYTES_MAX: usize = 64 << 10;
 /// Compat: the original's own limit, below that of the service.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(100);
 const REQUEST_BURST_COUNT: u32 = 50;
@@ -66,6 +66,7 @@ struct OciAsker {
     identity: String,
     compute: String,
     pace: Pace,
+    files: Arc<SmallFiles>,
 }
 
 /// A bucket of permissions to ask, refilled with time.
@@ -85,6 +86,7 @@ pub(super) fn asker(cfg: &OciSdConfig, means: &Means) -> Box<dyn RestAsker> {
         compute: means.endpoint(&compute).to_owned(),
         cfg: cfg.clone(),
         pace: Pace { full_at: Instant::now() },
+        files: Arc::clone(&means.files),
     })
 }
 
@@ -109,7 +111,7 @@ impl Pace {
 
 impl OciAsker {
     async fn targets(&mut self) -> Result<Vec<TargetGroup>, AskError> {
-        let client = self.signing_client()?;
+        let client = self.signing_client().await?;
         let compartments = self.compartments(&client).await;
         let compartments =
             compartments.map_err(|error| error.during("oci_sd: failed to list compartments"))?;
@@ -237,16 +239,12 @@ impl OciAsker {
     }
 
     /// The key is read anew each time: somebody may have changed it.
-    fn signing_client(&self) -> Result<RestClient, AskError> {
+    async fn signing_client(&self) -> Result<RestClient, AskError> {
         let path = self.cfg.key_file.display();
         let failed =
             |reason: String| AskError::new(format!("reading OCI key file \"{path}\": {reason}"));
-        let metadata = fs::metadata(&self.cfg.key_file);
-        let metadata = metadata.map_err(|error| failed(error.to_string()))?;
-        if !metadata.is_file() || metadata.len() > KEY_SIZE_BYTES_MAX {
-            return Err(failed("not a small regular file".to_owned()));
-        }
-        let pem = fs::read(&self.cfg.key_file).map_err(|error| failed(error.to_string()))?;
+        let pem = self.files.read(&self.cfg.key_file, KEY_SIZE_BYTES_MAX).await;
+        let pem = pem.map_err(|error| failed(error.to_string()))?;
         let key = RsaKey::from_pem(&pem).map_err(failed)?;
         let key_id = format!("{}/{}/{}", self.cfg.tenancy, self.cfg.user, self.cfg.fingerprint);
         Ok(self.plain.clone().with_sign(Arc::new(move |call| sign(call, &key, &key_id))))

@@ -1,7 +1,7 @@
 //! `outscale_sd_configs`: virtual machines, by an API that takes Amazon's signatures.
 //! Compat: Prometheus `discovery/outscale`; <https://docs.outscale.com/api.html#readvms>.
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use prom_config::{OutscaleSdConfig, Secret};
@@ -20,7 +20,7 @@ use crate::{TARGET_COUNT_MAX, TargetGroup, group::ADDRESS, polled::Means};
 /// Pages of one list; whoever has more runs in a circle.
 const PAGE_COUNT_MAX: usize = 10_000;
 /// Of the file with the key.
-const SECRET_SIZE_BYTES_MAX: u64 = 64 << 10;
+const SECRET_SIZE_BYTES_MAX: usize = 64 << 10;
 const SERVICE: &str = "oapi";
 const REFUSAL: Refusal =
     Refusal { text: "{status}", reason_at: "/Errors/0/Details", is_strict: true };
@@ -53,7 +53,7 @@ pub(super) fn asker(cfg: &OutscaleSdConfig, means: &Means) -> Box<dyn RestAsker>
 
 impl OutscaleAsker {
     async fn targets(&mut self) -> Result<Vec<TargetGroup>, AskError> {
-        let secret_key = self.secret_key()?;
+        let secret_key = self.secret_key().await?;
         let client = match self.client.take() {
             Some((key, client)) if key == secret_key => client,
             _ => self.signing_client(&secret_key),
@@ -105,20 +105,16 @@ impl OutscaleAsker {
     }
 
     /// Read anew each time: somebody may have changed the file.
-    fn secret_key(&self) -> Result<Secret, AskError> {
+    async fn secret_key(&self) -> Result<Secret, AskError> {
         let path = &self.cfg.secret_key_file;
         if path.as_os_str().is_empty() {
             return Ok(self.cfg.secret_key.clone());
         }
-        let failed = |reason: String| {
+        let text = self.means.files.read_text(path, SECRET_SIZE_BYTES_MAX).await;
+        let text = text.map_err(|error| {
             let path = path.display();
-            AskError::new(format!("unable to read outscale secret key file {path}: {reason}"))
-        };
-        let metadata = fs::metadata(path).map_err(|error| failed(error.to_string()))?;
-        if !metadata.is_file() || metadata.len() > SECRET_SIZE_BYTES_MAX {
-            return Err(failed("not a small regular file".to_owned()));
-        }
-        let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+            AskError::new(format!("unable to read outscale secret key file {path}: {error}"))
+        })?;
         Ok(Secret::new(text.trim()))
     }
 

@@ -1,21 +1,18 @@
 //! Where the keys of an account come from. Compat: `resolveCredentialChain` of the AWS SDK for Go v2.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use prom_config::Secret;
 use serde::Deserialize;
 
 use super::{
     AwsAccount, Keys,
-    profile::{self, Profile},
+    profile::{self, Profile, Section},
     roles::Role,
 };
 use crate::error::Cause;
 
 /// Profiles that name each other as their source.
 const SOURCE_DEPTH_MAX: usize = 8;
-const SECRET_SIZE_BYTES_MAX: u64 = 64 << 10;
 
 /// Keys as services on the machine give them.
 #[derive(Deserialize)]
@@ -86,7 +83,7 @@ impl AwsAccount {
                 return self.assume_by_file(&role, &file).await;
             }
         }
-        match self.profile()? {
+        match self.profile().await? {
             Some(profile) => self.keys_of_profile(&profile, SOURCE_DEPTH_MAX).await,
             None => self.keys_of_surroundings().await,
         }
@@ -133,7 +130,7 @@ impl AwsAccount {
             let Some(depth) = depth.checked_sub(1) else {
                 return refused("its source profiles run in a circle");
             };
-            return match self.profile_named(source)? {
+            return match self.profile_named(source).await? {
                 Some(source) => self.keys_of_profile(&source, depth).await,
                 None => refused("its source profile does not exist"),
             };
@@ -162,30 +159,39 @@ impl AwsAccount {
             };
             return self.assume_by_file(&role, file).await;
         }
-        for key in ["sso_session", "sso_account_id", "credential_process"] {
-            if profile.get(key).is_some() {
-                return refused(&format!("{key} is not supported"));
-            }
+        if let Some(keys) = self.keys_of_sign_on(profile).await? {
+            return Ok(keys);
         }
-        self.keys_of_surroundings().await
+        match profile.get("credential_process") {
+            Some(command) => self.keys_of_program(command).await,
+            None => self.keys_of_surroundings().await,
+        }
     }
 
     /// The profile in force, if a file has it.
-    pub(super) fn profile(&self) -> Result<Option<Profile>, Cause> {
+    pub(super) async fn profile(&self) -> Result<Option<Profile>, Cause> {
         let wanted = Some(self.cfg.profile.clone()).filter(|name| !name.is_empty());
         let named =
             wanted.or_else(|| self.env("AWS_PROFILE")).or_else(|| self.env("AWS_DEFAULT_PROFILE"));
         match named {
-            None => self.profile_named("default"),
-            Some(name) => match self.profile_named(&name)? {
+            None => self.profile_named("default").await,
+            Some(name) => match self.profile_named(&name).await? {
                 Some(profile) => Ok(Some(profile)),
                 None => Err(Cause::Token(format!("failed to get shared config profile, {name}"))),
             },
         }
     }
 
+    async fn profile_named(&self, name: &str) -> Result<Option<Profile>, Cause> {
+        self.section_named(name, Section::Profile).await
+    }
+
     /// The configuration's file first, then the one with keys, which wins.
-    fn profile_named(&self, name: &str) -> Result<Option<Profile>, Cause> {
+    pub(super) async fn section_named(
+        &self,
+        name: &str,
+        kind: Section,
+    ) -> Result<Option<Profile>, Cause> {
         let home = self.env("HOME").unwrap_or_default();
         let path = |variable: &str, file: &str| {
             self.env(variable).unwrap_or_else(|| format!("{home}/.aws/{file}"))
@@ -193,15 +199,13 @@ impl AwsAccount {
         let config = path("AWS_CONFIG_FILE", "config");
         let credentials = path("AWS_SHARED_CREDENTIALS_FILE", "credentials");
         let mut found: Option<Profile> = None;
-        for (file, has_prefix) in [(config, true), (credentials, false)] {
-            let Some(text) =
-                profile::read(Path::new(&file), SECRET_SIZE_BYTES_MAX).map_err(|reason| {
-                    Cause::Token(format!("failed to load shared config file, {file}, {reason}"))
-                })?
-            else {
-                continue;
-            };
-            if let Some(more) = profile::find(&text, name, has_prefix) {
+        let of_credentials = if kind == Section::Profile { Section::Plain } else { kind };
+        for (file, kind) in [(config, kind), (credentials, of_credentials)] {
+            let text = self.read(&file).await.map_err(|reason| {
+                Cause::Token(format!("failed to load shared config file, {file}, {reason}"))
+            })?;
+            let Some(text) = text else { continue };
+            if let Some(more) = profile::find(&text, name, kind) {
                 match &mut found {
                     Some(found) => found.extend(more),
                     None => found = Some(more),

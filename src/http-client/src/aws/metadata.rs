@@ -1,11 +1,11 @@
 //! Services that give keys to whoever runs on a machine (IMDS) or in a container (ECS, EKS).
 
-use std::{net::IpAddr, path::Path};
+use std::net::IpAddr;
 
 use http::Method;
 use serde::Deserialize;
 
-use super::{AwsAccount, EXCHANGE_TIMEOUT, Keys, credentials::GivenKeys, profile};
+use super::{AwsAccount, EXCHANGE_TIMEOUT, Keys, credentials::GivenKeys};
 use crate::{Request, error::Cause};
 
 const MACHINE_ENDPOINT: &str = "http://169.254.169.254";
@@ -17,7 +17,6 @@ const KEYS_PATH: &str = "/latest/meta-data/iam/security-credentials/";
 const IDENTITY_PATH: &str = "/latest/dynamic/instance-identity/document";
 /// As long as a token may live.
 const TOKEN_TTL_SECONDS: &str = "21600";
-const TOKEN_SIZE_BYTES_MAX: u64 = 64 << 10;
 
 #[derive(Deserialize)]
 struct Identity {
@@ -112,7 +111,7 @@ impl AwsAccount {
         };
         let mut token = self.env("AWS_CONTAINER_AUTHORIZATION_TOKEN");
         if let Some(file) = self.env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
-            token = profile::read(Path::new(&file), TOKEN_SIZE_BYTES_MAX).map_err(failed)?;
+            token = self.read(&file).await.map_err(failed)?;
         }
         let bad = |error: crate::HttpError| failed(error.to_string());
         let mut request = Request::get(url, EXCHANGE_TIMEOUT).map_err(bad)?;

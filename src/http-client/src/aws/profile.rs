@@ -1,7 +1,7 @@
 //! The files `~/.aws/config` and `~/.aws/credentials`: sections of keys and values.
 //! Compat: <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>.
 
-use std::{collections::BTreeMap, fmt, fs::File, io, io::Read, path::Path};
+use std::{collections::BTreeMap, fmt};
 
 /// One section.
 #[derive(Clone, Default)]
@@ -27,28 +27,19 @@ impl fmt::Debug for Profile {
     }
 }
 
-/// The text of a file; `None` if there is no file.
-pub(super) fn read(path: &Path, size_bytes_max: u64) -> Result<Option<String>, String> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
-    };
-    // A pipe may never answer.
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Err("not a regular file".to_owned());
-    }
-    let mut text = String::new();
-    file.take(size_bytes_max + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    match text.len() as u64 > size_bytes_max {
-        true => Err(format!("larger than {size_bytes_max} bytes")),
-        false => Ok(Some(text)),
-    }
+/// What stands before the name of a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    /// `profile`, except before the default one: in the configuration's file.
+    Profile,
+    /// Nothing: in the file with keys.
+    Plain,
+    /// `sso-session`.
+    Session,
 }
 
-/// The section of a profile. In the configuration's file all but the default one have `profile` before
-/// their name.
-pub(super) fn find(text: &str, name: &str, has_prefix: bool) -> Option<Profile> {
+/// The section of a name.
+pub(super) fn find(text: &str, name: &str, kind: Section) -> Option<Profile> {
     let mut found: Option<Profile> = None;
     let mut is_inside = false;
     for line in text.lines() {
@@ -57,7 +48,7 @@ pub(super) fn find(text: &str, name: &str, has_prefix: bool) -> Option<Profile> 
             continue;
         }
         if let Some(section) = trimmed.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
-            is_inside = is_section(section.trim(), name, has_prefix);
+            is_inside = is_section(section.trim(), name, kind);
             if is_inside {
                 found
                     .get_or_insert_with(|| Profile { name: name.to_owned(), ..Profile::default() });
@@ -78,11 +69,17 @@ pub(super) fn find(text: &str, name: &str, has_prefix: bool) -> Option<Profile> 
     found
 }
 
-fn is_section(section: &str, name: &str, has_prefix: bool) -> bool {
-    let of_profile = section.strip_prefix("profile").filter(|rest| rest.starts_with([' ', '\t']));
-    match (has_prefix, of_profile) {
-        (true, Some(rest)) => rest.trim().trim_matches(['"', '\'']) == name,
-        (true, None) => name == "default" && section == "default",
-        (false, _) => section == name,
+fn is_section(section: &str, name: &str, kind: Section) -> bool {
+    let after = |prefix: &str| {
+        let rest = section.strip_prefix(prefix).filter(|rest| rest.starts_with([' ', '\t']));
+        rest.map(|rest| rest.trim().trim_matches(['"', '\'']))
+    };
+    match kind {
+        Section::Profile => match after("profile") {
+            Some(named) => named == name,
+            None => name == "default" && section == "default",
+        },
+        Section::Plain => section == name,
+        Section::Session => after("sso-session") == Some(name),
     }
 }

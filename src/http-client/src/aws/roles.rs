@@ -1,13 +1,11 @@
 //! Roles that an account assumes, by its own keys or by a token that somebody else vouches for.
 
-use std::path::Path;
-
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use jiff::Timestamp;
 use url::form_urlencoded;
 
 use super::{
-    AwsAccount, EXCHANGE_TIMEOUT, Keys, aws_domain, profile,
+    AwsAccount, EXCHANGE_TIMEOUT, Keys, aws_domain,
     sign::{Scope, Signing, sign},
 };
 use crate::{Request, error::Cause};
@@ -16,7 +14,6 @@ const VERSION: &str = "2011-06-15";
 /// How long the keys of a role are good. Compat: `stscreds.DefaultDuration`.
 const DURATION_SECONDS: &str = "900";
 const FORM: &str = "application/x-www-form-urlencoded";
-const TOKEN_SIZE_BYTES_MAX: u64 = 64 << 10;
 
 /// A role and the name of the session in it, which may be empty.
 #[derive(Debug)]
@@ -54,8 +51,7 @@ impl AwsAccount {
         let failed = |reason: &str| {
             Cause::Token(format!("failed to read the web identity token of {file}: {reason}"))
         };
-        let token = profile::read(Path::new(file), TOKEN_SIZE_BYTES_MAX);
-        let token = token.map_err(|reason| failed(&reason))?;
+        let token = self.read(file).await.map_err(|reason| failed(&reason))?;
         let token = token.ok_or_else(|| failed("no such file"))?;
         let action = "AssumeRoleWithWebIdentity";
         self.ask_for_role(action, role, ("WebIdentityToken", token.trim()), None).await

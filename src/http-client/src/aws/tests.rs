@@ -96,7 +96,32 @@ fn role_answer(access_key: &str) -> Answer {
 fn fill(service: &FakeTarget, folder: &Path) {
     let config = "# comment\n[default]\nregion = eu-north-1\n[profile env]\ncredential_source = Environment\nrole_arn=arn:r\n\
                   [profile both]\nregion=x\n[profile loop]\nsource_profile=loop2\n[profile loop2]\nsource_profile=loop\n\
-                  [profile process]\ncredential_process = /bin/true\n";
+                  [profile process]\ncredential_process = cat 'FOLDER/keys of program.json'\n\
+                  [profile failing]\ncredential_process = echo 'no session' >&2; exit 7\n\
+                  [profile silent]\ncredential_process = /bin/true\n\
+                  [profile signed]\nsso_session = corp\nsso_account_id=123\nsso_role_name=a reader\ncredential_process=/bin/false\n\
+                  [sso-session corp]\nsso_region = eu-west-3\nsso_start_url = https://corp.test/start\n\
+                  [profile legacy]\nsso_start_url=https://old.test/start\nsso_region=r\nsso_account_id=123\nsso_role_name=reader\n\
+                  [profile never]\nsso_start_url=https://never.test/start\nsso_region=r\nsso_account_id=123\nsso_role_name=reader\n\
+                  [profile lost]\nsso_session=gone\nsso_account_id=1\nsso_role_name=r\n\
+                  [profile partly]\nsso_account_id=1\nsso_role_name=r\n";
+    let config = config.replace("FOLDER", &folder.display().to_string());
+    let printed =
+        r#"{"Version": 1, "AccessKeyId": "P", "SecretAccessKey": "p", "SessionToken": "pt"}"#;
+    fs::write(folder.join("keys of program.json"), printed).unwrap();
+    let cache = folder.join(".aws/sso/cache");
+    fs::create_dir_all(&cache).unwrap();
+    // Names are SHA-1 of `corp` and of `https://old.test/start`.
+    for (name, expires_at) in [
+        ("ee0bfd2552fbd840c02cc48b6e823320543c450f", "2100-01-01T00:00:00Z"),
+        ("a02fe920932556accebfc49a5a2c4ca7b7edfad4", "2020-01-01T00:00:00Z"),
+    ] {
+        let token = format!(
+            r#"{{"startUrl": "x", "accessToken": "sso-token", "expiresAt": "{expires_at}"}}"#
+        );
+        fs::write(cache.join(format!("{name}.json")), token).unwrap();
+    }
+    service.answer("/federation/credentials", json(r#"{"roleCredentials": {"accessKeyId": "S", "secretAccessKey": "s", "sessionToken": "st", "expiration": 4102444800000}}"#));
     fs::write(folder.join("config"), config).unwrap();
     let credentials = "[default]\naws_access_key_id = DEF ; note\naws_secret_access_key = def\n\
                        [both]\naws_access_key_id=B\naws_secret_access_key=b\naws_session_token=t\n";
@@ -137,6 +162,9 @@ async fn keys_come_from_the_first_place_that_has_them() {
     let none = || AwsConfig { region: "eu-west-1".to_owned(), ..AwsConfig::default() };
     let profile = |name: &str| AwsConfig { profile: name.to_owned(), ..none() };
     let all = [&files[..], &env_keys, &web, &container].concat();
+    let home = folder.path().display().to_string();
+    let signed_on =
+        [&files[..], &[("HOME", home.as_str()), ("AWS_ENDPOINT_URL_SSO", "URL/")]].concat();
     for (cfg, env, expected) in [
         (given(), all.clone(), "CFG cfg"),
         (none(), all.clone(), "ENV env"),
@@ -162,10 +190,37 @@ async fn keys_come_from_the_first_place_that_has_them() {
             files.to_vec(),
             "error: failed to load the AWS profile \"loop\": its source profiles run in a circle",
         ),
+        (profile("process"), files.to_vec(), "P p pt"),
         (
-            profile("process"),
+            profile("failing"),
             files.to_vec(),
-            "error: failed to load the AWS profile \"process\": credential_process is not supported",
+            "error: process provider error: executable sh failed with exit status: 7: no session",
+        ),
+        (
+            profile("silent"),
+            files.to_vec(),
+            "error: process provider error: parse failed of process output",
+        ),
+        (profile("signed"), signed_on.clone(), "S s st"),
+        (
+            profile("legacy"),
+            signed_on.clone(),
+            "error: failed to load the AWS profile \"legacy\": the SSO session has expired or is invalid: sign on with \"aws sso login --profile legacy\"",
+        ),
+        (
+            profile("never"),
+            signed_on.clone(),
+            "error: failed to load the AWS profile \"never\": the SSO session has expired or is invalid: sign on with \"aws sso login --profile never\"",
+        ),
+        (
+            profile("lost"),
+            signed_on.clone(),
+            "error: failed to load the AWS profile \"lost\": the sso-session \"gone\" does not exist",
+        ),
+        (
+            profile("partly"),
+            signed_on.clone(),
+            "error: failed to load the AWS profile \"partly\": it has no sso_region",
         ),
     ] {
         assert_eq!(found(&account(&service, cfg, &env)).await, expected);
@@ -175,6 +230,11 @@ async fn keys_come_from_the_first_place_that_has_them() {
     assert!(of(" /container").contains("authorization: jwt\r\n"), "{}", of(" /container"));
     assert!(of("/latest/api/token").starts_with("PUT "), "{}", of("/latest/api/token"));
     assert!(of("my-role").contains("x-aws-ec2-metadata-token: v2\r\n"), "{}", of("my-role"));
+    assert!(
+        of("/federation/")
+            .starts_with("GET /federation/credentials?account_id=123&role_name=a+reader ")
+    );
+    assert!(of("/federation/").contains("x-amz-sso_bearer_token: sso-token\r\n"));
     assert!(of("WebIdentityToken=jwt").contains("Action=AssumeRoleWithWebIdentity"));
 }
 

@@ -2,9 +2,10 @@
 //! runs us, or as the SDK looks for them. Compat: `azidentity` of the Azure SDK for Go, without its
 //! command line tools.
 
-use std::fs;
+use std::{path::Path, sync::Arc};
 
 use prom_config::{AzureSdConfig, HttpClientConfig, Secret};
+use prom_http_client::SmallFiles;
 use prom_telemetry::clock;
 use serde_json::Value;
 use url::form_urlencoded;
@@ -19,7 +20,7 @@ const METADATA_ENDPOINT: &str = "http://169.254.169.254";
 const METADATA_PATH: &str = "/metadata/identity/oauth2/token?api-version=2018-02-01";
 const APP_VERSION: &str = "2019-08-01";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-const TOKEN_FILE_SIZE_BYTES_MAX: u64 = 64 << 10;
+const TOKEN_FILE_SIZE_BYTES_MAX: usize = 64 << 10;
 /// A token is fetched anew this long before its end.
 const EXPIRY_MARGIN_SECONDS: i64 = 300;
 
@@ -38,6 +39,7 @@ pub(super) struct Credentials {
     /// Never uses the proxies of the entry, as in the original.
     client: RestClient,
     env: Env,
+    files: Arc<SmallFiles>,
     token: Option<Token>,
 }
 
@@ -58,6 +60,7 @@ impl Credentials {
             resource: cloud.management.to_owned(),
             client: RestClient::new(&HttpClientConfig::default(), cfg.refresh_interval, means),
             env: means.env.clone(),
+            files: Arc::clone(&means.files),
             token: None,
         }
     }
@@ -148,13 +151,9 @@ impl Credentials {
                 return Err(AskError::new(format!("no {name} in the environment")));
             }
         }
-        let failed = |reason: String| AskError::new(format!("open {path}: {reason}"));
-        let metadata = fs::metadata(&path).map_err(|error| failed(error.to_string()))?;
-        if !metadata.is_file() || metadata.len() > TOKEN_FILE_SIZE_BYTES_MAX {
-            return Err(failed("not a small regular file".to_owned()));
-        }
         // Read anew each time: the cluster renews it.
-        let token = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+        let token = self.files.read_text(Path::new(&path), TOKEN_FILE_SIZE_BYTES_MAX).await;
+        let token = token.map_err(|error| AskError::new(error.to_string()))?;
         let proof = [("client_assertion", token.trim()), ("client_assertion_type", ASSERTION_TYPE)];
         self.of_client(&tenant, &client, &proof).await
     }
