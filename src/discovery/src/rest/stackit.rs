@@ -137,7 +137,7 @@ fn set_labels(server: &Value, labels: &mut LabelsBuilder) {
 mod tests {
     use prom_testkit::FakeTarget;
 
-    use crate::rest::tests::{asker_of, ends_a_hang, json, lines, survives};
+    use crate::rest::tests::{asker_in, asker_of, ends_a_hang, json, lines, survives};
 
     const PATH: &str = "/v1/projects/00000000-0000-0000-0000-000000000000/servers";
     const SD: &str = "stackit_sd_configs: [{endpoint: 'URL', project: 00000000-0000-0000-0000-000000000000, refresh_interval: 50ms}]";
@@ -198,6 +198,62 @@ mod tests {
             error,
             "setting up authentication: token request failed with status 403 Forbidden"
         );
+    }
+
+    #[tokio::test]
+    async fn a_file_of_credentials_names_keys_or_holds_a_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let pem = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap().serialize_pem();
+        let pem_path = file("key.pem", &pem);
+        let account = r#"{"credentials": {"kid": "k1", "iss": "me", "sub": "uuid", "aud": "a"}}"#;
+        let key_path = file("key.json", account);
+        let own = serde_json::json!({"credentials": {"kid": "k", "privateKey": pem}}).to_string();
+        let own_path = file("own.json", &own);
+        let private = format!(r#""STACKIT_PRIVATE_KEY_PATH": "{pem_path}""#);
+        let all = format!(r#"{{"STACKIT_SERVICE_ACCOUNT_KEY_PATH": "{key_path}", {private}}}"#);
+        let (all, private) = (file("all.json", &all), file("p.json", &format!("{{{private}}}")));
+        let token = file("t.json", r#"{"STACKIT_SERVICE_ACCOUNT_TOKEN": "own-token"}"#);
+        let empty = file("e.json", "{}");
+        let broken = file("b.json", "own-token");
+        let service = FakeTarget::start().await;
+        service.answer(PATH, json(r#"{"items": []}"#));
+        service.answer("/token", json(r#"{"access_token": "tok", "expires_in": 3600}"#));
+        let named = |path: &str| format!("credentials_file_path: '{path}'");
+        let with_key =
+            |path: &str, more: &str| format!("service_account_key_path: '{path}', {more}");
+        let no_key = "private key is not part of the service account key and could not be found: ";
+        for (keys, env, expected) in [
+            (named(&all), "", Ok("tok")),
+            (named(&token), "", Ok("own-token")),
+            (with_key(&key_path, &named(&private)), "", Ok("tok")),
+            (with_key(&key_path, ""), private.as_str(), Ok("tok")),
+            (with_key(&own_path, &named("/nowhere")), "", Ok("tok")),
+            (named(&empty), "", Err("has neither STACKIT_SERVICE_ACCOUNT_KEY_PATH nor")),
+            (named(&broken), "", Err("b.json: not JSON")),
+            (named("/nowhere"), "", Err("reading credentials file: open /nowhere: no such file")),
+            (with_key(&key_path, &named(&empty)), "", Err(no_key)),
+        ] {
+            let sd = SD.replace("refresh_interval: 50ms", &keys);
+            let env = [("STACKIT_CREDENTIALS_PATH", env), ("HOME", "/nowhere")];
+            let asked = asker_in(&service, &sd, &env).ask().await;
+            match (asked, expected) {
+                (Ok(_), Ok(token)) => {
+                    let head = service.requests().pop().unwrap();
+                    let line = format!("authorization: Bearer {token}\r\n");
+                    assert!(head.contains(&line), "{keys}: {head}");
+                }
+                (Err(error), Err(part)) => {
+                    assert!(error.message.contains(part), "{keys}: {error}");
+                    assert!(!error.message.contains("own-token"), "{error}");
+                }
+                (asked, _) => panic!("{keys}: {asked:?}"),
+            }
+        }
     }
 
     #[tokio::test]
