@@ -1,7 +1,7 @@
 //! Asks an HTTP API: one exchange at a time, within limits on size, pages and time, and names what is no
 //! answer. What the answers mean is up to their readers.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prom_config::HttpClientConfig;
@@ -45,7 +45,7 @@ pub(crate) struct Call {
     /// Absolute, percent-encoded.
     pub(crate) url: String,
     /// Names in lower case.
-    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) headers: Vec<(Cow<'static, str>, String)>,
     /// A POST has one.
     pub(crate) body: Option<Vec<u8>>,
     /// A unix socket that is asked in place of the host.
@@ -89,14 +89,14 @@ impl Call {
     /// A GET of a path (with its query) below a base address.
     pub(crate) fn get(base: &str, path: &str) -> Self {
         let url = format!("{}{path}", base.trim_end_matches('/'));
-        let headers = vec![("accept", "application/json".to_owned())];
+        let headers = vec![("accept".into(), "application/json".to_owned())];
         Self { url, headers, body: None, socket: None }
     }
 
     /// A POST of a form, percent-encoded already.
     pub(crate) fn post_form(url: &str, form: String) -> Self {
         let content_type = "application/x-www-form-urlencoded".to_owned();
-        let headers = vec![("content-type", content_type)];
+        let headers = vec![("content-type".into(), content_type)];
         Self { url: url.to_owned(), headers, body: Some(form.into_bytes()), socket: None }
     }
 
@@ -106,7 +106,12 @@ impl Call {
         Self { body: Some(body.to_string().into_bytes()), ..call }
     }
 
-    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn with_header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+    ) -> Self {
+        let name = name.into();
         self.headers.retain(|(other, _)| *other != name);
         self.headers.push((name, value.into()));
         self

@@ -2,6 +2,7 @@
 //! <https://cloud.google.com/compute/docs/reference/rest/v1/instances/list>.
 
 mod credentials;
+mod external;
 
 use futures_util::future::BoxFuture;
 use prom_config::{GceSdConfig, HttpClientConfig};

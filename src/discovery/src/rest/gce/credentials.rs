@@ -1,18 +1,21 @@
 //! Tokens for Google's cloud from where its libraries look for them: a file that the environment names, the
 //! file of the command line tool, the machine's metadata. Compat: `google.FindDefaultCredentials` of Go's
-//! `oauth2/google`. Files of external accounts are refused by name.
+//! `oauth2/google`.
 
-use std::{fs, io, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use prom_config::HttpClientConfig;
-use prom_http_client::{RsaHash, RsaKey};
+use prom_http_client::{RsaHash, RsaKey, SmallFiles};
 use prom_telemetry::clock;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::super::{
-    AskError, Call, Refusal, RestClient,
-    rules::{int, text},
+use super::{
+    super::{
+        AskError, Call, Refusal, RestClient,
+        rules::{int, text},
+    },
+    external::ExternalAccount,
 };
 use crate::polled::{Env, Means};
 
@@ -21,7 +24,7 @@ const TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
 const METADATA_HOST: &str = "http://169.254.169.254";
 const METADATA_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const FILE_SIZE_BYTES_MAX: u64 = 1 << 20;
+const FILE_SIZE_BYTES_MAX: usize = 1 << 20;
 /// How long an assertion is good.
 const ASSERTION_SECONDS: i64 = 3600;
 /// A token is fetched anew this long before its end.
@@ -43,6 +46,7 @@ pub(super) struct Credentials {
     /// Asks the machine itself; never through a proxy.
     local_client: RestClient,
     env: Env,
+    files: Arc<SmallFiles>,
     token: Option<Token>,
 }
 
@@ -56,6 +60,7 @@ impl Credentials {
         Self {
             local_client: RestClient::new(&HttpClientConfig::default(), timeout, means),
             env: means.env.clone(),
+            files: Arc::clone(&means.files),
             token: None,
         }
     }
@@ -87,7 +92,7 @@ impl Credentials {
     }
 
     async fn fetch(&self, client: &RestClient, now_s: i64) -> Result<Value, AskError> {
-        let Some(file) = self.file()? else {
+        let Some(file) = self.file().await? else {
             let host = self.env.get("GCE_METADATA_HOST").map(|host| format!("http://{host}"));
             let host = host.as_deref().unwrap_or(METADATA_HOST);
             let call = Call::get(host, METADATA_PATH).with_header("metadata-flavor", "Google");
@@ -105,6 +110,10 @@ impl Credentials {
                 ("client_secret", of("/client_secret")),
                 ("refresh_token", of("/refresh_token")),
             ],
+            "external_account" => {
+                let account = ExternalAccount { file: &file, files: &self.files, client };
+                return account.fetch(SCOPE).await;
+            }
             other => {
                 let text = format!("credentials of type {other:?} are not supported");
                 return Err(AskError::new(text));
@@ -115,7 +124,7 @@ impl Credentials {
     }
 
     /// The file with credentials, if there is one.
-    fn file(&self) -> Result<Option<Value>, AskError> {
+    async fn file(&self) -> Result<Option<Value>, AskError> {
         let named = self.env.get("GOOGLE_APPLICATION_CREDENTIALS");
         let is_named = named.is_some();
         let path = named.unwrap_or_else(|| {
@@ -124,18 +133,14 @@ impl Credentials {
         });
         let failed = |reason: String| {
             AskError::new(format!(
-                "google: error getting credentials using GOOGLE_APPLICATION_CREDENTIALS environment variable: {path}: {reason}"
+                "google: error getting credentials using GOOGLE_APPLICATION_CREDENTIALS environment variable: {reason}"
             ))
         };
-        let metadata = match fs::metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => return Ok(None),
+        let bytes = match self.files.read(Path::new(&path), FILE_SIZE_BYTES_MAX).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_missing() && !is_named => return Ok(None),
             Err(error) => return Err(failed(error.to_string())),
         };
-        if !metadata.is_file() || metadata.len() > FILE_SIZE_BYTES_MAX {
-            return Err(failed("not a small regular file".to_owned()));
-        }
-        let bytes = fs::read(&path).map_err(|error| failed(error.to_string()))?;
         // The error of the parser could show a secret.
         let file = serde_json::from_slice(&bytes).map_err(|_| failed("not JSON".to_owned()))?;
         Ok(Some(file))

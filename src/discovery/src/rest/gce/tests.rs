@@ -62,7 +62,7 @@ async fn tokens_come_from_files_and_refusals_are_told() {
     let setting_up = "error setting up communication with GCE service: ";
     let mut asker = asker_in(&service, SD, &env);
     let missing = asker.ask().await.unwrap_err().message;
-    assert!(missing.starts_with(setting_up) && missing.contains("No such file"), "{missing}");
+    assert!(missing.starts_with(setting_up) && missing.contains("no such file"), "{missing}");
     let token_uri = service.url("/token");
     let user = format!(
         r#"{{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r", "token_uri": "{token_uri}"}}"#
@@ -84,9 +84,9 @@ async fn tokens_come_from_files_and_refusals_are_told() {
     let error = asker.ask().await.unwrap_err().message;
     let expected = "invalid key: Key must be a PEM encoded PKCS1 or PKCS8 key";
     assert_eq!(error, format!("{setting_up}{expected}"));
-    std::fs::write(&file, r#"{"type": "external_account"}"#).unwrap();
+    std::fs::write(&file, r#"{"type": "gdch_service_account"}"#).unwrap();
     let error = asker.ask().await.unwrap_err().message;
-    let expected = "credentials of type \"external_account\" are not supported";
+    let expected = "credentials of type \"gdch_service_account\" are not supported";
     assert_eq!(error, format!("{setting_up}{expected}"));
     // A token that was taken back is fetched anew.
     std::fs::write(&file, format!(r#"{{"type": "authorized_user", "token_uri": "{token_uri}"}}"#))
@@ -101,4 +101,119 @@ async fn tokens_come_from_files_and_refusals_are_told() {
     let before = tokens(&service);
     drop(asker.ask().await);
     assert_eq!(tokens(&service), before + 1);
+}
+
+/// What an external account that lives at `source` asks for, or why it gets nothing.
+async fn external(
+    service: &FakeTarget,
+    folder: &std::path::Path,
+    source: &str,
+    more: &str,
+) -> Result<String, String> {
+    let (file, url) = (folder.join("account.json"), service.url(""));
+    let account = format!(
+        r#"{{"type": "external_account", "audience": "//iam/pool", "subject_token_type": "urn:jwt", "token_url": "{url}/sts",
+            "credential_source": {{{source}}} {more}}}"#
+    );
+    let account = account.replace("URL", &url).replace("FOLDER", &folder.display().to_string());
+    std::fs::write(&file, account).unwrap();
+    let env = [("GOOGLE_APPLICATION_CREDENTIALS", file.to_str().unwrap())];
+    match asker_in(service, SD, &env).ask().await {
+        Ok(_) => Ok(service.requests().pop().unwrap()),
+        Err(error) => {
+            let cut = "error setting up communication with GCE service: ";
+            Err(error.message.strip_prefix(cut).unwrap_or(&error.message).to_owned())
+        }
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_others_are_exchanged() {
+    let service = FakeTarget::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("token"), "subject jwt\n").unwrap();
+    std::fs::write(at.join("token.json"), r#"{"access_token": "of json", "other": 1}"#).unwrap();
+    service.answer("/identity", json(r#"{"value": "of url"}"#));
+    service.answer("/sts", json(r#"{"access_token": "first", "expires_in": 3600}"#));
+    let second = r#"{"accessToken": "second", "expireTime": "2100-01-01T00:00:00Z"}"#;
+    service.answer("/impersonate", json(second));
+    service.answer(PATH, json("{}"));
+    let as_account = r#", "service_account_impersonation_url": "URL/impersonate", "service_account_impersonation": {"token_lifetime_seconds": 600}"#;
+    let of_json = |field: &str| {
+        format!(
+            r#""file": "FOLDER/token.json", "format": {{"type": "json", "subject_token_field_name": "{field}"}}"#
+        )
+    };
+    let of_url = r#""url": "URL/identity", "headers": {"Metadata": "True"}, "format": {"type": "json", "subject_token_field_name": "value"}"#;
+    let client = r#", "client_id": "me", "client_secret": "hush""#;
+    for (source, more, subject, token) in [
+        (r#""file": "FOLDER/token""#.to_owned(), "", "subject+jwt", "first"),
+        (of_json("access_token"), client, "of+json", "first"),
+        (of_url.to_owned(), as_account, "of+url", "second"),
+    ] {
+        let listed = external(&service, at, &source, more).await.unwrap();
+        assert!(listed.contains(&format!("authorization: Bearer {token}\r\n")), "{listed}");
+        let requests = service.requests();
+        let exchange = requests.iter().rfind(|it| it.starts_with("POST /sts ")).unwrap();
+        let scope = if token == "second" { "cloud-platform" } else { "compute.readonly" };
+        for part in [
+            "audience=%2F%2Fiam%2Fpool&grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange",
+            "subject_token_type=urn%3Ajwt",
+            &format!("subject_token={subject}&scope="),
+            &format!("auth%2F{scope}"),
+        ] {
+            assert!(exchange.contains(part), "{part}: {exchange}");
+        }
+        let is_known = exchange.contains("authorization: Basic bWU6aHVzaA==\r\n");
+        assert_eq!(is_known, more == client, "{exchange}");
+    }
+    let requests = service.requests();
+    assert!(
+        requests
+            .iter()
+            .any(|it| it.starts_with("GET /identity ") && it.contains("metadata: True\r\n"))
+    );
+    let wish = requests.iter().find(|it| it.starts_with("POST /impersonate ")).unwrap();
+    assert!(wish.contains("authorization: Bearer first\r\n"), "{wish}");
+    assert!(wish.contains(r#""lifetime":"600s""#) && wish.contains("compute.readonly"), "{wish}");
+}
+
+#[tokio::test]
+async fn external_accounts_that_get_nothing_say_why() {
+    let service = FakeTarget::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("token"), "hush").unwrap();
+    std::fs::write(at.join("empty"), " \n").unwrap();
+    let refusal = |code: &str, body: &str| {
+        let size = body.len();
+        let head = format!("HTTP/1.1 {code}\r\nContent-Length: {size}\r\n\r\n{body}");
+        Answer::Bytes(head.into_bytes())
+    };
+    service.answer("/identity", refusal("404 Not Found", ""));
+    let reason = r#"{"error": "invalid_grant", "error_description": "unknown pool"}"#;
+    service.answer("/sts", refusal("400 Bad Request", reason));
+    let google = "oauth2/google/externalaccount: ";
+    let as_json = r#""format": {"type": "json", "subject_token_field_name": "x"}"#;
+    for (source, expected) in [
+        (r#""file": "FOLDER/token""#.to_owned(), "oauth2/google: status code 400: unknown pool".to_owned()),
+        (r#""file": "FOLDER/gone""#.to_owned(), format!("{google}failed to open credential file: open FOLDER/gone: no such file or directory")),
+        (r#""file": "FOLDER/empty""#.to_owned(), format!("{google}improperly formatted subject token")),
+        (format!(r#""file": "FOLDER/token", {as_json}"#), format!("{google}failed to unmarshal subject token")),
+        (r#""file": "FOLDER/token", "format": {"type": "xml"}"#.to_owned(), format!("{google}invalid credential_source file format type")),
+        (r#""url": "URL/identity""#.to_owned(), format!("{google}status code 404")),
+        (String::new(), format!("{google}unable to parse credential source")),
+        (r#""environment_id": "aws1""#.to_owned(), "credentials of an external account from Amazon's cloud (environment_id) are not supported".to_owned()),
+        (r#""executable": {"command": "x"}"#.to_owned(), "credentials of an external account from a program (executable) are not supported".to_owned()),
+    ] {
+        let error = external(&service, at, &source, "").await.unwrap_err();
+        assert_eq!(error, expected.replace("FOLDER", &at.display().to_string()), "{source}");
+    }
+    service.answer("/sts", json(r#"{"access_token": "first", "expires_in": 3600}"#));
+    let reason = r#"{"error": {"code": 403, "message": "not allowed"}}"#;
+    service.answer("/impersonate", refusal("403 Forbidden", reason));
+    let as_account = r#", "service_account_impersonation_url": "URL/impersonate""#;
+    let error = external(&service, at, r#""file": "FOLDER/token""#, as_account).await.unwrap_err();
+    assert_eq!(error, "oauth2/google: status code 403: not allowed");
 }
