@@ -17,6 +17,7 @@ mod frames;
 mod ingress;
 mod kubeconfig;
 mod labels;
+mod login;
 mod metrics;
 mod node;
 mod objects;

@@ -1,27 +1,42 @@
 //! The way to an API server: an address in the configuration, a kubeconfig file, or the account that a pod has.
 //! What is asked there is not known here.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use prom_config::{
     HttpAuth, HttpClientConfig, KubernetesSdConfig, Secret, Source as SecretSource, TlsConfig,
 };
-use prom_http_client::Client;
+use prom_http_client::{Client, Request, Response};
 
-use super::kubeconfig;
+use super::{
+    kubeconfig,
+    login::{LoggedIn, Login, Plugin},
+};
 use crate::group::host_port;
 
 /// Where a pod finds its account. Compat: client-go `rest.InClusterConfig`.
 const ACCOUNT_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
+const UNAUTHORIZED: u16 = 401;
+
 /// An API server, and how to ask it.
 #[derive(Clone, Debug)]
 pub(super) struct Api {
-    pub(super) client: Client,
+    way: Way,
     /// Without a slash at its end.
     pub(super) base: String,
     /// The namespace of the pod that this process runs in, if it was asked for.
     pub(super) own_namespace: Option<String>,
+}
+
+/// Who asks is known, or a program tells it.
+#[derive(Clone, Debug)]
+enum Way {
+    Plain(Client),
+    Login(Arc<Login>),
 }
 
 /// A server and a client for it, before anything was tried.
@@ -30,6 +45,8 @@ pub(super) struct Access {
     pub(super) server: String,
     pub(super) http_client: HttpClientConfig,
     pub(super) own_namespace: Option<String>,
+    /// A program that gives credentials.
+    pub(super) plugin: Option<Plugin>,
 }
 
 /// What a process in a pod is given.
@@ -56,8 +73,32 @@ impl Api {
         let base = access.server.trim_end_matches('/');
         // Compat: client-go `DefaultServerURL`.
         let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
-        let client = Client::new(access.http_client, user_agent);
-        Self { client, base, own_namespace: access.own_namespace }
+        let way = match access.plugin {
+            None => Way::Plain(Client::new(access.http_client, user_agent)),
+            Some(plugin) => {
+                Way::Login(Arc::new(Login::new(plugin, access.http_client, user_agent)))
+            }
+        };
+        Self { way, base, own_namespace: access.own_namespace }
+    }
+
+    /// Sends a request with the credentials of this moment.
+    ///
+    /// # Errors
+    /// There is no answer, or nobody says who asks.
+    pub(super) async fn send(&self, request: &Request) -> Result<Response, String> {
+        let sent = match &self.way {
+            Way::Plain(client) => client.send(request).await,
+            Way::Login(login) => {
+                let LoggedIn { client, generation } = login.client().await?;
+                let sent = client.send(request).await;
+                if sent.as_ref().is_ok_and(|response| response.status_code() == UNAUTHORIZED) {
+                    login.forget(generation).await;
+                }
+                sent
+            }
+        };
+        sent.map_err(|error| error.to_string())
     }
 }
 
@@ -77,6 +118,7 @@ pub(super) fn find_access(
             server: url.reveal().to_owned(),
             http_client: cfg.http_client.clone(),
             own_namespace: None,
+            plugin: None,
         }),
         None => of_pod(cfg, around),
     }
@@ -104,6 +146,7 @@ fn of_pod(cfg: &KubernetesSdConfig, around: &Surroundings) -> Result<Access, Str
             ..HttpClientConfig::default()
         },
         own_namespace,
+        plugin: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Kubeconfig files: which server the current context names, and who asks it.
-//! Compat: client-go `tools/clientcmd`. What needs another program to get a token is refused by name.
+//! Compat: client-go `tools/clientcmd`. Providers of tokens (`auth-provider`), which it has given up, are refused by
+//! name.
 
 use std::{
     collections::BTreeMap,
@@ -12,12 +13,22 @@ use prom_config::{
     HttpAuth, HttpClientConfig, HttpHeader, ProxyConfig, Secret, Source, TlsConfig, Url,
     decode_base64,
 };
+use prom_http_client::{Program, base64};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::api::{Access, bearer};
+use super::{
+    api::{Access, bearer},
+    login::Plugin,
+};
 
 /// Larger files are refused.
 const FILE_SIZE_BYTES_MAX: u64 = 4 << 20;
+/// What programs may speak; the first one wants to be told whether somebody could answer questions.
+const EXEC_VERSIONS: [&str; 2] =
+    ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
+/// What a cluster has for programs.
+const EXEC_EXTENSION: &str = "client.authentication.k8s.io/exec";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
@@ -58,6 +69,15 @@ struct RawCluster {
     certificate_authority: String,
     certificate_authority_data: String,
     proxy_url: String,
+    extensions: Option<Vec<RawExtension>>,
+}
+
+/// What else a cluster is told to have.
+#[derive(Clone, Debug, Deserialize)]
+struct RawExtension {
+    name: String,
+    #[serde(default)]
+    extension: serde_yaml::Value,
 }
 
 /// No `Debug`: most of it is secret.
@@ -78,14 +98,33 @@ struct RawUser {
     as_uid: String,
     as_groups: Vec<String>,
     as_user_extra: BTreeMap<String, Vec<String>>,
-    exec: Option<RawProgram>,
-    auth_provider: Option<RawProgram>,
+    exec: Option<RawExec>,
+    auth_provider: Option<RawProvider>,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawExec {
+    api_version: String,
+    command: String,
+    args: Option<Vec<String>>,
+    env: Option<Vec<RawVariable>>,
+    install_hint: String,
+    interactive_mode: String,
+    provide_cluster_info: bool,
+}
+
+#[derive(Clone, Deserialize)]
+struct RawVariable {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    value: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct RawProgram {
-    command: String,
+struct RawProvider {
     name: String,
 }
 
@@ -108,20 +147,27 @@ impl std::fmt::Debug for RawUser {
 /// The file cannot be read, names nothing, or wants what this build cannot do.
 pub(super) fn read(path: &Path) -> Result<Access, String> {
     let shown = path.display();
-    let failed = |error: std::io::Error| format!("open {shown}: {error}");
-    let mut text = String::new();
-    let file = File::open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(format!("open {shown}: not a regular file"));
-    }
-    file.take(FILE_SIZE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > FILE_SIZE_BYTES_MAX {
-        return Err(format!("kubeconfig {shown} is larger than {FILE_SIZE_BYTES_MAX} bytes"));
-    }
+    let text = String::from_utf8(read_file(path)?)
+        .map_err(|_| format!("kubeconfig {shown}: not a kubeconfig"))?;
     parse(&text, path.parent().unwrap_or(Path::new(""))).map_err(|reason| {
         // Reasons name keys and places, never a value of a user.
         format!("kubeconfig {shown}: {reason}")
     })
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let failed = |error: std::io::Error| format!("open {shown}: {error}");
+    let file = File::open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(format!("open {shown}: not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_SIZE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    match bytes.len() as u64 > FILE_SIZE_BYTES_MAX {
+        true => Err(format!("{shown} is larger than {FILE_SIZE_BYTES_MAX} bytes")),
+        false => Ok(bytes),
+    }
 }
 
 /// Paths in the file begin at `folder`.
@@ -147,7 +193,7 @@ fn parse(text: &str, folder: &Path) -> Result<Access, String> {
         None if context.user.is_empty() => RawUser::default(),
         None => return Err(format!("user {:?} does not exist", context.user)),
     };
-    refuse_programs(&context.user, &user)?;
+    refuse_provider(&context.user, &user)?;
     if cluster.server.is_empty() {
         return Err(format!("cluster {:?} has no server", context.cluster));
     }
@@ -159,9 +205,13 @@ fn parse(text: &str, folder: &Path) -> Result<Access, String> {
             "specifying a root certificates file with the insecure flag is not allowed".to_owned()
         );
     }
+    let auth = auth(&user, folder);
+    // Whoever has a token needs no program.
+    let exec = user.exec.as_ref().filter(|_| auth.is_none());
+    let plugin = exec.map(|exec| plugin(exec, &context.user, &cluster, folder)).transpose()?;
     Ok(Access {
         http_client: HttpClientConfig {
-            auth: auth(&user, folder),
+            auth,
             tls: tls(&cluster, &user, folder)?,
             proxy: proxy(&cluster)?,
             http_headers: impersonation(&user),
@@ -169,22 +219,102 @@ fn parse(text: &str, folder: &Path) -> Result<Access, String> {
         },
         server: cluster.server,
         own_namespace: None,
+        plugin,
     })
 }
 
-fn refuse_programs(name: &str, user: &RawUser) -> Result<(), String> {
-    if let Some(exec) = &user.exec {
-        let command = &exec.command;
-        return Err(format!(
-            "user {name:?} gets its token from the program {command:?} (exec), which this build does not run; give it a token, a tokenFile or a client certificate"
-        ));
-    }
+fn refuse_provider(name: &str, user: &RawUser) -> Result<(), String> {
     match &user.auth_provider {
-        Some(RawProgram { name: provider, .. }) => Err(format!(
-            "user {name:?} wants the auth-provider {provider:?}, which this build has not; give it a token, a tokenFile or a client certificate"
+        Some(RawProvider { name: provider }) => Err(format!(
+            "user {name:?} wants the auth-provider {provider:?}, which this build has not; give it an exec plugin, a token, a tokenFile or a client certificate"
         )),
         None => Ok(()),
     }
+}
+
+/// Compat: client-go `clientcmd.validateAuthInfo`; its texts.
+fn plugin(
+    exec: &RawExec,
+    user: &str,
+    cluster: &RawCluster,
+    folder: &Path,
+) -> Result<Plugin, String> {
+    let needed = |what: &str| {
+        Err(format!("{what} must be specified for {user} to use exec authentication plugin"))
+    };
+    let variables = exec.env.iter().flatten();
+    if exec.command.is_empty() {
+        return needed("command");
+    }
+    if exec.api_version.is_empty() {
+        return needed("apiVersion");
+    }
+    if variables.clone().any(|variable| variable.name.is_empty()) {
+        return needed("env variable name");
+    }
+    if !EXEC_VERSIONS.contains(&exec.api_version.as_str()) {
+        return Err(format!("exec plugin: invalid apiVersion {:?}", exec.api_version));
+    }
+    match exec.interactive_mode.as_str() {
+        "" if exec.api_version == EXEC_VERSIONS[0] => return needed("interactiveMode"),
+        "" | "Never" | "IfAvailable" => {}
+        "Always" => {
+            return Err(
+                "exec plugin cannot support interactive mode: standard input is not a terminal"
+                    .to_owned(),
+            );
+        }
+        other => return Err(format!("invalid interactiveMode for {user}: {other:?}")),
+    }
+    let mut spec = json!({"interactive": false});
+    if exec.provide_cluster_info {
+        spec["cluster"] = cluster_info(cluster, folder)?;
+    }
+    let info = json!({"kind": "ExecCredential", "apiVersion": exec.api_version, "spec": spec});
+    let given = variables.map(|variable| (variable.name.clone(), variable.value.clone()));
+    let info = ("KUBERNETES_EXEC_INFO".to_owned(), info.to_string());
+    // A path begins at the folder of the file, a name is looked for.
+    let command = match exec.command.contains('/') {
+        true => resolve(folder, &exec.command),
+        false => PathBuf::from(&exec.command),
+    };
+    Ok(Plugin {
+        program: Program {
+            command,
+            args: exec.args.clone().unwrap_or_default(),
+            env: given.chain([info]).collect(),
+        },
+        api_version: exec.api_version.clone(),
+        install_hint: exec.install_hint.clone(),
+    })
+}
+
+/// What a program may want to know about the server. Compat: client-go `ConfigToExecCluster`.
+fn cluster_info(cluster: &RawCluster, folder: &Path) -> Result<Value, String> {
+    let mut info = json!({"server": cluster.server});
+    let mut set = |key: &str, value: Value| info[key] = value;
+    if !cluster.tls_server_name.is_empty() {
+        set("tls-server-name", cluster.tls_server_name.as_str().into());
+    }
+    if cluster.insecure_skip_tls_verify {
+        set("insecure-skip-tls-verify", true.into());
+    }
+    let (data, file) = (cluster.certificate_authority_data.trim(), &cluster.certificate_authority);
+    if !data.is_empty() {
+        set("certificate-authority-data", data.into());
+    } else if !file.is_empty() {
+        let bytes = read_file(&resolve(folder, file))?;
+        set("certificate-authority-data", base64(&bytes).into());
+    }
+    if !cluster.proxy_url.is_empty() {
+        set("proxy-url", cluster.proxy_url.as_str().into());
+    }
+    let extensions = cluster.extensions.iter().flatten();
+    if let Some(own) = extensions.into_iter().find(|it| it.name == EXEC_EXTENSION) {
+        let config = serde_json::to_value(&own.extension);
+        set("config", config.map_err(|_| format!("extension {EXEC_EXTENSION:?} is not JSON"))?);
+    }
+    Ok(info)
 }
 
 fn auth(user: &RawUser, folder: &Path) -> Option<HttpAuth> {

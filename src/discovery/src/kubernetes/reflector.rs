@@ -271,12 +271,12 @@ impl Reflector {
         let request = self.request(&path, query, timeout, is_packed);
         let request = request.map_err(|error| End::Failed(error.to_string()))?;
         let began = clock::monotonic();
-        let sent = self.api.client.send(&request).await;
+        let sent = self.api.send(&request).await;
         let seconds = (clock::monotonic() - began).as_secs_f64();
         self.metrics.request_duration.with(&[&path]).observe(seconds);
         let code = sent.as_ref().map_or("<error>".to_owned(), |it| it.status_code().to_string());
         self.metrics.requests.with(&[&code]).inc();
-        let response = sent.map_err(passing)?;
+        let response = sent.map_err(End::Passing)?;
         match response.status_code() {
             200 => Ok(response),
             _ => Err(self.refusal(response).await),

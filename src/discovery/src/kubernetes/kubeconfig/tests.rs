@@ -45,12 +45,77 @@ fn a_context_names_a_server_and_who_asks_it() {
     assert_eq!(proxied.http_client.proxy.proxy_url, Some(Url::parse("http://p:1").unwrap()));
 }
 
+/// The keys of a user whose program these describe.
+fn exec(keys: &str) -> String {
+    format!("exec: {{{}}}", keys.replace("K8S", "client.authentication.k8s.io"))
+}
+
+#[test]
+fn a_program_is_told_what_it_may_know() {
+    let server = "server: 'https://c.test', tls-server-name: n, certificate-authority-data: 'LS0tCg==', \
+         extensions: [{name: other, extension: 1}, {name: client.authentication.k8s.io/exec, extension: {audience: [a, 1]}}]";
+    let user = exec(
+        "apiVersion: K8S/v1, command: ./bin/tool, args: [get-token, --x], env: [{name: A, value: b}], \
+         interactiveMode: IfAvailable, provideClusterInfo: true, installHint: hint",
+    );
+    let plugin = access(server, &user).unwrap().plugin.unwrap();
+    assert_eq!(plugin.program.command, Path::new("/etc/kube/./bin/tool"));
+    assert_eq!(plugin.program.args, ["get-token", "--x"]);
+    assert_eq!((plugin.install_hint.as_str(), plugin.program.env.len()), ("hint", 2));
+    assert_eq!(plugin.program.env[0], ("A".to_owned(), "b".to_owned()));
+    let (name, info) = &plugin.program.env[1];
+    let info: Value = serde_json::from_str(info).unwrap();
+    assert_eq!(name, "KUBERNETES_EXEC_INFO");
+    let expected = json!({"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "spec": {
+        "interactive": false,
+        "cluster": {"server": "https://c.test", "tls-server-name": "n", "certificate-authority-data": "LS0tCg==",
+                    "config": {"audience": ["a", 1]}}}});
+    assert_eq!(info, expected);
+    let short = access(server, &exec("apiVersion: K8S/v1beta1, command: tool")).unwrap();
+    let plugin = short.plugin.unwrap();
+    assert_eq!(plugin.program.command, Path::new("tool"));
+    assert!(!plugin.program.env[0].1.contains("cluster"));
+    let with_token = access(server, &format!("token: t, {user}")).unwrap();
+    assert_eq!(with_token.plugin, None, "a token takes its place");
+}
+
 #[test]
 fn what_cannot_be_used_is_named_and_shows_no_secret() {
     let server = "server: https://c.test";
     for (got, expected) in [
         (access("", ""), "cluster \"c\" has no server"),
-        (access(server, "exec: {command: aws, apiVersion: v1}"), "\"aws\" (exec)"),
+        (access(server, &exec("command: aws")), "apiVersion must be specified for u to use exec"),
+        (
+            access(server, &exec("apiVersion: K8S/v1")),
+            "command must be specified for u to use exec",
+        ),
+        (
+            access(server, &exec("command: aws, apiVersion: K8S/v1")),
+            "interactiveMode must be specified for u to use exec",
+        ),
+        (
+            access(server, &exec("command: aws, apiVersion: K8S/v1beta1, env: [{value: secret}]")),
+            "env variable name must be specified for u",
+        ),
+        (
+            access(server, &exec("command: aws, apiVersion: K8S/v1alpha1")),
+            "exec plugin: invalid apiVersion \"client.authentication.k8s.io/v1alpha1\"",
+        ),
+        (
+            access(server, &exec("command: aws, apiVersion: K8S/v1, interactiveMode: Always")),
+            "exec plugin cannot support interactive mode",
+        ),
+        (
+            access(server, &exec("command: aws, apiVersion: K8S/v1, interactiveMode: Perhaps")),
+            "invalid interactiveMode for u: \"Perhaps\"",
+        ),
+        (
+            access(
+                "server: https://c.test, certificate-authority: /nowhere/ca.pem",
+                &exec("command: aws, apiVersion: K8S/v1beta1, provideClusterInfo: true"),
+            ),
+            "open /nowhere/ca.pem: ",
+        ),
         (access(server, "auth-provider: {name: gcp}"), "auth-provider \"gcp\""),
         (access(server, "client-key-data: 'no base64'"), "client-key-data is not a text in base64"),
         (
