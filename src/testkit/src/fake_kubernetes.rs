@@ -270,10 +270,10 @@ fn list(state: &State, asked: &Asked) -> String {
     let limit = number("limit").filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let from = number("continue").unwrap_or(0);
     let all = state.objects.iter().filter(|((list, ..), it)| asked.is_for(list, it));
-    let all: Vec<&Value> = all.map(|(_, object)| object).collect();
-    let items: Vec<&Value> = all.iter().skip(from).take(limit).copied().collect();
+    let mut rest = all.map(|(_, object)| object).skip(from);
+    let items: Vec<&Value> = rest.by_ref().take(limit).collect();
     let end = from + items.len();
-    let next = if end < all.len() { end.to_string() } else { String::new() };
+    let next = if rest.next().is_some() { end.to_string() } else { String::new() };
     let kind = KINDS.iter().find(|(list, _)| *list == asked.list).map_or("", |(_, kind)| kind);
     json!({
         "kind": format!("{kind}List"),

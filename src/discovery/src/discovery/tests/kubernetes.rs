@@ -26,6 +26,81 @@ fn job(server: &FakeKubernetes, keys: &str) -> String {
     format!("- {{job_name: a, kubernetes_sd_configs: [{{api_server: '{url}', {keys}}}]}}")
 }
 
+/// As large as pods of a real cluster are.
+fn large_pod(number: usize, ip: &str) -> Value {
+    let name = format!("service-{:04}-7c9f8b6d5-{number:06}", number / 50);
+    let mut pod = pod(&name, ip);
+    pod["metadata"]["uid"] = format!("b4176700-596a-4f80-9fc8-{number:012}").into();
+    pod["metadata"]["labels"] =
+        json!({"app.kubernetes.io/name": name, "pod-template-hash": "7c9f8b6d5", "team": "a"});
+    pod["metadata"]["annotations"] = json!({"prometheus.io/scrape": "true", "kubernetes.io/config.hash": "f".repeat(64),
+        "large": "x".repeat(700)});
+    pod["metadata"]["ownerReferences"] =
+        json!([{"kind": "ReplicaSet", "name": "service-7c9f8b6d5", "controller": true}]);
+    pod["spec"]["containers"] = json!([
+        {"name": "main", "image": "registry.test/team/service:v1.2.3", "env": [{"name": "A", "value": "b".repeat(300)}],
+         "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}, {"name": "metrics", "containerPort": 9090}]},
+        {"name": "sidecar", "image": "registry.test/mesh:v2", "ports": [{"name": "admin", "containerPort": 15000}]},
+    ]);
+    pod["status"]["phase"] = "Running".into();
+    pod["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+    pod
+}
+
+/// The memory of this process that is in use.
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+/// With `PROMETHEUS_TESTS_PODS=100000` (and nothing beside it) it is a whole large cluster, whose memory is looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_pods_come_in_pages_and_one_that_changes_touches_one_group() {
+    let asked = std::env::var("PROMETHEUS_TESTS_PODS").ok().map(|it| it.parse::<usize>().unwrap());
+    let count = asked.unwrap_or(2_500);
+    let (house, server) = (House::hasty(), FakeKubernetes::start());
+    for number in 0..count {
+        server.put("pods", large_pod(number, "10.0.0.1"));
+    }
+    server.forget();
+    let (before_bytes, began) = (resident_bytes(), prom_telemetry::clock::monotonic());
+    house.reload(&job(&server, "role: pod"));
+    let groups = || house.discovery.target_set("a").groups;
+    let wait = async |is_there: &dyn Fn() -> bool| {
+        while !is_there() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        prom_telemetry::clock::monotonic()
+    };
+    let listed = wait(&|| groups().len() == count).await - began;
+    let bytes = resident_bytes().saturating_sub(before_bytes);
+    assert_eq!(groups().iter().map(|group| group.targets.len()).sum::<usize>(), 3 * count);
+    let asked_for = server.requests();
+    let pages = asked_for.iter().filter(|line| line.contains("limit=500")).count();
+    assert_eq!(pages, count.div_ceil(500));
+
+    let changed = count / 2;
+    let before = groups();
+    let began = prom_telemetry::clock::monotonic();
+    server.put("pods", large_pod(changed, "10.0.0.2"));
+    let has_changed = || {
+        let (before, after) = (&before, groups());
+        !Arc::ptr_eq(&before[changed], &after[changed])
+    };
+    let noticed = wait(&has_changed).await - began;
+    let after = groups();
+    let touched = before.iter().zip(&*after).filter(|(one, other)| !Arc::ptr_eq(one, other));
+    assert_eq!((touched.count(), before.len()), (1, after.len()));
+    assert_eq!(after[changed].targets[0].get("__address__"), Some("10.0.0.2:8080"));
+    println!(
+        "{count} pods: listed in {listed:?}, {bytes} bytes more, a change is there after {noticed:?}"
+    );
+    if asked.is_some() {
+        assert!(bytes / count < 10_000, "{} bytes a pod", bytes / count);
+    }
+}
+
 #[tokio::test]
 async fn pods_are_listed_watched_and_listed_again() {
     let (house, server) = (House::hasty(), FakeKubernetes::start());
