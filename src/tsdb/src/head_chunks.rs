@@ -1,9 +1,9 @@
 //! Head chunks: full chunks of the head in files, so that they need no memory and no replay. Which chunk
 //! belongs to which place in the head is not known here. Format: docs/format/head_chunks.md.
 //!
-//! The log has all that these files have. So a file that cannot be written costs memory, and one that is
-//! damaged costs a longer replay; neither costs a sample. Where the log is shortened early, the files are all
-//! there is of older samples, as blocks are: damage costs the chunk that it hit, and no other.
+//! Damage costs the chunk that it hit, and no other. The log has all that these files have, so neither a chunk
+//! that is lost nor a file that cannot be written costs a sample; but where the log is shortened early, the files
+//! are all there is of older samples, as blocks are.
 
 mod files;
 mod record;
@@ -17,6 +17,6 @@ mod tests;
 pub(crate) use self::{
     files::{ChunkFiles, ChunkMaps},
     record::{HeadChunk, encode_head_chunk},
-    scan::{Scanned, ScannedChunk, scan, take_trusted, trusted_files},
+    scan::{FileEnd, Scanned, ScannedChunk, scan, take_trusted, trusted_files},
     writer::{ChunkMetrics, ChunkPlace, ChunkWriter},
 };

@@ -19,14 +19,15 @@
 //!     be given to another one, its ref never is. Readers of samples that leave are waited for.
 //! I8. A checkpoint holds all that the segments still need which it stands for, and is durable before they go.
 //! I9. A closed chunk is in memory until it can be read in a file of head chunks. The log has its samples,
-//!     too, so these files may be lost or damaged; chunks behind a damaged place are not used. A replay takes
+//!     too, so these files may be lost or damaged: damage costs its chunk. A replay takes
 //!     a chunk where the log comes to its first sample, so what stands in no chunk is not passed over. Where
 //!     the log is shortened early, it has those samples only that no durable and good file has. (A power
 //!     failure may take from the log what a file has; that is in one place then.)
 //! I10. A sidecar of the head is used only with the log and the head chunks that it was made of; the log
 //!     behind it is replayed. Without it a start takes longer and ends the same. Head chunks are not read
 //!     before; one that is found damaged later is made anew of the log, which has it until its block is written.
-//!     A chunk snapshot stands for the log up to its place likewise; it is read whole before, and gone after.
+//!     A chunk snapshot stands for the log up to its place likewise, with the head chunks that it names; it is
+//!     read whole before, and gone after.
 //! I11. Damaged files are kept under `quarantine/`; their good records are used. Nothing is deleted but
 //!     the rest of a write that had not ended.
 //! I12. What came out of order stands beside its series and is merged when it is read. Of samples at one time
@@ -52,8 +53,7 @@
 //! and made XOR when they are closed: half of all series of a usual target are such.
 //!
 //! Limits: out-of-order samples are not in the sidecar; their log is read at each start. Chunks that are missing
-//! without a trace, at the end of a file or with it, are not noticed where a chunk snapshot stands for the log, nor
-//! among the chunks that a series had under an earlier ref if a checkpoint tells both refs. Where the log is
+//! are not noticed among those that a series had under an earlier ref if a checkpoint tells both refs. Where the log is
 //! shortened early, a late sample between two chunks may be taken for one in order, and be there twice.
 //! Queues, buffers and windows have named constants beside their use.
 

@@ -1,8 +1,11 @@
 //! Chunk snapshots: the open chunks of a head that was stopped, in Prometheus's own layout, so that either
 //! program starts from what the other left. Format: docs/format/chunk_snapshot.md.
 //!
-//! The log has all that is in a snapshot. One is taken at a start only if it is whole and stands at a place that
-//! the log still has, and it goes once the head is filled: what is written from then on is not in it.
+//! The log has all that is in a snapshot. One is taken at a start only if it is whole, stands at a place that the
+//! log still has, and the files of head chunks are those beside which it was written; Prometheus does not tell
+//! these. It goes once the head is filled: what is written from then on is not in it.
+
+mod filed;
 
 use std::{
     io,
@@ -15,6 +18,7 @@ use crate::{
     WalCompression,
     disk::Disk,
     head::{DictionaryFull, Head, HeadReplay, SnapshotPart},
+    head_chunks::FileEnd,
     wal::{
         LogFiles, LogReader, SegmentsWriter, decode_series_or_metadata, list_log, list_segments,
     },
@@ -37,9 +41,10 @@ pub(super) struct ChunkSnapshot {
 /// Why the newest snapshot is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NotTaken {
-    /// The log is not the one it was made of, or has lost the place.
-    Outdated {
+    /// It is not of this log, or not of these head chunks.
+    DoesNotFit {
         name: String,
+        reason: &'static str,
     },
     Damaged {
         name: String,
@@ -66,11 +71,12 @@ impl From<DictionaryFull> for SnapshotReplayError {
     }
 }
 
-/// Looks for the newest snapshot and reads it once; nothing is changed.
+/// Looks for the newest snapshot and reads it once; nothing is changed. `chunk_files` are those that were found.
 pub(super) fn find(
     disk: &dyn Disk,
     dir: &Path,
     log: &LogFiles,
+    chunk_files: &[FileEnd],
 ) -> Result<Option<ChunkSnapshot>, NotTaken> {
     let names = disk.list(dir).unwrap_or_default();
     let places = names.iter().filter_map(|name| Some((place_of(name)?, name)));
@@ -80,8 +86,14 @@ pub(super) fn find(
         .files
         .iter()
         .any(|file| !file.is_checkpoint && file.index == segment && file.size_bytes >= offset);
-    if !is_there || log.has_gap {
-        return Err(NotTaken::Outdated { name: name.clone() });
+    let misfit = match filed::read(disk, &dir.join(name)) {
+        _ if !is_there || log.has_gap => Some("the WAL is another one"),
+        None => Some("it does not tell which head chunks it stands beside"),
+        Some(files) if files != chunk_files => Some("head chunks are missing"),
+        Some(_) => None,
+    };
+    if let Some(reason) = misfit {
+        return Err(NotTaken::DoesNotFit { name: name.clone(), reason });
     }
     let damaged = |reason: String| NotTaken::Damaged { name: name.clone(), reason };
     let files = list_segments(disk, &dir.join(name)).map_err(|err| damaged(err.to_string()))?;
@@ -181,6 +193,7 @@ fn write_into(
     let mut out = SegmentsWriter::new(disk, dir, compression, SEGMENT_SIZE_BYTES);
     let series_count = head.snapshot(&mut |record| out.push(record))?;
     out.finish()?;
+    filed::write(disk, dir, &head.chunk_file_ends())?;
     Ok(series_count)
 }
 

@@ -106,8 +106,8 @@ enum Start {
     Snapshot(ChunkSnapshot),
 }
 
-/// Opens the head chunks: by the sidecar, or by looking through them. If all is well with them then, a chunk
-/// snapshot may take the place of most of the log.
+/// Opens the head chunks: by the sidecar, or by looking through them. A chunk snapshot that was written beside
+/// what they are then may take the place of most of the log.
 fn open_chunks(
     disk: &Arc<dyn Disk>,
     dir: &Path,
@@ -127,18 +127,14 @@ fn open_chunks(
     let mut filed = FiledChunks::default();
     let Some(sidecar) = sidecar else {
         sidecar::remove(&**disk, dir);
-        let is_log_short = options.is_log_shortened_early;
         let scanned = head
-            .open_chunk_files(files(), dir, is_log_short, |chunk| filed.push(chunk))
+            .open_chunk_files(files(), dir, |chunk| filed.push(chunk))
             .map_err(|err| OpenError::io(&chunks_dir, "read head chunks", err))?;
         if !options.is_chunk_snapshot_used {
             return Ok((filed, Start::Log));
         }
-        // Of head chunks that are damaged, or were taken away, the log has the samples, a snapshot has not.
-        let snapshot = match (scanned.damaged_count, scanned.last_number) {
-            (0, Some(_)) => metrics.told(chunk_snapshot::find(&**disk, dir, log)),
-            _ => None,
-        };
+        let found = chunk_snapshot::find(&**disk, dir, log, &scanned.ends);
+        let snapshot = metrics.told(found);
         return Ok((filed, snapshot.map_or(Start::Log, Start::Snapshot)));
     };
     let begin_at = (sidecar.header.segment, sidecar.header.offset);
@@ -269,10 +265,11 @@ impl ReplayMetrics {
     fn told(&self, found: Result<Option<ChunkSnapshot>, NotTaken>) -> Option<ChunkSnapshot> {
         match found {
             Ok(snapshot) => return snapshot,
-            Err(NotTaken::Outdated { name }) => {
+            Err(NotTaken::DoesNotFit { name, reason }) => {
                 tracing::warn!(
                     dir = name,
-                    "The chunk snapshot is not of this WAL, which is replayed"
+                    reason,
+                    "The chunk snapshot is not taken; the WAL is replayed"
                 );
             }
             Err(NotTaken::Damaged { name, reason }) => {

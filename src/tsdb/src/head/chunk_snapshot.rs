@@ -8,6 +8,7 @@ use prom_storage::{Columns, TimeRange};
 
 use crate::{
     chunk::read_chunk,
+    head_chunks::{ChunkMaps, FileEnd},
     lock::{lock, read},
     wal::{
         DecodeError, Decoded, RefExemplar, RefHistogram, RefSample, RefSeries, RefTombstone,
@@ -107,6 +108,11 @@ impl Head {
     pub(crate) fn log_end(&self) -> Option<(u64, u64)> {
         let (segment, offset) = lock(&self.commit).end?;
         Some((segment, offset.next_multiple_of(crate::wal::PAGE_SIZE_BYTES as u64)))
+    }
+
+    /// The files with its closed chunks, and their sizes.
+    pub(crate) fn chunk_file_ends(&self) -> Vec<FileEnd> {
+        self.with_chunk_maps(ChunkMaps::ends)
     }
 
     /// Gives `each` the records of a chunk snapshot; the head takes no samples any more, and its closed chunks

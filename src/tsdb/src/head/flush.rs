@@ -38,8 +38,7 @@ struct FlushBatch<'a> {
 }
 
 impl Head {
-    /// Opens the files of head chunks and looks through them; `each` is shown what can be used. For
-    /// `is_log_short` see [`scan`].
+    /// Opens the files of head chunks and looks through them; `each` is shown what can be used.
     ///
     /// # Errors
     /// The directory cannot be read or made.
@@ -47,11 +46,10 @@ impl Head {
         &self,
         files: ChunkFiles,
         data_dir: &Path,
-        is_log_short: bool,
         each: impl FnMut(ScannedChunk),
     ) -> io::Result<Scanned> {
         let files = Arc::new(files);
-        let scanned = scan(&files, data_dir, is_log_short, each)?;
+        let scanned = scan(&files, data_dir, each)?;
         let writer = ChunkWriter::new(Arc::clone(&files), scanned.last_number);
         self.chunk_metrics.corruptions.inc_by(scanned.damaged_count as u64);
         *write(&self.chunk_files) = Some(Arc::clone(&files));

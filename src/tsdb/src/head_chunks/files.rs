@@ -14,6 +14,7 @@ use crate::{
 
 use super::{
     record::{HeadChunk, HeadChunkError, read_head_chunk},
+    scan::FileEnd,
     writer::ChunkPlace,
 };
 
@@ -129,6 +130,14 @@ impl ChunkMaps {
     /// The first file.
     pub(crate) fn first(&self) -> Option<u32> {
         self.by_number.first_key_value().map(|(number, _)| *number)
+    }
+
+    /// All files and their sizes.
+    pub(crate) fn ends(&self) -> Vec<FileEnd> {
+        let files = self.by_number.iter();
+        files
+            .map(|(number, bytes)| FileEnd { number: *number, size_bytes: bytes.len() as u64 })
+            .collect()
     }
 
     /// The last file and its size.

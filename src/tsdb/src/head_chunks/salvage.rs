@@ -40,17 +40,12 @@ pub(super) fn good_ranges(bytes: &[u8]) -> Vec<Range<usize>> {
     ranges
 }
 
-/// Puts a file with the chosen parts of a damaged one into its place, and that into the quarantine. Without
-/// parts it has no chunks: Prometheus refuses gaps between the numbers of files.
+/// Puts a file with the good chunks of a damaged one into its place, and that into the quarantine. It may have
+/// no chunks: Prometheus refuses gaps between the numbers of files.
 ///
 /// # Errors
 /// The disk refused; the damaged file is where it was, or in the quarantine.
-pub(super) fn salvage(
-    disk: &dyn Disk,
-    data_dir: &Path,
-    path: &Path,
-    choose: impl Fn(&[u8]) -> Vec<Range<usize>>,
-) -> io::Result<()> {
+pub(super) fn salvage(disk: &dyn Disk, data_dir: &Path, path: &Path) -> io::Result<()> {
     let mut beside = path.to_owned().into_os_string();
     beside.push(SALVAGE_SUFFIX);
     let beside = PathBuf::from(beside);
@@ -58,8 +53,7 @@ pub(super) fn salvage(
     let mut file = disk.append(&beside)?;
     file.truncate(0)?;
     let written = write_all(&mut *file, &file_header()).and_then(|()| {
-        let parts = choose(&bytes);
-        parts
+        good_ranges(&bytes)
             .into_iter()
             .filter_map(|range| bytes.get(range))
             .try_for_each(|part| write_all(&mut *file, part))

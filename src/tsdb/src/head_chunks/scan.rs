@@ -1,16 +1,11 @@
 //! Looks through the files at a start: which chunks there are, and where a file is damaged. A torn tail is cut
-//! off; from a damaged place on nothing is used, the log has it. Where the log is shortened early it need not, and
-//! all good chunks are used. A file that ends early with a whole chunk looks whole here, and one that is missing is
-//! not missed: the replay finds on the log what they held.
+//! off; of a damaged file all good chunks are used. A file that ends early with a whole chunk looks whole here, and
+//! one that is missing is not missed. Whatever is not found the replay finds on the log, if that has it.
 //! Damaged files are kept under `quarantine/`.
 
 use std::{io, path::Path};
 
-use crate::{
-    disk::{Disk, FileBytes},
-    head::SidecarHeader,
-    wal::quarantine,
-};
+use crate::{disk::Disk, head::SidecarHeader};
 
 use super::{
     files::{ChunkFiles, HEADER_SIZE_BYTES, MAGIC, VERSION},
@@ -38,25 +33,31 @@ pub(crate) struct Scanned {
     pub(crate) last_number: Option<u32>,
     /// Damaged files.
     pub(crate) damaged_count: usize,
+    /// Those that are not.
+    pub(crate) ends: Vec<FileEnd>,
+}
+
+/// How far a file is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileEnd {
+    pub(crate) number: u32,
+    /// Where its last chunk ends.
+    pub(crate) size_bytes: u64,
 }
 
 /// Why a file is not used to its end.
 struct Damage {
-    /// End of the last good chunk.
-    good_end: usize,
     reason: String,
     is_torn_tail: bool,
 }
 
 /// Shows all chunks, in the order in which they were written, and maps the files. Damaged files are repaired.
-/// `is_log_short` says that the log need not have what they held.
 ///
 /// # Errors
 /// The directory cannot be read or made.
 pub(crate) fn scan(
     files: &ChunkFiles,
     data_dir: &Path,
-    is_log_short: bool,
     mut each: impl FnMut(ScannedChunk),
 ) -> io::Result<Scanned> {
     let disk: &dyn Disk = &**files.disk();
@@ -66,45 +67,33 @@ pub(crate) fn scan(
     }
     let numbers = numbers(files)?;
     let mut scanned = Scanned::default();
-    for (at, number) in numbers.iter().enumerate() {
-        let path = files.path(*number);
+    for number in &numbers {
+        let (number, is_last) = (*number, numbers.last() == Some(number));
+        let path = files.path(number);
         let bytes = disk.map(&path)?;
-        let behind = &numbers[at + 1..];
-        let Some(damage) = scan_file(&bytes, *number, 0, behind.is_empty(), &mut each) else {
-            files.keep(*number, bytes);
+        let (end, damage) = scan_file(&bytes, number, 0, is_last, &mut each);
+        let Some(damage) = damage else {
+            scanned.ends.push(FileEnd { number, size_bytes: end as u64 });
+            files.keep(number, bytes);
             continue;
         };
-        if is_log_short && (!damage.is_torn_tail || has_good_behind(&bytes, &damage)) {
-            scanned.damaged_count += 1;
+        if damage.is_torn_tail && !has_good_behind(&bytes, end) {
             drop(bytes);
-            if let Some(bytes) = repair(disk, data_dir, &path, &damage, true) {
-                scan_file(&bytes, *number, damage.good_end, false, &mut each);
-                files.keep(*number, bytes);
-            }
-            continue;
-        }
-        if damage.is_torn_tail {
-            drop(bytes);
-            if let Some(bytes) = repair(disk, data_dir, &path, &damage, false) {
-                files.keep(*number, bytes);
+            cut_tail(disk, &path, end, &damage);
+            if end > 0 {
+                scanned.ends.push(FileEnd { number, size_bytes: end as u64 });
+                files.map(number)?;
             }
             continue;
         }
         scanned.damaged_count += 1;
-        // Those behind go first: a start that is cut short must find the damage again before it finds them.
-        let are_away = behind.iter().rev().all(|number| {
-            let path = files.path(*number);
-            put_away(disk, data_dir, &path)
-        });
-        if !are_away || disk.sync_dir(files.dir()).is_err() {
-            files.keep(*number, bytes);
-            break;
-        }
         drop(bytes);
-        if let Some(bytes) = repair(disk, data_dir, &path, &damage, false) {
-            files.keep(*number, bytes);
+        let is_repaired = repair(disk, data_dir, &path, end, &damage);
+        let bytes = disk.map(&path)?;
+        if is_repaired {
+            scan_file(&bytes, number, end, false, &mut each);
         }
-        break;
+        files.keep(number, bytes);
     }
     scanned.last_number = self::numbers(files)?.last().copied();
     Ok(scanned)
@@ -154,22 +143,19 @@ fn numbers(files: &ChunkFiles) -> io::Result<Vec<u32>> {
     Ok(numbers)
 }
 
-/// Shows the chunks of a file from an offset on.
+/// Shows the chunks of a file from an offset on. Gives the end of the last one, and what is wrong behind it.
 fn scan_file(
     bytes: &[u8],
     number: u32,
     begin: usize,
     is_last: bool,
     each: &mut impl FnMut(ScannedChunk),
-) -> Option<Damage> {
+) -> (usize, Option<Damage>) {
     let header = bytes.first_chunk::<HEADER_SIZE_BYTES>();
     if header.is_none_or(|header| header[..4] != MAGIC.to_be_bytes() || header[4] != VERSION) {
         let is_unwritten = bytes.len() < HEADER_SIZE_BYTES || bytes.iter().all(|byte| *byte == 0);
-        return Some(Damage {
-            good_end: 0,
-            reason: "not a file of head chunks".to_owned(),
-            is_torn_tail: is_last && is_unwritten,
-        });
+        let reason = "not a file of head chunks".to_owned();
+        return (0, Some(Damage { reason, is_torn_tail: is_last && is_unwritten }));
     }
     let mut offset = begin.max(HEADER_SIZE_BYTES);
     while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
@@ -188,87 +174,52 @@ fn scan_file(
                 offset += size;
             }
             // Prometheus makes files larger before it writes.
-            Err(_) if rest.iter().all(|byte| *byte == 0) => return None,
+            Err(_) if rest.iter().all(|byte| *byte == 0) => break,
             Err(err) => {
-                return Some(Damage {
-                    good_end: offset,
-                    reason: err.to_string(),
-                    is_torn_tail: is_last && err == HeadChunkError::Short,
-                });
+                let is_torn_tail = is_last && err == HeadChunkError::Short;
+                return (offset, Some(Damage { reason: err.to_string(), is_torn_tail }));
             }
         }
     }
-    None
+    (offset, None)
 }
 
-fn has_good_behind(bytes: &[u8], damage: &Damage) -> bool {
-    good_ranges(bytes).last().is_some_and(|range| range.end > damage.good_end)
+fn has_good_behind(bytes: &[u8], end: usize) -> bool {
+    good_ranges(bytes).last().is_some_and(|range| range.end > end)
 }
 
-/// Leaves the good chunks of a file in its place, all of them or those before the damage; gives their bytes.
-fn repair(
-    disk: &dyn Disk,
-    data_dir: &Path,
-    path: &Path,
-    damage: &Damage,
-    is_all_kept: bool,
-) -> Option<FileBytes> {
-    let repaired = match (damage.is_torn_tail, damage.good_end) {
-        _ if is_all_kept => salvage(disk, data_dir, path, good_ranges),
-        (true, 0) => disk.remove_file(path),
-        (true, end) => cut(disk, path, end),
-        (false, 0) => quarantine(disk, data_dir, path).and_then(|_| disk.remove_file(path)),
-        (false, end) => salvage(disk, data_dir, path, |_| {
-            std::iter::once(HEADER_SIZE_BYTES..end.max(HEADER_SIZE_BYTES)).collect()
-        }),
+/// Takes away what was not written whole: the end of a file, or all of it.
+fn cut_tail(disk: &dyn Disk, path: &Path, end: usize, damage: &Damage) {
+    let cut = match end {
+        0 => disk.remove_file(path),
+        end => cut(disk, path, end),
     };
-    if is_all_kept {
-        tracing::error!(
-            file = %path.display(), offset = damage.good_end, reason = %damage.reason,
-            "A file of head chunks is damaged; it is kept in quarantine, and what the shortened WAL has not is lost"
-        );
-    } else if damage.is_torn_tail {
-        tracing::warn!(
-            file = %path.display(), offset = damage.good_end, reason = %damage.reason,
-            "Cut off a head chunk that had not been written whole"
-        );
-    } else {
-        tracing::error!(
-            file = %path.display(), offset = damage.good_end, reason = %damage.reason,
-            "A file of head chunks is damaged; it is kept in quarantine, its samples are taken from the WAL"
-        );
+    tracing::warn!(
+        file = %path.display(), offset = end, reason = %damage.reason,
+        "Cut off a head chunk that had not been written whole"
+    );
+    tell_failure(path, cut);
+}
+
+/// Leaves the good chunks of a file in its place. Says whether it has.
+fn repair(disk: &dyn Disk, data_dir: &Path, path: &Path, end: usize, damage: &Damage) -> bool {
+    let repaired = salvage(disk, data_dir, path);
+    tracing::error!(
+        file = %path.display(), offset = end, reason = %damage.reason,
+        "A file of head chunks is damaged; it is kept in quarantine, what is lost is taken from the WAL"
+    );
+    tell_failure(path, repaired)
+}
+
+fn tell_failure(path: &Path, repaired: io::Result<()>) -> bool {
+    if let Err(err) = &repaired {
+        tracing::error!(file = %path.display(), err = %err, "Repairing a file of head chunks failed");
     }
-    match repaired.and_then(|()| match damage.good_end {
-        0 if !is_all_kept => Ok(None),
-        _ => disk.map(path).map(Some),
-    }) {
-        Ok(bytes) => bytes,
-        Err(err) => {
-            tracing::error!(file = %path.display(), err = %err, "Repairing a file of head chunks failed");
-            None
-        }
-    }
+    repaired.is_ok()
 }
 
 fn cut(disk: &dyn Disk, path: &Path, end: usize) -> io::Result<()> {
     let mut file = disk.append(path)?;
     file.truncate(end as u64)?;
     file.sync()
-}
-
-/// Moves a file that is good but not used into the quarantine. Says whether it is gone.
-fn put_away(disk: &dyn Disk, data_dir: &Path, path: &Path) -> bool {
-    let moved = quarantine(disk, data_dir, path).and_then(|kept| {
-        disk.remove_file(path)?;
-        Ok(kept)
-    });
-    match &moved {
-        Ok(kept) => {
-            tracing::warn!(file = %path.display(), kept = %kept.display(), "Head chunks behind a damaged file are taken from the WAL");
-        }
-        Err(err) => {
-            tracing::error!(file = %path.display(), err = %err, "Moving a file of head chunks into quarantine failed");
-        }
-    }
-    moved.is_ok()
 }

@@ -11,11 +11,15 @@ use std::{
 use prom_model::Matcher;
 use prom_telemetry::{MetricValue, Registry};
 
-use crate::Options;
+use crate::{
+    Options,
+    disk::RealDisk,
+    head_chunks::{ChunkFiles, scan},
+};
 
 use super::{
     Content, Db, content, options,
-    sidecar::{BEGIN, FILE, copy_dir, run},
+    sidecar::{BEGIN, FILE, copy_dir, killed, run},
 };
 
 const ERRORS: &str = "prometheus_tsdb_snapshot_replay_error_total";
@@ -142,14 +146,76 @@ fn a_snapshot_of_another_log_is_left_out() {
         assert_eq!(errors_count(&registry), 0.0);
         assert_eq!(snapshots(copy.path()), Vec::<PathBuf>::new());
     }
-    // Head chunks that are gone or damaged are in the log only.
-    let copy = tempfile::tempdir().unwrap();
-    copy_dir(dir.path(), copy.path());
+}
+
+/// What a start finds whose head chunks were changed while it was stopped; it comes out of the log.
+#[test]
+fn head_chunks_that_are_not_those_of_the_snapshot_come_out_of_the_log() {
+    let (dir, all) = stopped();
+    let path = |dir: &Path| dir.join("chunks_head/000001");
+    let bytes = fs::read(path(dir.path())).unwrap();
+    let begins = chunk_begins(dir.path());
+    assert!(begins.len() > 2, "{begins:?}");
+    let mut changed: Vec<(String, Option<Vec<u8>>)> = vec![("no file".to_owned(), None)];
+    for begin in &begins {
+        changed.push((format!("cut at {begin}"), Some(bytes[..*begin].to_vec())));
+        changed.push((format!("cut behind {begin}"), Some(bytes[..*begin + 11].to_vec())));
+        let mut zeros = bytes.clone();
+        zeros[*begin..].fill(0);
+        changed.push((format!("zeros from {begin} on"), Some(zeros)));
+        let mut flipped = bytes.clone();
+        flipped[*begin + 30] ^= 1;
+        changed.push((format!("a bit behind {begin}"), Some(flipped)));
+    }
+    for (what, bytes) in &changed {
+        let copy = killed(dir.path());
+        fs::remove_file(path(copy.path())).unwrap();
+        if let Some(bytes) = bytes {
+            fs::write(path(copy.path()), bytes).unwrap();
+        }
+        let (db, registry) = open_counted(copy.path());
+        assert_eq!(content(&db), all, "{what}");
+        // The snapshot is good; it is another one.
+        assert_eq!(errors_count(&registry), 0.0, "{what}");
+    }
+    // The directory is gone, and a list that nobody can read or has written, as in snapshots of Prometheus.
+    let copy = killed(dir.path());
     fs::remove_dir_all(copy.path().join("chunks_head")).unwrap();
     assert_eq!(content(&open_counted(copy.path()).0), all);
-    let chunks = dir.path().join("chunks_head/000001");
-    let mut bytes = fs::read(&chunks).unwrap();
-    bytes[40] ^= 1;
-    fs::write(&chunks, bytes).unwrap();
+    let list = |dir: &Path| snapshots(dir)[0].join("head_chunks");
+    for size in [Some(9), Some(0), None] {
+        let copy = killed(dir.path());
+        fs::write(path(copy.path()), &bytes[..begins[1]]).unwrap();
+        match size {
+            Some(size) => {
+                fs::write(list(copy.path()), &fs::read(list(dir.path())).unwrap()[..size])
+            }
+            None => fs::remove_file(list(copy.path())),
+        }
+        .unwrap();
+        assert_eq!(content(&open_counted(copy.path()).0), all, "{size:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_beside_no_head_chunks_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, _) = open_counted(dir.path());
+    let mut all = Content::new();
+    run(&db, 0..10, &mut all);
+    db.close().unwrap();
+    assert!(chunk_begins(dir.path()).is_empty());
+    fs::remove_file(dir.path().join(FILE)).unwrap();
+    blank_log(dir.path());
     assert_eq!(content(&open_counted(dir.path()).0), all);
+}
+
+/// Where the chunks begin in the only file of head chunks, if there is one.
+fn chunk_begins(dir: &Path) -> Vec<usize> {
+    let copy = killed(dir);
+    let files = ChunkFiles::new(Arc::new(RealDisk), &copy.path().join("chunks_head"));
+    let mut begins = Vec::new();
+    let scanned = scan(&files, copy.path(), |chunk| begins.push(chunk.place.offset as usize));
+    assert!(scanned.unwrap().ends.len() <= 1);
+    begins
 }

@@ -60,7 +60,7 @@ fn begins(disk: &FaultyDisk, number: u32) -> Vec<usize> {
     let dir = Path::new(DIR).join("chunks_head");
     let files = ChunkFiles::new(Arc::new(disk.live_image()), &dir);
     let mut begins = Vec::new();
-    let scanned = scan(&files, Path::new(DIR), false, |chunk| {
+    let scanned = scan(&files, Path::new(DIR), |chunk| {
         begins.extend(Some(chunk.place.offset as usize).filter(|_| chunk.place.file == number));
     });
     assert_eq!(scanned.unwrap().damaged_count, 0);
