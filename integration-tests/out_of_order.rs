@@ -3,7 +3,7 @@
 //!
 //! `PROMETHEUS_CHAOS_SEED` and `PROMETHEUS_CHAOS_ROUNDS` work as in `chaos`.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, os::unix::fs::FileExt, path::Path, time::Duration};
 
 use crate::{
     chaos::plan,
@@ -158,6 +158,46 @@ fn slow_folders_with_late_samples_go_from_the_original_to_us_and_back() {
     server.restart();
     assert!(server.stop().success());
     open_across(&ledger, &original, &theirs, &ours, "after SIGTERM");
+}
+
+/// Damages the files of head chunks of a running server: the disk gives other bytes back than were written.
+fn damage_head_chunks(data: &Path) {
+    for entry in fs::read_dir(data.join("chunks_head")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        for offset in (40..bytes.len()).step_by(700) {
+            file.write_all_at(&[bytes[offset] ^ 1], offset as u64).unwrap();
+        }
+    }
+}
+
+#[test]
+fn late_samples_that_the_disk_loses_under_a_running_server_are_not_lost() {
+    let (mut random, _) = plan("late damage");
+    let mut ledger = Ledger::new();
+    let mut server = ServerBuilder::new(WINDOW).arg(RECEIVER).start();
+    for round in 1..=3 {
+        while ledger.steps_count() < 700 * round {
+            let batch = next_batch(&mut ledger, &mut random);
+            let answer = post_bytes(&server.address(), "/api/v1/write", &batch.body()).unwrap();
+            assert_eq!(answer.status, 204, "{}", answer.body);
+            ledger.acknowledge(&batch);
+        }
+        damage_head_chunks(server.data_path());
+        ledger.verify(&server.address()).assert_whole(&format!("round {round}, damaged"));
+        assert!(server.log().contains("Head chunks were damaged"), "{}", server.log());
+        if round == 2 {
+            server.kill();
+            server.restart();
+            ledger.verify(&server.address()).assert_whole("after SIGKILL");
+        }
+    }
+    assert!(server.stop().success());
+    server.restart();
+    ledger.verify(&server.address()).assert_whole("after a clean stop");
+    assert!(server.stop().success());
+    assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 
 /// Both programs' answers to samples outside of the window, with one, without one, and after a reload.

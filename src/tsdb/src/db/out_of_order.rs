@@ -172,15 +172,7 @@ impl Db {
     /// Makes blocks of what has come out of order by now; says whether there was anything.
     pub(super) fn compact_out_of_order(&self) -> Result<bool, StorageError> {
         let Some(cut) = self.head.begin_out_of_order_compaction()? else { return Ok(false) };
-        let written = self.write_out_of_order_blocks(&self.dir, Some(cut.era));
-        // Chunks that are found damaged are mended; blocks that were written by then have the same samples.
-        if written.as_ref().is_err_and(StorageError::is_corruption)
-            && self.head.mend()?.lost_count > 0
-        {
-            self.write_out_of_order_blocks(&self.dir, Some(cut.era))?;
-        } else {
-            written?;
-        }
+        self.with_mended_head(|| self.write_out_of_order_blocks(&self.dir, Some(cut.era)))?;
         self.reload_blocks()?;
         self.head.end_out_of_order_compaction(cut)?;
         Ok(true)

@@ -55,9 +55,10 @@ impl Db {
         if with_head {
             let (min_t, max_t) = self.head.time_bounds();
             if min_t <= max_t {
-                self.write_head_block(dir, min_t, max_t.saturating_add(1))?;
+                let max_t = max_t.saturating_add(1);
+                self.with_mended_head(|| self.write_head_block(dir, min_t, max_t))?;
             }
-            self.write_out_of_order_blocks(dir, None)?;
+            self.with_mended_head(|| self.write_out_of_order_blocks(dir, None))?;
         }
         self.disk.sync_dir(dir).map_err(io("sync snapshot"))
     }

@@ -255,15 +255,21 @@ impl Db {
         Ok(())
     }
 
-    /// [`Db::write_head_block`] beside the others; chunks that are found damaged are mended.
+    /// Writes blocks of the head; chunks that are found damaged are mended, and it is begun anew. Blocks that were
+    /// written by then have the same samples.
+    pub(super) fn with_mended_head<T>(
+        &self,
+        write: impl Fn() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let written = write();
+        let is_damaged = written.as_ref().is_err_and(StorageError::is_corruption);
+        if is_damaged && self.head.mend()?.lost_count > 0 { write() } else { written }
+    }
+
+    /// [`Db::write_head_block`] beside the others.
     fn write_sealed_block(&self, min_t: i64, max_t: i64) -> Result<(), StorageError> {
-        let mut written = self.write_head_block(&self.dir, min_t, max_t);
-        if written.as_ref().is_err_and(StorageError::is_corruption)
-            && self.head.mend()?.lost_count > 0
-        {
-            written = self.write_head_block(&self.dir, min_t, max_t);
-        }
-        if written?.is_none() && self.head.has_deletions_before(max_t) {
+        let written = self.with_mended_head(|| self.write_head_block(&self.dir, min_t, max_t))?;
+        if written.is_none() && self.head.has_deletions_before(max_t) {
             self.leave_mark(head_block_meta(min_t, max_t))?;
         }
         Ok(())

@@ -1,11 +1,20 @@
 //! Head chunks that are damaged behind the back of a start that trusted them, or of a running database, come
 //! out of the log again; queries and blocks have every sample.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{Seek, SeekFrom, Write},
+    path::Path,
+    sync::Arc,
+};
 
-use prom_storage::Queryable;
+use prom_storage::{Appendable, FloatSample, Queryable};
 
-use crate::Options;
+use crate::{
+    Db, Options,
+    disk::RealDisk,
+    head_chunks::{ChunkFiles, ScannedChunk, scan},
+};
 
 use super::{
     ALL, Content, commit, content, insert, labels,
@@ -172,6 +181,141 @@ fn damaged_chunks_of_late_samples_come_out_of_their_log() {
             db.close().unwrap();
             drop(db);
             assert_eq!(content(&open_dir_with(copy.path(), options())), all);
+        }
+    }
+}
+
+/// Damages chunks of late samples in the files of a running database: the disk loses a few bytes of each.
+fn damage_late_in_place(dir: &Path, is_hit: impl Fn(usize) -> bool) -> usize {
+    let copy = killed(dir);
+    let files = ChunkFiles::new(Arc::new(RealDisk), &copy.path().join("chunks_head"));
+    let mut late: Vec<ScannedChunk> = Vec::new();
+    let keep = |chunk: ScannedChunk| late.extend(Some(chunk).filter(|one| one.is_out_of_order));
+    assert_eq!(scan(&files, copy.path(), keep).unwrap().damaged_count, 0);
+    let hit = late.iter().enumerate().filter(|(number, _)| is_hit(*number));
+    hit.map(|(_, chunk)| {
+        let path = dir.join(format!("chunks_head/{:06}", chunk.place.file));
+        let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.seek(SeekFrom::Start(u64::from(chunk.place.offset) + 28)).unwrap();
+        file.write_all(&[0xa5; 3]).unwrap();
+    })
+    .count()
+}
+
+fn late_options() -> Options {
+    Options { out_of_order_window_ms: 3_600_000, out_of_order_count_max: 8, ..super::options() }
+}
+
+/// Rounds of samples of which some are late and some come twice, the second time with another value.
+fn run_late(db: &Db, rounds: std::ops::Range<i64>, all: &mut Content) {
+    for round in rounds {
+        let t = BEGIN + round * 15_000;
+        let late = |back: i64| t - (round * back % 50 + 1) * 15_000 - 1_000;
+        let value = round as f64;
+        let mut batch = vec![(0, t, value), (2, t, 0.5)];
+        if round > 50 {
+            batch.extend([(1, late(37), value), (3, late(11), value), (2, late(7), value)]);
+        }
+        let mut appender = db.appender();
+        let samples: Vec<_> = batch
+            .iter()
+            .map(|(number, timestamp_ms, value)| FloatSample {
+                series: appender.series(&labels(*number)).unwrap(),
+                timestamp_ms: *timestamp_ms,
+                value: *value,
+            })
+            .collect();
+        // Where the first one is the newest of its series, the second one is refused.
+        appender.append(&samples, &mut Vec::new());
+        appender.commit().unwrap();
+        for (number, t, value) in batch {
+            all.entry(labels(number)).or_default().entry(t).or_insert(value.to_bits());
+        }
+    }
+}
+
+#[test]
+fn late_samples_that_a_running_database_loses_come_out_of_their_log() {
+    type Finder<'a> = &'a dyn Fn(&Db);
+    let finders: [(&str, Finder<'_>); 4] = [
+        ("a query", &|db| drop(content(db))),
+        ("a look through the files", &|db| {
+            let mended = db.head.mend().unwrap();
+            assert!(mended.lost_count > 0 && mended.lost_count == mended.mended_count);
+        }),
+        ("blocks of late samples", &|db| assert!(db.compact_out_of_order().unwrap())),
+        ("a snapshot", &|db| {
+            let name = db.snapshot(true).unwrap();
+            let copy = killed(&db.dir.join("snapshots").join(name));
+            assert_eq!(content(&open_dir_with(copy.path(), late_options())), content(db));
+        }),
+    ];
+    for (finder, find) in finders {
+        for step in [1, 3] {
+            let what = format!("{finder}, one of {step}");
+            let dir = tempfile::tempdir().unwrap();
+            let mut all = Content::new();
+            let db = open_dir_with(dir.path(), late_options());
+            run_late(&db, 0..300, &mut all);
+            assert_eq!(content(&db), all, "{what}");
+            let hit_count = damage_late_in_place(dir.path(), |number| number % step == 0);
+            assert!(hit_count > 10, "{what}: {hit_count}");
+            find(&db);
+            assert_eq!(content(&db), all, "{what}");
+            assert_eq!(db.head.mend().unwrap().lost_count, 0, "{what}");
+            assert!(fs::read_dir(dir.path().join("quarantine")).unwrap().count() > 0, "{what}");
+            // Killed at once, and after it has gone on.
+            let killed_content = || {
+                let copy = killed(dir.path());
+                content(&open_dir_with(copy.path(), late_options()))
+            };
+            assert_eq!(killed_content(), all, "{what}");
+            run_late(&db, 300..400, &mut all);
+            assert_eq!(content(&db), all, "{what}");
+            assert_eq!(killed_content(), all, "{what}");
+            // Once more, in the files that were written anew.
+            damage_late_in_place(dir.path(), |number| number % step == 0);
+            assert_eq!(content(&db), all, "{what}");
+            db.compact_out_of_order().unwrap();
+            assert_eq!(content(&db), all, "{what}");
+            db.close().unwrap();
+            drop(db);
+            assert_eq!(content(&open_dir_with(dir.path(), late_options())), all, "{what}");
+        }
+    }
+}
+
+/// Of a file with damage the good chunks are left; what the log says of their places is not true any more.
+#[test]
+fn a_late_chunk_in_the_place_of_another_one_does_not_come_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = Content::new();
+    let db = open_dir_with(dir.path(), late_options());
+    let mut take = |samples: &[(usize, i64, f64)]| {
+        commit(&db, samples).unwrap();
+        for (number, t, value) in samples {
+            all.entry(labels(*number)).or_default().entry(*t).or_insert(value.to_bits());
+        }
+    };
+    let newest = BEGIN + 3_000_000;
+    take(&[(1, newest, 0.0)]);
+    // Chunks of one size; all but the first are of the same times.
+    for round in 0..5 {
+        for step in 0..8 {
+            let begin = if round == 0 { BEGIN } else { BEGIN + 1_000_000 };
+            take(&[(1, begin + step * 1_000, f64::from(round))]);
+        }
+    }
+    assert_eq!(content(&db), all);
+    db.close().unwrap();
+    drop(db);
+    for hit in 0..4 {
+        let copy = killed(dir.path());
+        assert_eq!(damage_late_in_place(copy.path(), |number| number == hit), 1);
+        fs::remove_file(copy.path().join(FILE)).unwrap();
+        for start in 0..2 {
+            let db = open_dir_with(copy.path(), late_options());
+            assert_eq!(content(&db), all, "chunk {hit}, start {start}");
         }
     }
 }

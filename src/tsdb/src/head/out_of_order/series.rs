@@ -216,7 +216,8 @@ impl OooSeries {
         self.closed = Arc::new(loaded);
     }
 
-    /// Takes a chunk that is in a file; its samples need no place in memory any more.
+    /// Takes a chunk that is in a file; its samples need no place in memory any more. One whose samples have not
+    /// all come just now is another than was written there: it comes behind what has come.
     pub(super) fn adopt(
         &mut self,
         (place, series_ref): (ChunkPlace, u64),
@@ -224,7 +225,13 @@ impl OooSeries {
         samples: &Columns,
     ) {
         let Some((min_t, max_t)) = columns::bounds(samples) else { return };
-        self.open.retain(|sample| !is_in(samples, sample));
+        let known = self.open.iter().filter(|sample| is_in(samples, sample)).count();
+        match known == samples.len() + samples.histograms.len() {
+            true => self.open.retain(|sample| !is_in(samples, sample)),
+            false => {
+                self.close();
+            }
+        }
         let is_it = |chunk: &OooChunk| matches!(&chunk.data, OooChunkData::Filed { place: known, .. } if *known == place);
         if self.closed.iter().any(is_it) {
             return;
