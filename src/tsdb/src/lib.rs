@@ -35,7 +35,8 @@
 //!     is on both logs when it is acknowledged. A chunk of it is used only where its log marks it, and that
 //!     log's samples are passed over only where they are in such a chunk.
 //! I13. The head begins where the last block with samples in order ends, whatever the log and head chunks
-//!     have. If nothing is left of that block, one without samples takes its place: what was deleted stays so.
+//!     have. If nothing is left of that block, or it goes beyond retention, one without samples takes its place:
+//!     what was deleted stays so.
 //!
 //! Concurrency: all of [`Db`] may be called from any thread, none of it is async. One commit at a time
 //! writes the log and applies its batch; records are made outside of that lock. Readers share a lock with

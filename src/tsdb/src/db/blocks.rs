@@ -70,19 +70,14 @@ impl BlockSet {
         now_ms: i64,
         is_counted: impl Fn(&BlockMeta) -> bool,
     ) -> Option<i64> {
-        let hints = [HINT_OUT_OF_ORDER, HINT_STALE_SERIES, HINT_SELECTED_SERIES];
         let list = self.list();
         let metas = list.iter().map(|block| block.meta());
-        let in_order = metas.filter(|meta| {
-            meta.min_time <= now_ms
-                && !hints.iter().any(|hint| meta.has_hint(hint))
-                && is_counted(meta)
-        });
-        in_order.map(|meta| meta.max_time).max()
+        metas.filter(is_counted).filter_map(|meta| in_order_end(&meta, now_ms)).max()
     }
 
     /// Looks for blocks that came, drops those that went, and removes those that others stand in for and
-    /// those that `is_beyond` picks. Those it is asked about come newest first.
+    /// those that `is_beyond` picks. Those it is asked about come newest first. The last one in order is not
+    /// removed if it is picked: no other one tells what the log has too much. It is given back if it has samples.
     ///
     /// # Errors
     /// The directory cannot be listed; the blocks stay as they were.
@@ -90,7 +85,7 @@ impl BlockSet {
         &self,
         now_ms: i64,
         is_beyond: &mut dyn FnMut(&Block) -> bool,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Option<Arc<Block>>, StorageError> {
         self.metrics.reloads.inc();
         let ids = self.ids().inspect_err(|_| self.metrics.reload_failures.inc())?;
         let known = self.list();
@@ -112,21 +107,26 @@ impl BlockSet {
             }
         }
         let replaced = |block: &Block| gone.contains(&block.id());
-        let beyond: Vec<BlockId> = blocks
-            .iter()
-            .filter(|block| !replaced(block) && is_beyond(block))
-            .map(|block| block.id())
-            .collect();
+        let in_force = || blocks.iter().filter(|block| !replaced(block));
+        let mut beyond: BTreeSet<BlockId> =
+            in_force().filter(|block| is_beyond(block)).map(|block| block.id()).collect();
+        let end = |block: &Block| in_order_end(&block.meta(), now_ms);
+        let last_end = in_force().filter_map(|block| end(block)).max();
+        let lasts = || in_force().filter(|block| last_end.is_some() && end(block) == last_end);
+        let last = lasts().min_by_key(|block| block.meta().stats.num_samples).cloned();
+        let are_beyond = lasts().all(|block| beyond.contains(&block.id()));
+        let last = last.filter(|last| are_beyond && beyond.remove(&last.id()));
         gone.extend(beyond);
         let (removed, mut kept): (Vec<_>, Vec<_>) =
             blocks.into_iter().partition(|block| gone.contains(&block.id()));
         kept.sort_by_key(|block| (block.times(), block.id()));
         self.metrics.show(&kept);
         *write(&self.list) = Arc::new(kept);
-        for block in removed {
+        // The oldest first: what a crash leaves has no hole.
+        for block in removed.into_iter().rev() {
             self.remove(block.id());
         }
-        Ok(())
+        Ok(last.filter(|block| block.meta().stats.num_samples > 0))
     }
 
     /// Removes what earlier processes left half made or half removed.
@@ -236,6 +236,18 @@ impl BlockSet {
             source,
         })
     }
+}
+
+/// Where the samples end that came in order and stand in a block. One that begins after `now_ms` tells of a clock
+/// that went wrong.
+fn in_order_end(meta: &BlockMeta, now_ms: i64) -> Option<i64> {
+    (meta.min_time <= now_ms && !is_of_part(meta)).then_some(meta.max_time)
+}
+
+/// Whether it has a part only of what the head held of its times.
+pub(super) fn is_of_part(meta: &BlockMeta) -> bool {
+    let hints = [HINT_OUT_OF_ORDER, HINT_STALE_SERIES, HINT_SELECTED_SERIES];
+    hints.iter().any(|hint| meta.has_hint(hint))
 }
 
 /// Whether the block itself is at fault, and not the moment.

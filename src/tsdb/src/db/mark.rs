@@ -1,9 +1,9 @@
-//! A block without samples, where one with samples would have been the last in time: it tells that the samples
-//! before its end have been in blocks. The log and the files of head chunks may have samples of these times
-//! still; without it the next start would take them, though they were deleted.
+//! A block without samples, where one with samples would have been the last in time, or was until it went beyond
+//! retention: it tells that the samples before its end have been in blocks. The log and the files of head chunks
+//! may have samples of these times still; without it the next start would take them, though they were deleted.
 //!
 //! It is a block like others: Prometheus reads it and understands the same. It goes when it is merged with
-//! later ones, or when it is too old.
+//! later ones, or when it is too old. As the last block in order it stays whatever the limits are.
 
 use prom_storage::StorageError;
 use prom_telemetry::clock;

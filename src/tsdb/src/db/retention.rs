@@ -48,7 +48,9 @@ impl<'a> Beyond<'a> {
             self.metrics.time_retentions.inc();
         }
         self.size_bytes = self.size_bytes.saturating_add(block.size_bytes());
-        if !self.is_too_large && self.size_bytes > self.size_bytes_max {
+        // A mark of the end of other blocks takes no room.
+        let has_samples = block.meta().stats.num_samples > 0;
+        if has_samples && !self.is_too_large && self.size_bytes > self.size_bytes_max {
             self.is_too_large = true;
             self.metrics.size_retentions.inc();
         }

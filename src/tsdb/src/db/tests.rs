@@ -14,6 +14,7 @@ mod model;
 mod opening;
 mod out_of_order;
 mod out_of_order_model;
+mod retention;
 mod room;
 mod sidecar;
 mod startup;

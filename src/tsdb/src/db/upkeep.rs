@@ -219,8 +219,20 @@ impl Db {
 
     /// Lists the blocks anew, and removes what others stand in for and what is beyond retention.
     pub(super) fn reload_blocks(&self) -> Result<(), StorageError> {
+        let now_ms = clock::now_ms();
         let mut beyond = Beyond::new(self);
-        self.blocks.reload(clock::now_ms(), &mut |block| beyond.is_beyond(block))
+        let last = self.blocks.reload(now_ms, &mut |block| beyond.is_beyond(block))?;
+        if let Some(last) = last {
+            // The mark is of the block, which goes with the next look at the directory, whoever takes it.
+            let mark = merged_meta(BlockId::new(now_ms), &[last.meta()]);
+            match self.leave_mark(mark) {
+                Ok(()) => drop(self.blocks.reload(now_ms, &mut |_| false)?),
+                Err(err) => {
+                    tracing::error!(block = %last.id(), err = %err, "A block beyond retention stays for now");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Makes blocks of the head's oldest ranges as long as it holds more than one and a half of them.
