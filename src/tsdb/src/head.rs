@@ -20,6 +20,7 @@ mod histograms;
 mod index;
 mod log;
 mod mend;
+mod metadata;
 mod metrics;
 mod newest;
 mod open;
@@ -40,8 +41,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
-use hashbrown::HashMap;
-use prom_model::{Labels, Matcher, Metadata};
+use prom_model::{Labels, Matcher};
 use prom_storage::{Columns, ExemplarSeries, SeriesHandle, SeriesRef, StorageError, TimeRange};
 use prom_telemetry::Registry;
 
@@ -61,6 +61,7 @@ use self::{
     flush::HeadFiles,
     group::{GROUP_SLOTS, Groups},
     index::LABELS_COUNT_MAX,
+    metadata::SeriesMetadata,
     metrics::HeadMetrics,
     out_of_order::OutOfOrder,
     slot::{HotSlot, NO_TIME},
@@ -95,8 +96,8 @@ pub(crate) struct Head {
     /// For readers.
     chunk_files: RwLock<Option<Arc<ChunkFiles>>>,
     exemplars: Exemplars,
-    /// What targets said last of the metrics of series, by ref; only where it is logged.
-    metadata: Mutex<HashMap<u64, Metadata, foldhash::fast::RandomState>>,
+    /// Only where it is logged.
+    metadata: Mutex<SeriesMetadata>,
     is_metadata_logged: bool,
     /// A chunk snapshot is made when the head is closed, which needs whole pages.
     is_log_padded: bool,
@@ -209,9 +210,9 @@ impl Head {
 
     /// Metadata by ref.
     #[cfg(test)]
-    pub(crate) fn metadata(&self) -> Vec<(u64, Metadata)> {
+    pub(crate) fn metadata(&self) -> Vec<(u64, Arc<prom_model::Metadata>)> {
         let metadata = lock(&self.metadata);
-        let mut all: Vec<_> = metadata.iter().map(|(r, m)| (*r, m.clone())).collect();
+        let mut all: Vec<_> = metadata.iter().map(|(r, m)| (r, Arc::clone(m))).collect();
         all.sort_by_key(|(series_ref, _)| *series_ref);
         all
     }

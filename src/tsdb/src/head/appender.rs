@@ -133,8 +133,10 @@ impl Appender for HeadAppender {
             return;
         }
         // Compat: Prometheus `tsdb/head_append.go` (UpdateMetadata): only what is new is logged.
-        if lock(&self.head.metadata).get(&series_ref) != Some(metadata) {
-            self.batch.metadata.push(RefMetadata { series_ref, metadata: metadata.clone() });
+        let known = lock(&self.head.metadata);
+        if !known.has(series_ref, metadata) {
+            let metadata = known.share(metadata);
+            self.batch.metadata.push(RefMetadata { series_ref, metadata });
         }
     }
 

@@ -316,8 +316,11 @@ impl Head {
         for (slot, exemplar) in batch.exemplars.drain(..) {
             self.add_exemplar(slot, exemplar);
         }
-        for RefMetadata { series_ref, metadata } in batch.metadata.drain(..) {
-            lock(&self.metadata).insert(series_ref, metadata);
+        if !batch.metadata.is_empty() {
+            let mut known = lock(&self.metadata);
+            for RefMetadata { series_ref, metadata } in batch.metadata.drain(..) {
+                known.set(series_ref, metadata);
+            }
         }
         self.readers.publish(log.last_id);
         self.forget_replaced(log.last_id, &staged);

@@ -218,7 +218,7 @@ impl<'a> HeadReplay<'a> {
             let slot = self.refs.get(series_ref);
             if slot != NO_SLOT {
                 let series_ref = self.head.handle(slot).series_ref.0;
-                lock(&self.head.metadata).insert(series_ref, metadata);
+                lock(&self.head.metadata).set(series_ref, metadata);
             }
         }
     }

@@ -165,7 +165,7 @@ impl Head {
         self.renumber(&index);
         drop(index);
         for Swept { series_ref, is_logged, is_stale } in &swept {
-            lock(&self.metadata).remove(series_ref);
+            lock(&self.metadata).remove(*series_ref);
             if *is_logged {
                 log.deleted.insert(*series_ref, segment);
             }

@@ -51,7 +51,7 @@ type Ranges = Vec<(i64, i64)>;
 struct Held {
     series: Vec<(TextPairs, Chunks, Ranges)>,
     exemplars: Vec<ExemplarSeries>,
-    metadata: Vec<(u64, Metadata)>,
+    metadata: Vec<(u64, Arc<Metadata>)>,
 }
 
 fn held(db: &Db) -> Held {
@@ -196,7 +196,7 @@ fn check(dice: &[u8], stops: &[(usize, bool)]) {
 }
 
 /// What a reader sees: a replay may put chunks together in another way, but no other samples into them.
-fn content_of(db: &Db) -> (super::Content, Vec<ExemplarSeries>, Vec<(u64, Metadata)>) {
+fn content_of(db: &Db) -> (super::Content, Vec<ExemplarSeries>, Vec<(u64, Arc<Metadata>)>) {
     let Held { exemplars, metadata, .. } = held(db);
     (super::content(db), exemplars, metadata)
 }

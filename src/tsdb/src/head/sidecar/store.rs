@@ -1,6 +1,9 @@
 //! From the head to a sidecar.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use prom_storage::StorageError;
 
@@ -92,8 +95,8 @@ impl Head {
         let metadata: Vec<RefMetadata> = lock(&self.metadata)
             .iter()
             .map(|(series_ref, metadata)| RefMetadata {
-                series_ref: *series_ref,
-                metadata: metadata.clone(),
+                series_ref,
+                metadata: Arc::clone(metadata),
             })
             .collect();
         push_records(&mut records, &metadata, encode_metadata);

@@ -1,6 +1,8 @@
 //! Records of what is no sample: exemplars, metadata, deletions, and the markers that tell which
 //! out-of-order samples stand in chunk files. Compat: Prometheus `tsdb/record/record.go`, 3.14.
 
+use std::sync::Arc;
+
 use prom_model::{Labels, Metadata, MetricType};
 
 use super::{
@@ -40,7 +42,7 @@ pub(crate) struct RefExemplar {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RefMetadata {
     pub(crate) series_ref: u64,
-    pub(crate) metadata: Metadata,
+    pub(crate) metadata: Arc<Metadata>,
 }
 
 /// Deleted times of a series, both ends inclusive.
@@ -119,7 +121,7 @@ pub(super) fn decode_metadata(mut cursor: Cursor<'_>) -> Result<Vec<RefMetadata>
                 _ => {}
             }
         }
-        all.push(RefMetadata { series_ref, metadata });
+        all.push(RefMetadata { series_ref, metadata: Arc::new(metadata) });
     }
     Ok(all)
 }

@@ -69,7 +69,7 @@ fn all_records() -> Vec<(Vec<u8>, Decoded)> {
         unit: "s".to_owned(),
         help: "what".to_owned(),
     };
-    let metadata = vec![RefMetadata { series_ref: 300, metadata }];
+    let metadata = vec![RefMetadata { series_ref: 300, metadata: metadata.into() }];
     encode_metadata(&mut out, &metadata);
     records.push((std::mem::take(&mut out), Decoded::Metadata(metadata)));
     let tombstones = vec![RefTombstone { series_ref: 7, min_t: -1, max_t: 1000 }];
