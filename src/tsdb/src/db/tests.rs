@@ -6,6 +6,7 @@ mod compact;
 mod crash;
 mod delete;
 mod early;
+mod evicted;
 mod gaps;
 mod head_chunks;
 mod lives;

@@ -16,7 +16,7 @@ use prom_telemetry::{Counter, Gauge, Histogram, Registry, clock, exponential_buc
 
 use crate::{
     FloatEncoding, Options, RetentionOptions,
-    block::{BlockId, BlockMeta, BlockSource, HINT_OUT_OF_ORDER, SourceSeries},
+    block::{BlockId, BlockMeta, BlockSource, SourceSeries},
     compact::{
         BlockMerge, ChunkMetrics, Shape, WriteOptions, block_ranges, merged_meta, plan,
         write_block_with,
@@ -25,7 +25,12 @@ use crate::{
     select::HeadExport,
 };
 
-use super::{Db, blocks::is_damage, retention::Beyond, room::Room};
+use super::{
+    Db,
+    blocks::{is_damage, is_of_part},
+    retention::Beyond,
+    room::Room,
+};
 
 /// How often is looked whether something is due.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -308,10 +313,10 @@ impl Db {
                 return Ok(());
             }
             let mut metas: Vec<BlockMeta> = self.blocks.list().iter().map(|b| b.meta()).collect();
-            // Joined with others, late samples of times that the head still holds would pass for all that
-            // there is of these times, and the next start would leave out the log's.
+            // Joined with others, samples of times that the head still holds would pass for all that there is
+            // of these times, and the next start would leave out the log's.
             let sealed = self.blocks.in_order_max_time(clock::now_ms()).unwrap_or(i64::MIN);
-            metas.retain(|meta| !meta.has_hint(HINT_OUT_OF_ORDER) || meta.max_time <= sealed);
+            metas.retain(|meta| !is_of_part(meta) || meta.max_time <= sealed);
             let planned = plan(&metas, &self.upkeep.ranges);
             if planned.is_empty() {
                 return Ok(());

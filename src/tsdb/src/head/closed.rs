@@ -24,6 +24,8 @@ impl ClosedId {
 /// Number of a file; no file has this one.
 const IN_MEMORY: u32 = 0;
 const SIZE_SIZE_BYTES: usize = 4;
+/// No slot of a group.
+const NO_SLOT: u16 = u16::MAX;
 
 /// A chunk that takes no more samples.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +80,13 @@ impl ClosedChunks {
             self.push_chunk(ClosedChunk { min_t, max_t, place, previous, samples_count, encoding });
         self.waiting.push((id, slot as u16));
         id
+    }
+
+    /// Chunks of a slot that wait for a file are of no series any more.
+    pub(super) fn disown(&mut self, slot: usize) {
+        for (_, owner) in self.waiting.iter_mut().filter(|(_, owner)| usize::from(*owner) == slot) {
+            *owner = NO_SLOT;
+        }
     }
 
     /// Takes note of a chunk that is in a file.

@@ -14,7 +14,10 @@ use crate::{
     chunk::Encoding,
     head_chunks::ScannedChunk,
     lock::{lock, write},
-    wal::{Decoded, RefExemplar, RefHistogram, RefMetadata, RefSample, RefSeries, SampleBatch},
+    wal::{
+        Decoded, RefExemplar, RefHistogram, RefMetadata, RefSample, RefSeries, RefTombstone,
+        SampleBatch,
+    },
 };
 
 use super::{
@@ -161,15 +164,9 @@ impl<'a> HeadReplay<'a> {
                     self.know(metadata.iter().map(|one| one.series_ref))?;
                     self.add_metadata(metadata);
                 }
-                Decoded::Tombstones(mut tombstones) => {
+                Decoded::Tombstones(tombstones) => {
                     self.know(tombstones.iter().map(|one| one.series_ref))?;
-                    for one in &mut tombstones {
-                        let slot = self.refs.get(one.series_ref);
-                        if slot != NO_SLOT {
-                            one.series_ref = self.head.handle(slot).series_ref.0;
-                        }
-                    }
-                    self.head.deletions.add(&tombstones);
+                    self.add_tombstones(tombstones, &mut pending)?;
                 }
                 other => {
                     *self.counts.skipped_records.entry(other.type_name()).or_default() += 1;
@@ -220,6 +217,45 @@ impl<'a> HeadReplay<'a> {
                 let series_ref = self.head.handle(slot).series_ref.0;
                 lock(&self.head.metadata).set(series_ref, metadata);
             }
+        }
+    }
+
+    /// Deletes times of series; a series of which all times are deleted has left the head, and what comes of it
+    /// later is not hidden. Compat: Prometheus `tsdb/head_wal.go` (loadWAL), 3.14.
+    fn add_tombstones(
+        &mut self,
+        mut tombstones: Vec<RefTombstone>,
+        pending: &mut Pending,
+    ) -> Result<(), DictionaryFull> {
+        for one in &mut tombstones {
+            // A ref that was given once must not be given to another series.
+            self.head.next_ref.fetch_max(one.series_ref.wrapping_add(1), Ordering::Relaxed);
+            let slot = self.refs.get(one.series_ref);
+            if slot != NO_SLOT {
+                one.series_ref = self.head.handle(slot).series_ref.0;
+            }
+        }
+        let is_eviction = |one: &RefTombstone| (one.min_t, one.max_t) == (i64::MIN, i64::MAX);
+        if tombstones.iter().any(is_eviction) {
+            self.apply_samples(pending)?;
+            *pending = Pending::default();
+            for one in tombstones.iter().filter(|one| is_eviction(one)) {
+                self.evict(self.refs.get(one.series_ref));
+            }
+            tombstones.retain(|one| !is_eviction(one));
+        }
+        self.head.deletions.add(&tombstones);
+        Ok(())
+    }
+
+    fn evict(&mut self, slot: u32) {
+        let Some(group) = self.head.groups.get(slot) else { return };
+        let evicted = write(&group.data).evict(slot_in_group(slot));
+        let (head, is_open) = (self.head, evicted.has_open_chunk);
+        head.chunks_count.fetch_sub(u64::from(is_open), Ordering::Relaxed);
+        head.stale_count.fetch_sub(i64::from(evicted.is_stale), Ordering::Relaxed);
+        if let Some(times) = self.filed.by_slot.get_mut(slot as usize) {
+            *times = FiledTimes::default();
         }
     }
 

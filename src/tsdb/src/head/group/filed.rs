@@ -15,6 +15,13 @@ pub(super) struct ChunksAhead {
     count: u32,
 }
 
+/// What a series was that the log has taken out of the head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::head) struct Evicted {
+    pub(in crate::head) has_open_chunk: bool,
+    pub(in crate::head) is_stale: bool,
+}
+
 impl ChunksAhead {
     const NONE: Self = Self { min_t: i64::MAX, first: None, count: 0 };
 
@@ -83,6 +90,26 @@ impl GroupData {
             };
         }
         hot.last_t
+    }
+
+    /// The log says that the series has left the head with all that it had so far.
+    pub(in crate::head) fn evict(&mut self, slot: usize) -> Evicted {
+        if let Some(ahead) = self.ahead.get_mut(slot) {
+            *ahead = ChunksAhead::NONE;
+        }
+        let Self { hot, cold, closed, blocks, histograms, .. } = self;
+        let (Some(hot), Some(cold)) = (hot.get_mut(slot), cold.get_mut(slot)) else {
+            return Evicted::default();
+        };
+        let evicted =
+            Evicted { has_open_chunk: hot.samples_count > 0, is_stale: hot.has(HotSlot::STALE) };
+        blocks.free(hot.chain);
+        histograms.remove(slot);
+        *hot = HotSlot::new(hot.series_ref, hot.flags & HotSlot::UNLOGGED);
+        // Closed chunks go with the next truncation; until then they are nobody's.
+        cold.closed_last = None;
+        closed.disown(slot);
+        evicted
     }
 
     /// Ends a replay: the log has nothing of the chunks that are left.
