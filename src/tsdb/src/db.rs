@@ -189,6 +189,7 @@ impl Db {
         let head = Head::new(options, registry);
         let sidecar_path = sidecar::path_in(&*disk, dir);
         let blocks = BlockSet::new(Arc::clone(&disk), dir, registry);
+        blocks.register_lowest_times(registry, &head);
         let now_ms = clock::now_ms();
         blocks.remove_leftovers().and_then(|()| blocks.reload(now_ms, &mut |_| false))?;
         if let Some(max_time_ms) = blocks.in_order_max_time(now_ms) {

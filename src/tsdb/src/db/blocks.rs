@@ -5,7 +5,10 @@ use std::{
     collections::BTreeSet,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, RwLock},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use prom_storage::StorageError;
@@ -17,12 +20,28 @@ use crate::{
     },
     compact::CREATION_SUFFIX,
     disk::Disk,
+    head::Head,
     lock::{read, write},
 };
 
 const QUARANTINE_DIR: &str = "quarantine";
 /// Tries to find a free name in the quarantine.
 const NAMES_COUNT_MAX: usize = 10_000;
+/// Stands for the time of a block that is not there.
+const NO_BLOCK: i64 = i64::MAX;
+/// Names, helps and units of metrics.
+const LOWEST_TIMES: [(&str, &str, i64); 2] = [
+    (
+        "prometheus_tsdb_lowest_timestamp",
+        "Lowest timestamp value stored in the database. The unit is decided by the library consumer.",
+        1,
+    ),
+    (
+        "prometheus_tsdb_lowest_timestamp_seconds",
+        "Lowest timestamp value stored in the database.",
+        1000,
+    ),
+];
 /// Behind the name of a block that is being removed.
 const DELETION_SUFFIX: &str = ".tmp-for-deletion";
 
@@ -44,6 +63,8 @@ struct Metrics {
     reloads: Counter,
     reload_failures: Counter,
     quarantined: Counter,
+    /// Begin of the oldest block; [`NO_BLOCK`] if there is none.
+    begin: Arc<AtomicI64>,
 }
 
 impl BlockSet {
@@ -51,6 +72,20 @@ impl BlockSet {
     pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path, registry: &Registry) -> Self {
         let metrics = Metrics::register(registry);
         Self { disk, dir: dir.to_owned(), list: RwLock::default(), metrics }
+    }
+
+    /// Registers when the oldest block begins, or the head if there is none.
+    pub(super) fn register_lowest_times(&self, registry: &Registry, head: &Arc<Head>) {
+        for (name, help, unit_ms) in LOWEST_TIMES {
+            let (begin, head) = (Arc::clone(&self.metrics.begin), Arc::downgrade(head));
+            registry.gauge_fn(name, help, move || {
+                let t = match begin.load(Ordering::Acquire) {
+                    NO_BLOCK => head.upgrade().map_or(0, |head| head.time_bounds().0),
+                    begin => begin,
+                };
+                (t / unit_ms) as f64
+            });
+        }
     }
 
     /// The blocks there are now, by time.
@@ -288,11 +323,14 @@ impl Metrics {
                 "blocks_quarantined_total",
                 "Number of damaged blocks that were kept aside.",
             ),
+            begin: Arc::new(AtomicI64::new(NO_BLOCK)),
         }
     }
 
     fn show(&self, blocks: &[Arc<Block>]) {
         self.loaded.set(blocks.len() as f64);
+        let begin = blocks.first().map_or(NO_BLOCK, |block| block.times().0);
+        self.begin.store(begin, Ordering::Release);
         let size: u64 = blocks.iter().map(|block| block.size_bytes()).sum();
         self.size_bytes.set(size as f64);
         let memory: usize = blocks.iter().map(|block| block.index().memory_size_bytes()).sum();

@@ -1,6 +1,8 @@
 //! What a database does by itself: the head becomes blocks, blocks become larger ones, old ones go. One
 //! thread does it, and whoever asks for something of the kind waits for its turn.
 
+mod metrics;
+
 use std::{
     path::Path,
     sync::{
@@ -12,19 +14,17 @@ use std::{
 };
 
 use prom_storage::{StorageError, TimeRange};
-use prom_telemetry::{Counter, Gauge, Histogram, Registry, clock, exponential_buckets};
+use prom_telemetry::{Registry, clock};
 
 use crate::{
     FloatEncoding, Options, RetentionOptions,
     block::{BlockId, BlockMeta, BlockSource, SourceSeries},
-    compact::{
-        BlockMerge, ChunkMetrics, Shape, WriteOptions, block_ranges, merged_meta, plan,
-        write_block_with,
-    },
+    compact::{BlockMerge, Shape, WriteOptions, block_ranges, merged_meta, plan, write_block_with},
     lock::{lock, read, write},
     select::HeadExport,
 };
 
+pub(super) use self::metrics::UpkeepMetrics;
 use super::{
     Db,
     blocks::{is_damage, is_of_part},
@@ -61,23 +61,6 @@ pub(super) struct Upkeep {
 pub(super) struct UpkeepThread {
     stop: Arc<(Mutex<bool>, Condvar)>,
     thread: JoinHandle<()>,
-}
-
-#[derive(Debug)]
-pub(super) struct UpkeepMetrics {
-    compactions: Counter,
-    triggered: Counter,
-    failed: Counter,
-    vertical: Counter,
-    populating: Gauge,
-    duration: Histogram,
-    chunks: ChunkMetrics,
-    pub(super) tombstone_cleanup: Histogram,
-    pub(super) time_retentions: Counter,
-    pub(super) size_retentions: Counter,
-    pub(super) limit_seconds: Gauge,
-    pub(super) limit_bytes: Gauge,
-    pub(super) limit_percentage: Gauge,
 }
 
 impl Upkeep {
@@ -442,73 +425,5 @@ impl BlockSource for Stoppable<'_> {
             return Err(StorageError::Canceled);
         }
         self.source.next_series(series)
-    }
-}
-
-impl UpkeepMetrics {
-    fn register(registry: &Registry) -> Self {
-        let name = |suffix: &str| format!("prometheus_tsdb_{suffix}");
-        let counter = |suffix, help| registry.counter(&name(suffix), help);
-        let gauge = |suffix, help| registry.gauge(&name(suffix), help);
-        Self {
-            compactions: counter(
-                "compactions_total",
-                "Total number of compactions that were executed for the partition.",
-            ),
-            triggered: counter(
-                "compactions_triggered_total",
-                "Total number of triggered compactions for the partition.",
-            ),
-            failed: counter(
-                "compactions_failed_total",
-                "Total number of compactions that failed for the partition.",
-            ),
-            vertical: counter(
-                "vertical_compactions_total",
-                "Total number of compactions done on overlapping blocks.",
-            ),
-            populating: gauge(
-                "compaction_populating_block",
-                "Set to 1 when a block is currently being written to the disk.",
-            ),
-            duration: registry.histogram(
-                &name("compaction_duration_seconds"),
-                "Duration of compaction runs",
-                &exponential_buckets(1.0, 2.0, 14),
-            ),
-            chunks: ChunkMetrics::register(registry),
-            // Compat: the original has no classic buckets here.
-            tombstone_cleanup: registry.histogram(
-                &name("tombstone_cleanup_seconds"),
-                "The time taken to recompact blocks to remove tombstones.",
-                &[],
-            ),
-            time_retentions: counter(
-                "time_retentions_total",
-                "The number of times that blocks were deleted because the maximum time limit was exceeded.",
-            ),
-            size_retentions: counter(
-                "size_retentions_total",
-                "The number of times that blocks were deleted because the maximum number of bytes was exceeded.",
-            ),
-            limit_seconds: gauge(
-                "retention_limit_seconds",
-                "How long to retain samples in storage.",
-            ),
-            limit_bytes: gauge(
-                "retention_limit_bytes",
-                "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled",
-            ),
-            limit_percentage: gauge(
-                "retention_limit_percentage",
-                "Max percentage of total storage space to be retained in the tsdb blocks, configured 0 means disabled",
-            ),
-        }
-    }
-
-    fn show_limits(&self, retention: RetentionOptions) {
-        self.limit_seconds.set((retention.duration_ms / 1000) as f64);
-        self.limit_bytes.set(retention.size_bytes as f64);
-        self.limit_percentage.set(retention.percentage);
     }
 }

@@ -46,6 +46,15 @@ impl HistogramSlots {
         Some(&self.slots.get(&(slot as u16))?.last)
     }
 
+    /// How many series end with a histogram, and how many buckets these have.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let buckets_count = |slot: &HistogramSlot| match &slot.last {
+            HistogramValue::Integer(one) => one.positive_buckets.len() + one.negative_buckets.len(),
+            HistogramValue::Float(one) => one.positive_buckets.len() + one.negative_buckets.len(),
+        };
+        (self.slots.len(), self.slots.values().map(buckets_count).sum())
+    }
+
     /// The open chunk is done with; the last histogram is still known.
     pub(super) fn end_chunk(&mut self, slot: usize) {
         if let Some(slot) = self.slots.get_mut(&(slot as u16)) {

@@ -6,6 +6,8 @@ use std::sync::{Arc, atomic::Ordering};
 use prom_storage::{Rejected, Rejection};
 use prom_telemetry::{Counter, Gauge, Registry, Summary};
 
+use crate::lock::read;
+
 use super::Head;
 
 /// Name and help of those that tell floats from histograms.
@@ -119,6 +121,14 @@ impl HeadMetrics {
     }
 }
 
+impl Head {
+    /// Series that end with a histogram, and the buckets of these histograms.
+    pub(super) fn histogram_counts(&self) -> (usize, usize) {
+        let of_groups = self.groups.iter().map(|group| read(&group.data).histograms.counts());
+        of_groups.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    }
+}
+
 /// Registers what is read off the head when somebody asks; a head that is gone reads as zero.
 pub(super) fn register_views(registry: &Registry, head: &Arc<Head>) {
     let view = |name: &str, help: &str, read: fn(&Head) -> f64| {
@@ -132,6 +142,16 @@ pub(super) fn register_views(registry: &Registry, head: &Arc<Head>) {
     view("head_stale_series", "Total number of stale series in the head block.", |head| {
         head.stale_count.load(Ordering::Relaxed) as f64
     });
+    view(
+        "head_native_histogram_series",
+        "Number of series whose most recent in-order sample is a native histogram.",
+        |head| head.histogram_counts().0 as f64,
+    );
+    view(
+        "head_native_histogram_buckets",
+        "Number of positive and negative bucket entries in the most recent in-order native histogram sample of each series, including entries carried by staleness markers.",
+        |head| head.histogram_counts().1 as f64,
+    );
     view("head_chunks", "Total number of chunks in the head block.", |head| {
         head.chunks_count() as f64
     });
@@ -149,14 +169,6 @@ pub(super) fn register_views(registry: &Registry, head: &Arc<Head>) {
         (head.time_bounds().1 / 1000) as f64
     });
     view("head_min_time_seconds", "Minimum time bound of the head block.", |head| {
-        (head.time_bounds().0 / 1000) as f64
-    });
-    view(
-        "lowest_timestamp",
-        "Lowest timestamp value stored in the database. The unit is decided by the library consumer.",
-        |head| head.time_bounds().0 as f64,
-    );
-    view("lowest_timestamp_seconds", "Lowest timestamp value stored in the database.", |head| {
         (head.time_bounds().0 / 1000) as f64
     });
     view(

@@ -244,3 +244,24 @@ proptest! {
         prop_assert_eq!(points(&columns), histograms);
     }
 }
+
+#[test]
+fn series_that_end_with_a_histogram_are_counted_and_so_are_their_buckets() {
+    let head = open_head();
+    let [a, b] = [0, 1].map(|number| series(&head, number));
+    let two = HistogramValue::Integer(Arc::new(Histogram {
+        count: 3,
+        positive_spans: [Span { offset: 0, length: 2 }].into(),
+        positive_buckets: vec![1, 0],
+        negative_spans: [Span { offset: 1, length: 1 }].into(),
+        negative_buckets: vec![1],
+        ..Histogram::default()
+    }));
+    assert_eq!(head.histogram_counts(), (0, 0));
+    commit_histograms(&head, &[histogram(a, 1, integer(1)), histogram(b, 1, two)]);
+    assert_eq!(head.histogram_counts(), (2, 4));
+    commit_histograms(&head, &[histogram(b, 2, float(0.5))]);
+    assert_eq!(head.histogram_counts(), (2, 2));
+    commit(&head, &[sample(a, 2, 1.0)]);
+    assert_eq!(head.histogram_counts(), (1, 1));
+}
