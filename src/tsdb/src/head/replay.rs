@@ -1,18 +1,17 @@
 //! The log's records put back into an empty head: series in order, samples of different groups at the same
 //! time. Reading and decoding is the log's matter.
 
+mod filed;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::Ordering,
 };
 
 use hashbrown::HashMap;
 use rayon::prelude::*;
-use smallvec::SmallVec;
 
 use crate::{
-    chunk::Encoding,
-    head_chunks::ScannedChunk,
     lock::{lock, write},
     wal::{
         Decoded, RefExemplar, RefHistogram, RefMetadata, RefSample, RefSeries, RefTombstone,
@@ -20,6 +19,8 @@ use crate::{
     },
 };
 
+pub(crate) use self::filed::FiledChunks;
+use self::filed::FiledTimes;
 use super::{
     Head,
     commit::Counts,
@@ -31,58 +32,6 @@ use super::{
 const REF_PAGE_SIZE: usize = 1024;
 /// Stands for a ref or a slot that is not known.
 const NO_SLOT: u32 = u32::MAX;
-
-/// What files of head chunks have.
-#[derive(Debug, Default)]
-pub(crate) struct FiledChunks {
-    by_ref: HashMap<u64, SmallVec<[ScannedChunk; 4]>, foldhash::fast::RandomState>,
-    /// By slot. Empty if files have none.
-    by_slot: Vec<FiledTimes>,
-}
-
-/// Which samples of a slot files have.
-#[derive(Debug)]
-struct FiledTimes {
-    /// The last sample of the chunks that the log has come to.
-    end: AtomicI64,
-    /// The first and the last time of each chunk.
-    ranges: Box<[(i64, i64)]>,
-}
-
-impl Default for FiledTimes {
-    fn default() -> Self {
-        Self { end: AtomicI64::new(i64::MIN), ranges: Box::default() }
-    }
-}
-
-impl FiledTimes {
-    /// Whether a sample is of no use: its chunk has its place, or gets it by the first sample that it has.
-    #[inline]
-    fn has(&self, t: i64) -> bool {
-        t <= self.end.load(Ordering::Relaxed)
-            || self.ranges.iter().any(|(first_t, last_t)| t > *first_t && t <= *last_t)
-    }
-}
-
-impl FiledChunks {
-    pub(crate) fn push(&mut self, chunk: ScannedChunk) {
-        // Out-of-order chunks belong to another log.
-        if !chunk.is_out_of_order && Encoding::of_byte(chunk.encoding).is_ok() {
-            self.by_ref.entry(chunk.series_ref).or_default().push(chunk);
-        }
-    }
-}
-
-impl FiledChunks {
-    /// The chunks of a ref. Their table shrinks with them: open chunks need the memory.
-    fn take(&mut self, series_ref: u64) -> Option<SmallVec<[ScannedChunk; 4]>> {
-        let chunks = self.by_ref.remove(&series_ref);
-        if self.by_ref.len() < self.by_ref.capacity() / 4 {
-            self.by_ref.shrink_to_fit();
-        }
-        chunks
-    }
-}
 
 /// Hands over the series records of the whole log.
 pub(crate) type AllSeries<'a> = &'a (dyn Fn(&mut dyn FnMut(Vec<RefSeries>)) + Sync);
@@ -115,7 +64,7 @@ pub(crate) struct ReplayCounts {
 impl<'a> HeadReplay<'a> {
     pub(crate) fn new(head: &'a Head, filed: FiledChunks) -> Self {
         // A ref whose series record is lost must not be given to another series.
-        let next = filed.by_ref.keys().max().map_or(0, |last| last.wrapping_add(1));
+        let next = filed.last_ref().map_or(0, |last| last.wrapping_add(1));
         head.next_ref.fetch_max(next, Ordering::Relaxed);
         Self {
             head,
@@ -290,16 +239,9 @@ impl<'a> HeadReplay<'a> {
         }
         self.refs.set(series.series_ref, slot);
         let chunks = self.filed.take(series.series_ref);
-        if let Some(mut chunks) = chunks.filter(|_| is_known) {
-            // Files that were being written anew may hold older chunks behind newer ones.
-            chunks.sort_by_key(|chunk| chunk.min_t);
+        if let Some(chunks) = chunks.filter(|_| is_known) {
             let taken = head.attach(slot, &chunks);
-            let count = (slot as usize + 1).next_multiple_of(REF_PAGE_SIZE);
-            if self.filed.by_slot.len() < count {
-                self.filed.by_slot.resize_with(count, FiledTimes::default);
-            }
-            let ranges = &mut self.filed.by_slot[slot as usize].ranges;
-            *ranges = [&**ranges, &taken].concat().into();
+            self.filed.add_times(slot, &taken);
         }
         Ok(())
     }
@@ -346,7 +288,7 @@ impl<'a> HeadReplay<'a> {
         let Pending { batches, histograms } = pending;
         if !filed.is_empty() {
             // Most samples of a log stand in files; nobody else looks at them.
-            let is_new = |slot: u32, t: i64| filed.get(slot as usize).is_none_or(|it| !it.has(t));
+            let is_new = |slot: u32, t: i64| !self.filed.has(slot, t);
             batches.par_iter_mut().for_each(|batch| batch.retain(|one| is_new(one.slot, one.t)));
             for (_, batch) in histograms.iter_mut() {
                 batch.retain(|one| is_new(one.slot, one.t));
@@ -454,7 +396,7 @@ fn place_filed(data: &mut GroupData, slot: u32, t: i64, filed: &[FiledTimes]) {
     if data.is_filed_due(slot_in_group(slot), t)
         && let Some(times) = filed.get(slot as usize)
     {
-        times.end.store(data.place_filed(slot_in_group(slot), t), Ordering::Relaxed);
+        times.set_end(data.place_filed(slot_in_group(slot), t));
     }
 }
 

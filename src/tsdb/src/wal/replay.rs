@@ -21,12 +21,12 @@ use super::{
     record::{Decoded, SampleBatch, decode},
 };
 
-/// Stored bytes of one window; decoded they are about three times as many.
-const WINDOW_SIZE_BYTES: usize = 256 << 10;
-/// Plain bytes of one window, where they are far more than what is stored: checkpoints are dense.
-const WINDOW_PLAIN_SIZE_BYTES: usize = 1 << 20;
-/// Buffers that are kept for the next window.
-const SPARE_BATCHES_COUNT_MAX: usize = 1_000;
+/// Plain bytes of one window for each core, and of any window; decoded they are about three times as many. Two
+/// windows are in memory at a time.
+const WINDOW_SIZE_BYTES_PER_CORE: usize = 128 << 10;
+const WINDOW_SIZE_BYTES_MAX: usize = 1 << 20;
+/// A sample takes no less in a record.
+const SAMPLE_SIZE_BYTES_MIN: usize = 1 + 1 + 8;
 /// Damaged places that are remembered for one file; more are counted only.
 const DAMAGES_COUNT_MAX: usize = 1_000;
 
@@ -41,7 +41,9 @@ pub(crate) struct LogReader<'a> {
     read_size_bytes: u64,
     /// Records of this segment before this offset are passed over.
     begin: (u64, u64),
+    window_size_bytes: usize,
     /// Buffers of windows that are done with.
+    spare_bytes: Vec<u8>,
     spare_batches: Mutex<Vec<SampleBatch>>,
 }
 
@@ -83,6 +85,7 @@ struct StoredRecord {
 
 impl<'a> LogReader<'a> {
     pub(crate) fn new(disk: &'a dyn Disk, log: &LogFiles) -> Self {
+        let window_size_bytes = WINDOW_SIZE_BYTES_PER_CORE * rayon::current_num_threads();
         Self {
             disk,
             files: log.files.clone(),
@@ -91,6 +94,8 @@ impl<'a> LogReader<'a> {
             reports: Vec::with_capacity(log.files.len()),
             read_size_bytes: 0,
             begin: (0, 0),
+            window_size_bytes: window_size_bytes.min(WINDOW_SIZE_BYTES_MAX),
+            spare_bytes: Vec::new(),
             spare_batches: Mutex::default(),
         }
     }
@@ -101,10 +106,15 @@ impl<'a> LogReader<'a> {
         self.begin = (segment, offset);
     }
 
-    /// Takes buffers back.
+    /// Takes buffers back, for as many samples as one window may have.
     pub(crate) fn recycle(&mut self, batches: Vec<SampleBatch>) {
         let spare = self.spare_batches.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for mut batch in batches.into_iter().take(SPARE_BATCHES_COUNT_MAX - spare.len()) {
+        let mut samples_count = spare.iter().map(Vec::capacity).sum::<usize>();
+        for mut batch in batches {
+            samples_count += batch.capacity();
+            if samples_count > self.window_size_bytes / SAMPLE_SIZE_BYTES_MIN {
+                return;
+            }
             batch.clear();
             spare.push(batch);
         }
@@ -115,10 +125,11 @@ impl<'a> LogReader<'a> {
     /// # Errors
     /// A file cannot be opened.
     pub(crate) fn next_decoded(&mut self) -> io::Result<Option<(Window, Vec<Decoded>)>> {
-        let Some(window) = self.next_window()? else { return Ok(None) };
+        let Some(mut window) = self.next_window()? else { return Ok(None) };
         let spare = &self.spare_batches;
         let empty_batch = || lock(spare).pop().unwrap_or_default();
         let good = window.parse(&mut self.reports, |record| decode(record, empty_batch));
+        self.keep_bytes(&mut window);
         Ok(Some((window, good)))
     }
 
@@ -130,8 +141,10 @@ impl<'a> LogReader<'a> {
         &mut self,
         parse: impl Fn(&[u8]) -> Result<T, DecodeError> + Sync,
     ) -> io::Result<Option<Vec<T>>> {
-        let Some(window) = self.next_window()? else { return Ok(None) };
-        Ok(Some(window.parse(&mut self.reports, parse)))
+        let Some(mut window) = self.next_window()? else { return Ok(None) };
+        let good = window.parse(&mut self.reports, parse);
+        self.keep_bytes(&mut window);
+        Ok(Some(good))
     }
 
     /// What was wrong, file by file; complete once all windows have been read.
@@ -139,10 +152,20 @@ impl<'a> LogReader<'a> {
         self.reports
     }
 
+    /// Takes the stored bytes of a window back, unless one record has made them many.
+    fn keep_bytes(&mut self, window: &mut Window) {
+        let mut bytes = std::mem::take(&mut window.bytes);
+        if bytes.capacity() <= 2 * self.window_size_bytes {
+            bytes.clear();
+            self.spare_bytes = bytes;
+        }
+    }
+
     fn next_window(&mut self) -> io::Result<Option<Window>> {
-        let mut window = Window::default();
-        let mut plain_bytes = 0;
-        while window.bytes.len() < WINDOW_SIZE_BYTES && plain_bytes < WINDOW_PLAIN_SIZE_BYTES {
+        let bytes = std::mem::take(&mut self.spare_bytes);
+        let mut window = Window { bytes, ..Window::default() };
+        let mut filled_size_bytes = 0;
+        while filled_size_bytes < self.window_size_bytes {
             let Some(file) = self.files.get(self.file_at) else { break };
             window.file_index = file.index;
             let reader = match &mut self.reader {
@@ -168,7 +191,8 @@ impl<'a> LogReader<'a> {
                 }
                 Ok(Some(Item::Record { compression, offset, size_bytes })) => {
                     let range = begin..begin + size_bytes;
-                    plain_bytes += plain_size_bytes(compression, &window.bytes[range.clone()]);
+                    let plain = plain_size_bytes(compression, &window.bytes[range.clone()]);
+                    filled_size_bytes += plain.max(size_bytes);
                     let file_at = self.file_at;
                     window.records.push(StoredRecord { range, compression, file_at, offset });
                 }
@@ -263,4 +287,34 @@ pub(crate) fn decode_record(
 ) -> Result<Decoded, String> {
     decompress(record.compression, record.payload, buffer).map_err(|err| err.to_string())?;
     decode(buffer, empty_batch).map_err(|err| err.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use prom_testkit::FaultyDisk;
+
+    use super::*;
+
+    #[test]
+    fn buffers_are_kept_for_one_window_only() {
+        let disk = FaultyDisk::default();
+        let disk: &dyn Disk = &disk;
+        let mut reader = LogReader::new(disk, &LogFiles::default());
+        let samples_max = reader.window_size_bytes / SAMPLE_SIZE_BYTES_MIN;
+        assert!(samples_max <= 2 * WINDOW_SIZE_BYTES_MAX / SAMPLE_SIZE_BYTES_MIN);
+        for _ in 0..3 {
+            reader.recycle((0..100).map(|_| Vec::with_capacity(samples_max / 10)).collect());
+            let spare = lock(&reader.spare_batches);
+            let kept = spare.iter().map(Vec::capacity).sum::<usize>();
+            assert!(kept > samples_max / 2 && kept <= samples_max, "{kept} of {samples_max}");
+        }
+        for (capacity, is_kept) in
+            [(reader.window_size_bytes, true), (2 * WINDOW_SIZE_BYTES_MAX + 1, false)]
+        {
+            let mut window = Window { bytes: Vec::with_capacity(capacity), ..Window::default() };
+            reader.spare_bytes = Vec::new();
+            reader.keep_bytes(&mut window);
+            assert_eq!(reader.spare_bytes.capacity() >= capacity, is_kept, "{capacity}");
+        }
+    }
 }
