@@ -10,6 +10,7 @@ use std::{
 use prom_storage::StorageError;
 
 use crate::{
+    chunk::range_end_ms,
     head_chunks::{
         ChunkFiles, ChunkMaps, ChunkPlace, ChunkWriter, HeadChunk, Scanned, ScannedChunk,
         encode_head_chunk, scan, take_trusted,
@@ -30,11 +31,12 @@ pub(super) struct HeadFiles {
 }
 
 /// Chunks of some groups on their way into a file.
-#[derive(Default)]
 struct FlushBatch<'a> {
     bytes: Vec<u8>,
     /// For each group, the offsets of its chunks in the bytes.
     groups: Vec<(&'a Group, Vec<u32>)>,
+    /// The last sample of all of them.
+    max_t: i64,
 }
 
 impl Head {
@@ -115,7 +117,7 @@ impl Head {
             action: "write head chunks",
             source,
         };
-        let mut batch = FlushBatch::default();
+        let mut batch = FlushBatch::new();
         for group in self.groups.iter() {
             batch.add(group);
             if batch.bytes.len() >= BATCH_SIZE_BYTES {
@@ -129,7 +131,7 @@ impl Head {
 
     /// Writes the closed chunks of one group.
     pub(super) fn flush_group(&self, group: &Group, writer: &mut ChunkWriter) -> io::Result<()> {
-        let mut batch = FlushBatch::default();
+        let mut batch = FlushBatch::new();
         batch.add(group);
         self.write_batch(&mut batch, writer)
     }
@@ -166,7 +168,8 @@ impl Head {
         if batch.bytes.is_empty() {
             return Ok(());
         }
-        let begin = writer.append(&batch.bytes)?;
+        let range_end_ms = range_end_ms(batch.max_t, self.chunk_range_ms);
+        let begin = writer.append(&batch.bytes, Some(range_end_ms))?;
         for (group, offsets) in batch.groups.drain(..) {
             let place = |offset: &u32| ChunkPlace { offset: begin.offset + offset, ..begin };
             let places: Vec<ChunkPlace> = offsets.iter().map(place).collect();
@@ -174,6 +177,7 @@ impl Head {
             self.chunk_metrics.mapped_chunks.inc_by(places.len() as u64);
         }
         batch.bytes.clear();
+        batch.max_t = i64::MIN;
         Ok(())
     }
 
@@ -215,6 +219,10 @@ impl Head {
 }
 
 impl<'a> FlushBatch<'a> {
+    fn new() -> Self {
+        Self { bytes: Vec::new(), groups: Vec::new(), max_t: i64::MIN }
+    }
+
     fn add(&mut self, group: &'a Group) {
         let data = read(&group.data);
         if data.closed().waiting_size_bytes() == 0 {
@@ -223,6 +231,7 @@ impl<'a> FlushBatch<'a> {
         let mut offsets = Vec::new();
         data.closed().for_each_waiting(|slot, chunk, bytes| {
             offsets.push(self.bytes.len() as u32);
+            self.max_t = self.max_t.max(chunk.max_t);
             encode_head_chunk(
                 &mut self.bytes,
                 &HeadChunk {

@@ -37,7 +37,7 @@ fn write(disk: &FaultyDisk, files_count: usize, chunks_count: usize) -> Vec<Chun
             let series_ref = (file * chunks_count + number + 1) as u64;
             let mut bytes = Vec::new();
             encode_head_chunk(&mut bytes, &chunk(series_ref, &[0, 7, series_ref as u8]));
-            places.push(writer.append(&bytes).unwrap());
+            places.push(writer.append(&bytes, None).unwrap());
         }
         writer.finish_file().unwrap();
     }
@@ -89,7 +89,7 @@ fn chunks_are_read_where_they_were_written_and_found_again() {
     // A new life begins a new file; old ones go from the beginning.
     let mut bytes = Vec::new();
     encode_head_chunk(&mut bytes, &chunk(50, b"abc"));
-    assert_eq!(writer.append(&bytes).unwrap(), ChunkPlace { file: 4, offset: 8 });
+    assert_eq!(writer.append(&bytes, None).unwrap(), ChunkPlace { file: 4, offset: 8 });
     writer.remove_before(3).unwrap();
     assert_eq!(names(&disk, DIR), ["000003", "000004"]);
     assert_eq!(files.maps().chunk(places[0], None), Err(HeadChunkError::Short));
@@ -97,8 +97,28 @@ fn chunks_are_read_where_they_were_written_and_found_again() {
     assert_eq!(names(&disk, DIR), ["000004"]);
     // Full files are followed by others.
     writer.set_size_bytes_max(100);
-    assert_eq!(writer.append(&bytes).unwrap().file, 4);
-    assert_eq!(writer.append(&bytes).unwrap().file, 5);
+    assert_eq!(writer.append(&bytes, None).unwrap().file, 4);
+    assert_eq!(writer.append(&bytes, None).unwrap().file, 5);
+}
+
+#[test]
+fn a_file_ends_with_the_range_of_its_chunks() {
+    let disk = FaultyDisk::default();
+    let (_, mut writer, ..) = open(&disk);
+    let mut bytes = Vec::new();
+    encode_head_chunk(&mut bytes, &chunk(1, b"abc"));
+    let ranges = [(None, 1), (Some(20), 1), (Some(20), 1), (None, 1), (Some(30), 2), (Some(20), 2)];
+    for (range_end_ms, file) in ranges.into_iter().chain([(Some(30), 2), (Some(-5), 2)]) {
+        let place = writer.append(&bytes, range_end_ms).unwrap();
+        assert_eq!(place.file, file, "{range_end_ms:?}");
+    }
+    // A disk that refuses to make the file durable that ends refuses the chunks, once.
+    disk.fail_kind(OpKind::Sync, Some(5));
+    assert!(writer.append(&bytes, Some(40)).is_err());
+    disk.fail_kind(OpKind::Sync, None);
+    assert_eq!(writer.append(&bytes, Some(40)).unwrap().file, 3);
+    assert!(writer.is_doubtful());
+    assert_eq!(open(&disk.live_image()).2.len(), 9);
 }
 
 #[test]
@@ -107,14 +127,14 @@ fn a_disk_that_refuses_takes_nothing_and_heals() {
     let (files, mut writer, ..) = open(&disk);
     let mut bytes = Vec::new();
     encode_head_chunk(&mut bytes, &chunk(1, &[0, 1, 2, 3]));
-    let first = writer.append(&bytes).unwrap();
+    let first = writer.append(&bytes, None).unwrap();
     for (kind, errno) in [(OpKind::Write, 28), (OpKind::Truncate, 5)] {
         disk.fail_kind(OpKind::Write, Some(28));
         disk.fail_kind(kind, Some(errno));
-        assert!(writer.append(&bytes).is_err());
+        assert!(writer.append(&bytes, None).is_err());
         disk.fail_kind(OpKind::Write, None);
         disk.fail_kind(kind, None);
-        let next = writer.append(&bytes).unwrap();
+        let next = writer.append(&bytes, None).unwrap();
         assert!(next > first);
         assert_eq!(files.maps().chunk(next, Some(1)).unwrap(), chunk(1, &[0, 1, 2, 3]));
     }
@@ -135,7 +155,7 @@ fn a_torn_tail_is_cut_off_and_zeros_are_none() {
         let (_, mut writer, found, scanned) = open(&torn);
         assert_eq!(found.len() as u64, 3 + cut.saturating_sub(8) / chunk_size, "{cut}");
         assert_eq!(scanned.damaged_count, 0);
-        writer.append(b"x").unwrap();
+        writer.append(b"x", None).unwrap();
         // No number is left out.
         assert_eq!(writer.next_number(), if cut < 8 { 3 } else { 4 });
         assert!(names(&torn, "/data/quarantine").is_empty());
@@ -185,7 +205,7 @@ proptest! {
         for one in &again {
             prop_assert!(files.maps().chunk(one.place, Some(one.series_ref)).is_ok());
         }
-        writer.append(b"x").unwrap();
+        writer.append(b"x", None).unwrap();
         let numbers = names(&disk, DIR);
         let first: u32 = numbers[0].parse().unwrap();
         for (at, name) in numbers.iter().enumerate() {

@@ -1,5 +1,8 @@
 //! Writes head chunks at the end of the newest file. A write that fails is taken back; if that fails, too,
 //! the file is left and the next one begun. What has been written is mapped before anybody hears of it.
+//!
+//! A file ends where a range of blocks does, so that its chunks are old at the same time: it goes when they
+//! stand in a block, and does not stay because a few of its chunks are younger.
 
 use std::{io, sync::Arc};
 
@@ -46,6 +49,8 @@ struct CurrentFile {
     number: u32,
     file: Box<dyn AppendFile>,
     size_bytes: u64,
+    /// The end of the range of its chunks; absent as long as only late ones are there.
+    range_end_ms: Option<i64>,
 }
 
 impl ChunkWriter {
@@ -62,17 +67,23 @@ impl ChunkWriter {
     }
 
     /// Writes chunks, end to end as they are, into one file; says where the first one is. They are readable
-    /// from then on, and durable when the file is finished.
+    /// from then on, and durable when the file is finished. Chunks of a later range than those before begin a
+    /// file; late ones tell no range.
     ///
     /// # Errors
     /// The disk refused; nothing has been written.
-    pub(crate) fn append(&mut self, chunks: &[u8]) -> io::Result<ChunkPlace> {
+    pub(crate) fn append(
+        &mut self,
+        chunks: &[u8],
+        range_end_ms: Option<i64>,
+    ) -> io::Result<ChunkPlace> {
         let size = chunks.len() as u64;
-        let is_full = |current: &CurrentFile| {
-            current.size_bytes > HEADER_SIZE_BYTES as u64
-                && current.size_bytes + size > self.size_bytes_max
+        let is_at_end = |current: &CurrentFile| {
+            let is_full = current.size_bytes > HEADER_SIZE_BYTES as u64
+                && current.size_bytes + size > self.size_bytes_max;
+            is_full || current.range_end_ms.is_some_and(|end_ms| range_end_ms > Some(end_ms))
         };
-        if self.current.as_ref().is_some_and(is_full) {
+        if self.current.as_ref().is_some_and(is_at_end) {
             self.finish_file()?;
         }
         self.ensure_file()?;
@@ -90,6 +101,7 @@ impl ChunkWriter {
             return Err(err);
         }
         current.size_bytes += size;
+        current.range_end_ms = current.range_end_ms.max(range_end_ms);
         let offset = u32::try_from(offset).expect("files are smaller than 4 GiB");
         Ok(ChunkPlace { file: current.number, offset })
     }
@@ -135,7 +147,8 @@ impl ChunkWriter {
         }
         write_all(&mut *file, &file_header())?;
         self.next_number = number.saturating_add(1);
-        self.current = Some(CurrentFile { number, file, size_bytes: HEADER_SIZE_BYTES as u64 });
+        let size_bytes = HEADER_SIZE_BYTES as u64;
+        self.current = Some(CurrentFile { number, file, size_bytes, range_end_ms: None });
         Ok(())
     }
 }

@@ -89,6 +89,64 @@ fn files_go_when_their_chunks_are_old() {
 }
 
 #[test]
+fn chunks_that_stand_in_a_block_keep_no_file() {
+    // The range of the first block ends after 426 rounds; chunks of both ranges are written after it.
+    let range_end = (BEGIN / 7_200_000 + 1) * 7_200_000;
+    let disk = FaultyDisk::default();
+    let db = open(&disk);
+    let outcome = run(&db, 620, 20);
+    assert_eq!(names(&disk, "/data/chunks_head"), ["000001", "000002"]);
+    db.head.truncate(range_end).unwrap();
+    assert_eq!(names(&disk, "/data/chunks_head"), ["000002"]);
+    let wanted: Content = outcome
+        .acknowledged
+        .into_iter()
+        .map(|(labels, mut samples)| (labels, samples.split_off(&range_end)))
+        .filter(|(_, samples)| !samples.is_empty())
+        .collect();
+    assert_eq!(content(&db), wanted);
+    assert!(is_within(&wanted, &content(&open(&disk.live_image()))));
+}
+
+#[test]
+fn a_crash_where_a_file_ends_with_its_range_loses_nothing() {
+    const ROUNDS: usize = 610;
+    let options = Options {
+        wal_compression: WalCompression::None,
+        wal_segment_size_bytes: 1 << 20,
+        ..options()
+    };
+    let (begin, ops) = {
+        let disk = FaultyDisk::default();
+        let db = try_open(&disk, &options).unwrap();
+        run(&db, 599, 6);
+        let begin = disk.ops().len();
+        let disk = FaultyDisk::default();
+        run(&try_open(&disk, &options).unwrap(), ROUNDS, 6);
+        assert_eq!(names(&disk, "/data/chunks_head").len(), 2);
+        (begin, disk.ops())
+    };
+    let is_tried = |at: usize| ops[at] != OpKind::Write || at % 7 == 0;
+    for at in (begin..ops.len()).filter(|at| is_tried(*at)) {
+        for fault in [
+            Fault::Crash { written_size_bytes: 30 },
+            Fault::Error { errno: 5, written_size_bytes: 30 },
+        ] {
+            let disk = FaultyDisk::default();
+            let db = try_open(&disk, &options).unwrap();
+            disk.fail_at(at as u64, fault);
+            let outcome = run(&db, ROUNDS, 6);
+            assert!(is_within(&outcome.acknowledged, &content(&db)), "op {at}");
+            let killed = content(&open(&disk.live_image()));
+            assert!(is_within(&outcome.acknowledged, &killed), "op {at}");
+            assert!(is_within(&killed, &outcome.tried), "op {at}");
+            let dark = content(&open(&disk.durable_image()));
+            assert!(is_within(&dark, &outcome.tried), "op {at}");
+        }
+    }
+}
+
+#[test]
 fn a_crash_at_any_step_of_a_flush_loses_nothing() {
     let options = Options {
         wal_compression: WalCompression::None,

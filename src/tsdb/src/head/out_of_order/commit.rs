@@ -200,7 +200,7 @@ impl Head {
                 encode_head_chunk(&mut bytes, &chunk);
             }
         }
-        let begin = match writer.append(&bytes) {
+        let begin = match writer.append(&bytes, None) {
             Ok(begin) => begin,
             Err(err) => {
                 tracing::debug!(err = %err, "Writing out-of-order chunks failed; they stay in memory");
