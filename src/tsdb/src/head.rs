@@ -55,7 +55,7 @@ use crate::{
 
 use self::{
     budgets::Budgets,
-    commit::{Batch, CommitLog},
+    commit::{ALIAS_SEGMENT, Batch, CommitLog},
     deletion::Deletions,
     exemplars::Exemplars,
     flush::HeadFiles,
@@ -189,11 +189,14 @@ impl Head {
         log.wal = Some(wal);
     }
 
-    /// The log may mention these refs up to this segment, though no series has them: their records stay
-    /// until then (trap 5).
-    pub(crate) fn keep_refs(&self, refs: impl IntoIterator<Item = u64>, segment: u64) {
+    /// The log, which ends in this segment, mentions refs that no series has: their records stay as long as it
+    /// does, or as it may have samples under them (trap 5). To be told at the end of a replay.
+    pub(crate) fn keep_refs(&self, counts: &ReplayCounts, segment: u64) {
         let mut log = lock(&self.commit);
-        log.deleted.extend(refs.into_iter().map(|series_ref| (series_ref, segment)));
+        log.aliases_until = self.times.max.load(Ordering::Acquire);
+        let with = |segment: u64| move |series_ref: &u64| (*series_ref, segment);
+        log.deleted.extend(counts.former_refs.iter().map(with(segment)));
+        log.deleted.extend(counts.aliases.iter().map(with(ALIAS_SEGMENT)));
     }
 
     /// Where the log is written to.

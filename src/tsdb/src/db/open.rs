@@ -88,7 +88,7 @@ pub(super) fn open_log(
         }
         tracing::error!(err = %err, "No space for a WAL segment; samples are refused until there is");
     }
-    head.keep_refs(counts.aliases.iter().copied(), last.map_or(0, |(index, _)| index));
+    head.keep_refs(&counts, last.map_or(0, |(index, _)| index));
     head.set_wal(wal);
     // A sidecar tells the refs only that series have now.
     let all_series = |each: &mut dyn FnMut(Vec<RefSeries>)| tell_series(&*disk, &log, each);

@@ -54,9 +54,14 @@ pub(super) struct CommitLog {
     /// Where the log ended, once it is closed.
     pub(super) end: Option<(u64, u64)>,
     /// Refs of series that have gone, and the segment that was written to then: up to there, the log may
-    /// mention them.
+    /// mention them. Or refs under which the log has samples of series that have another one.
     pub(super) deleted: HashMap<u64, u64, foldhash::fast::RandomState>,
+    /// The last of such samples is no newer.
+    pub(super) aliases_until: i64,
 }
+
+/// In the place of a segment: the ref is that of samples of a series that has another one.
+pub(super) const ALIAS_SEGMENT: u64 = u64::MAX;
 
 /// The samples of one appender, and buffers.
 #[derive(Debug, Default)]

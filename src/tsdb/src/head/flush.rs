@@ -28,6 +28,14 @@ const BATCH_SIZE_BYTES: usize = 1 << 20;
 pub(super) struct HeadFiles {
     pub(super) files: Arc<ChunkFiles>,
     pub(super) writer: ChunkWriter,
+    /// Chunks of this file and of later ones have been copied to memory, and wait to be written anew.
+    pub(super) copied_from: u32,
+}
+
+impl HeadFiles {
+    fn new(files: Arc<ChunkFiles>, writer: ChunkWriter) -> Self {
+        Self { files, writer, copied_from: u32::MAX }
+    }
 }
 
 /// Chunks of some groups on their way into a file.
@@ -55,7 +63,7 @@ impl Head {
         let writer = ChunkWriter::new(Arc::clone(&files), scanned.last_number);
         self.chunk_metrics.corruptions.inc_by(scanned.damaged_count as u64);
         *write(&self.chunk_files) = Some(Arc::clone(&files));
-        *lock(&self.head_files) = Some(HeadFiles { files, writer });
+        *lock(&self.head_files) = Some(HeadFiles::new(files, writer));
         Ok(scanned)
     }
 
@@ -73,7 +81,7 @@ impl Head {
         let last = Some(header.file_last).filter(|last| *last > 0);
         let writer = ChunkWriter::new(Arc::clone(&files), last);
         *write(&self.chunk_files) = Some(Arc::clone(&files));
-        *lock(&self.head_files) = Some(HeadFiles { files, writer });
+        *lock(&self.head_files) = Some(HeadFiles::new(files, writer));
         self.are_files_unread.store(true, Ordering::Release);
         Ok(())
     }
@@ -111,7 +119,7 @@ impl Head {
     /// The disk refused; what is not written stays in memory.
     pub(crate) fn flush_chunks(&self) -> Result<(), StorageError> {
         let mut files = lock(&self.head_files);
-        let Some(HeadFiles { files, writer }) = &mut *files else { return Ok(()) };
+        let Some(HeadFiles { files, writer, copied_from }) = &mut *files else { return Ok(()) };
         let io_error = |source| StorageError::Io {
             path: files.dir().to_owned(),
             action: "write head chunks",
@@ -125,6 +133,7 @@ impl Head {
             }
         }
         self.write_batch(&mut batch, writer).map_err(io_error)?;
+        *copied_from = u32::MAX;
         self.chunk_metrics.waiting_size_bytes.set(0.0);
         Ok(())
     }
@@ -151,7 +160,7 @@ impl Head {
     /// them as they were written. Gives the number of the first file that is not known to be durable.
     pub(super) fn sync_chunk_files(&self, is_all: bool) -> Result<u32, StorageError> {
         let mut files = lock(&self.head_files);
-        let Some(HeadFiles { files, writer }) = &mut *files else { return Ok(0) };
+        let Some(HeadFiles { files, writer, .. }) = &mut *files else { return Ok(0) };
         let synced = writer.finish_file().and_then(|()| match is_all {
             true => files.sync(),
             false => Ok(()),
@@ -181,19 +190,37 @@ impl Head {
         Ok(())
     }
 
-    /// Puts the chunks of files ahead of a series that a replay has just made or met. Gives the first and the
-    /// last time of each that it takes.
-    pub(super) fn attach(&self, slot: u32, chunks: &[ScannedChunk]) -> Vec<(i64, i64)> {
+    /// Puts the chunks of files ahead of a series that a replay has just made or met. Those of another ref of it
+    /// are copied, to be written under its own. Gives the first and the last time of each that it takes.
+    pub(super) fn attach(
+        &self,
+        slot: u32,
+        chunks: &[ScannedChunk],
+        is_copied: bool,
+    ) -> Vec<(i64, i64)> {
         let mut taken = Vec::with_capacity(chunks.len());
         let Some(group) = self.groups.get(slot) else { return taken };
-        let mut data = write(&group.data);
         let min_valid_t = self.times.min_valid.load(Ordering::Acquire);
         // Compat: Prometheus `tsdb/head.go` (loadMmappedChunks): what stands in blocks is left out.
-        for chunk in chunks.iter().filter(|chunk| chunk.max_t >= min_valid_t) {
-            if data.attach(super::slot_in_group(slot), chunk) {
-                self.times.include(chunk.min_t, chunk.max_t);
-                taken.push((chunk.min_t, chunk.max_t));
+        let chunks = chunks.iter().filter(|chunk| chunk.max_t >= min_valid_t);
+        let mut copied_from = u32::MAX;
+        let mut data = write(&group.data);
+        self.with_chunk_maps(|maps| {
+            for chunk in chunks {
+                let copied = is_copied.then(|| maps.chunk(chunk.place, Some(chunk.series_ref)));
+                // One that has become unreadable since is the log's matter, if that has it.
+                let Ok(copied) = copied.transpose() else { continue };
+                let copied = copied.map(|copied| copied.data);
+                if data.attach(super::slot_in_group(slot), chunk, copied) {
+                    self.times.include(chunk.min_t, chunk.max_t);
+                    taken.push((chunk.min_t, chunk.max_t));
+                    copied_from = copied_from.min(chunk.place.file);
+                }
             }
+        });
+        drop(data);
+        if let Some(files) = lock(&self.head_files).as_mut().filter(|_| is_copied) {
+            files.copied_from = files.copied_from.min(copied_from);
         }
         self.chunks_count.fetch_add(taken.len() as u64, Ordering::Relaxed);
         taken

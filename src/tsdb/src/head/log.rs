@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-use super::Head;
+use super::{Head, commit::ALIAS_SEGMENT};
 
 /// A shorter log is left alone when it could be shortened early.
 const EARLY_SIZE_BYTES_MIN: u64 = 256 << 10;
@@ -147,7 +147,12 @@ impl Head {
             let path = dir.clone();
             move |source| StorageError::Io { path, action, source }
         };
-        let mentioned = log.deleted.iter().filter(|(_, segment)| **segment > last);
+        let are_aliases_needed = min_t <= log.aliases_until;
+        let is_mentioned = |segment: u64| match segment {
+            ALIAS_SEGMENT => are_aliases_needed,
+            segment => segment > last,
+        };
+        let mentioned = log.deleted.iter().filter(|(_, segment)| is_mentioned(**segment));
         let mut mentioned: RefSet = mentioned.map(|(series_ref, _)| *series_ref).collect();
         drop(log);
         mentioned.extend(self.ooo.pinned_refs());
@@ -175,7 +180,7 @@ impl Head {
             metrics.creations_failed.inc();
             io("write WAL checkpoint")(err)
         })?;
-        lock(&self.commit).deleted.retain(|_, segment| *segment > last);
+        lock(&self.commit).deleted.retain(|_, segment| is_mentioned(*segment));
         tracing::info!(
             last,
             is_early = early.is_some(),

@@ -55,8 +55,10 @@ pub(crate) struct ReplayCounts {
     /// Refs that no series record tells about, and their samples.
     pub(crate) unknown_refs_count: u64,
     pub(crate) unknown_samples_count: u64,
-    /// Second refs of series.
+    /// Other refs of series, under which the log has samples.
     pub(crate) aliases: Vec<u64>,
+    /// Refs of before, under which nothing is left.
+    pub(crate) former_refs: Vec<u64>,
     /// Records that are not read yet, by type.
     pub(crate) skipped_records: BTreeMap<&'static str, u64>,
 }
@@ -223,13 +225,13 @@ impl<'a> HeadReplay<'a> {
                 None => head.create(&mut index, &ids, series.series_ref, 0)?,
             }
         };
-        let mut is_known = true;
+        let mut is_own = true;
         // A label set that went and came back has a second ref (trap 5).
         if head.handle(slot).series_ref.0 != series.series_ref {
             // Of what came before something may be left, and be hidden by deletions that name the ref of old.
             self.apply_samples(pending)?;
             *pending = Pending::default();
-            is_known = self.meet_alias(slot, series.series_ref);
+            is_own = self.meet_alias(slot, series.series_ref);
         }
         let known = self.refs.get(series.series_ref);
         if known != NO_SLOT && known != slot {
@@ -239,8 +241,9 @@ impl<'a> HeadReplay<'a> {
         }
         self.refs.set(series.series_ref, slot);
         let chunks = self.filed.take(series.series_ref);
-        if let Some(chunks) = chunks.filter(|_| is_known) {
-            let taken = head.attach(slot, &chunks);
+        if let Some(chunks) = chunks {
+            // The log need not have their samples.
+            let taken = head.attach(slot, &chunks, !is_own);
             self.filed.add_times(slot, &taken);
         }
         Ok(())
@@ -257,7 +260,10 @@ impl<'a> HeadReplay<'a> {
             place_filed(&mut data, slot, i64::MAX, &self.filed.by_slot);
             data.rename(slot_in_group(slot), series_ref)
         });
-        self.counts.aliases.push(if is_renamed { before } else { series_ref });
+        match is_renamed {
+            true => self.counts.former_refs.push(before),
+            false => self.counts.aliases.push(series_ref),
+        }
         is_renamed
     }
 

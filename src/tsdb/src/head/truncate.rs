@@ -127,10 +127,10 @@ impl Head {
             left.first_file = left.first_file.min(of_group.first_file);
         }
         left.first_file = left.first_file.min(self.ooo.first_file());
-        if let Some(HeadFiles { writer, files }) = &mut *files {
+        if let Some(HeadFiles { writer, files, copied_from }) = &mut *files {
             // Chunks of the newest file go with it when they are old.
             let ended = writer.finish_file();
-            let first = left.first_file.min(writer.next_number());
+            let first = left.first_file.min(*copied_from).min(writer.next_number());
             if let Err(err) = ended.and_then(|()| writer.remove_before(first)) {
                 tracing::warn!(dir = %files.dir().display(), err = %err, "Removing old head chunks failed");
             }

@@ -117,6 +117,60 @@ fn damage_costs_one_chunk_once_the_log_is_short() {
     assert_eq!(content(&try_open(&disk, &options).unwrap()), acknowledged);
 }
 
+/// A series goes, and comes back under another ref; the log is shortened; then the block of its first life is lost,
+/// so that both refs have samples in the head.
+#[test]
+fn a_series_with_two_refs_keeps_what_only_head_chunks_have() {
+    let options = Options { is_log_shortened_early: true, ..options() };
+    let disk = FaultyDisk::default();
+    let mut acknowledged = Content::new();
+    let mut add = |db: &super::Db, numbers: &[usize], minutes: std::ops::Range<i64>| {
+        for t in minutes.map(|minute| BEGIN + minute * 60_000) {
+            let batch: Vec<_> = numbers.iter().map(|number| (*number, t, t as f64)).collect();
+            commit(db, &batch).unwrap();
+            insert(&mut acknowledged, &batch);
+        }
+        acknowledged.clone()
+    };
+    let db = try_open(&disk, &options).unwrap();
+    add(&db, &[0, 1], 0..150);
+    add(&db, &[0], 150..400);
+    // Chunks of both blocks and of the head are in one file, so it stays.
+    db.head.flush_chunks().unwrap();
+    db.do_upkeep().unwrap();
+    assert_eq!(db.head.index().count(), 1);
+    add(&db, &[0, 1], 400..700);
+    db.head.flush_chunks().unwrap();
+    drop(db);
+    // A life without samples, so that the next checkpoint tells both refs.
+    drop(try_open(&disk, &options).unwrap());
+    let db = try_open(&disk, &options).unwrap();
+    db.head.shorten_log().unwrap();
+    drop(db);
+    for name in disk.list(Path::new("/data")).unwrap() {
+        if name.len() == 26 {
+            disk.remove_dir_all(&Path::new("/data").join(name)).unwrap();
+        }
+    }
+    // The head begins after its first block.
+    let kept = |content: &Content| -> Content {
+        let cut = |samples: &std::collections::BTreeMap<i64, u64>| {
+            samples.range(BEGIN + 400 * 60_000..).map(|(t, v)| (*t, *v)).collect()
+        };
+        content.iter().map(|(labels, samples)| (labels.clone(), cut(samples))).collect()
+    };
+    let db = try_open(&disk, &options).unwrap();
+    assert_eq!(kept(&content(&db)), kept(&add(&db, &[], 0..0)));
+    // So it is when it has been written anew, and while it has not.
+    for rounds in [0..0, 700..720, 720..900] {
+        let all = add(&db, &[0, 1], rounds);
+        assert_eq!(kept(&content(&try_open(&disk.live_image(), &options).unwrap())), kept(&all));
+        db.head.shorten_log().unwrap();
+        assert_eq!(kept(&content(&db)), kept(&all));
+        assert_eq!(kept(&content(&try_open(&disk.live_image(), &options).unwrap())), kept(&all));
+    }
+}
+
 #[test]
 fn a_crash_while_the_log_is_shortened_loses_nothing() {
     let ops = |disk: &FaultyDisk| disk.ops().len() as u64;

@@ -31,22 +31,31 @@ impl ChunksAhead {
 }
 
 impl GroupData {
-    /// Adds a chunk that is in a file, ahead of the log, if it comes after all that the series has; the open
-    /// chunk is empty. All of a slot are added one after the other. Says whether it was.
-    pub(in crate::head) fn attach(&mut self, slot: usize, chunk: &ScannedChunk) -> bool {
+    /// Adds a chunk that is in a file, ahead of the log, if it comes after all that the series has. All of a
+    /// slot are added one after the other. One whose bytes are given is to be written to a file anew. Says
+    /// whether it was.
+    pub(in crate::head) fn attach(
+        &mut self,
+        slot: usize,
+        chunk: &ScannedChunk,
+        copied: Option<&[u8]>,
+    ) -> bool {
         let Some(hot) = self.hot.get(slot) else { return false };
         if self.ahead.len() <= slot {
             self.ahead.resize(self.hot.len(), ChunksAhead::NONE);
         }
         let ahead = &mut self.ahead[slot];
         let last_t = ahead.last().map_or(hot.last_t, |last| self.closed.get(last).max_t);
-        if hot.samples_count > 0 || chunk.min_t <= last_t || chunk.max_t < chunk.min_t {
+        if chunk.min_t <= last_t || chunk.max_t < chunk.min_t {
             return false;
         }
         let Ok(encoding) = Encoding::of_byte(chunk.encoding) else { return false };
         let (times, kind) =
             ((chunk.min_t, chunk.max_t), (encoding, encoding.count_of_header(chunk.samples_count)));
-        let id = self.closed.push_filed(None, times, kind, chunk.place);
+        let id = match copied {
+            Some(data) => self.closed.push(slot, None, times, kind, data),
+            None => self.closed.push_filed(None, times, kind, chunk.place),
+        };
         if ahead.first.is_none() {
             (ahead.min_t, ahead.first) = (chunk.min_t, Some(id));
         }
