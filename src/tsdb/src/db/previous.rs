@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Mutex,
+    thread::{self, JoinHandle},
 };
 
 use prom_statefile::{Kind, StateFileError, StateReader, StateWriter};
@@ -59,11 +60,16 @@ struct Surroundings {
 pub(super) struct RunRecord {
     path: PathBuf,
     written: Mutex<Surroundings>,
+    /// Writes it the first time.
+    first: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl RunRecord {
     /// Judges the life before by what it has left, and begins a record of this one. `is_lock_clean` says
     /// whether the lock was given back, where there is one.
+    ///
+    /// Nothing waits until the record is durable: a disk that has much to write may take longer for it than all
+    /// the rest of a start.
     pub(super) fn begin(dir: &Path, is_lock_clean: Option<bool>) -> (PreviousStop, Self) {
         let path = dir.join(FILE_NAME);
         let now = Surroundings::now();
@@ -72,37 +78,47 @@ impl RunRecord {
             None
         });
         let stop = judge(left.as_ref(), is_lock_clean, &now);
-        let record = Self { path, written: Mutex::new(now) };
-        record.write(&lock(&record.written));
-        (stop, record)
+        let write_first = {
+            let (path, now) = (path.clone(), now.clone());
+            move || write(&path, &now)
+        };
+        let spawned = thread::Builder::new().name("run-record".to_owned()).spawn(write_first);
+        let first = spawned.inspect_err(|err| {
+            tracing::debug!(err = %err, "No thread to write the record of this run");
+        });
+        (stop, Self { path, written: Mutex::new(now), first: Mutex::new(first.ok()) })
     }
 
     /// Takes note of what has befallen others, so that it is not taken for our end.
     pub(super) fn refresh(&self) {
+        self.wait_for_first();
         let now = Surroundings::now();
         let mut written = lock(&self.written);
         if *written != now {
-            self.write(&now);
+            write(&self.path, &now);
             *written = now;
         }
     }
 
     /// This life ends as it should.
     pub(super) fn end(self) {
+        self.wait_for_first();
         if let Err(err) = fs::remove_file(&self.path) {
             tracing::debug!(file = %self.path.display(), err = %err, "Removing the record of this run failed");
         }
     }
 
-    fn write(&self, surroundings: &Surroundings) {
-        let written = StateWriter::create(&self.path, KIND).and_then(|mut writer| {
-            writer.bytes(surroundings.boot_id.as_bytes())?;
-            writer.bytes(&surroundings.oom_kills_count.to_le_bytes())?;
-            writer.finish()
-        });
-        if let Err(err) = written {
-            tracing::debug!(err = %err, "This run leaves no record; should it be killed, nobody will know why");
+    fn wait_for_first(&self) {
+        let first = lock(&self.first).take();
+        if first.is_some_and(|first| first.join().is_err()) {
+            tracing::error!("The thread that writes the record of this run panicked");
         }
+    }
+}
+
+impl Drop for RunRecord {
+    fn drop(&mut self) {
+        self.wait_for_first();
     }
 }
 
@@ -119,6 +135,17 @@ impl Surroundings {
 fn oom_kills_count(events: &str) -> u64 {
     let line = events.lines().find_map(|line| line.strip_prefix(OOM_KILLS));
     line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+}
+
+fn write(path: &Path, surroundings: &Surroundings) {
+    let written = StateWriter::create(path, KIND).and_then(|mut writer| {
+        writer.bytes(surroundings.boot_id.as_bytes())?;
+        writer.bytes(&surroundings.oom_kills_count.to_le_bytes())?;
+        writer.finish()
+    });
+    if let Err(err) = written {
+        tracing::debug!(err = %err, "This run leaves no record; should it be killed, nobody will know why");
+    }
 }
 
 fn read(path: &Path) -> Result<Option<Surroundings>, StateFileError> {
@@ -176,6 +203,7 @@ mod tests {
         let (stop, record) = RunRecord::begin(dir.path(), Some(true));
         assert_eq!(stop, PreviousStop::Clean);
         record.refresh();
+        assert!(dir.path().join(FILE_NAME).exists(), "whoever refreshes it waits for it");
         // Killed: nobody ended it.
         let (stop, again) = RunRecord::begin(dir.path(), Some(false));
         assert_eq!(stop, PreviousStop::Killed);
