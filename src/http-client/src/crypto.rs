@@ -10,7 +10,12 @@ use aws_lc_rs::{
 };
 use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 
-use crate::base64;
+use crate::{
+    base64,
+    sealed_key::{self, Opened},
+};
+
+const NO_KEY: &str = "key is not a valid RSA private key";
 
 /// A private RSA key.
 pub struct RsaKey(rsa::KeyPair);
@@ -35,7 +40,20 @@ impl RsaKey {
             PrivateKeyDer::Pkcs8(der) => rsa::KeyPair::from_pkcs8(der.secret_pkcs8_der()),
             _ => return Err(NO_PEM.to_owned()),
         };
-        key.map(Self).map_err(|_| "key is not a valid RSA private key".to_owned())
+        key.map(Self).map_err(|_| NO_KEY.to_owned())
+    }
+
+    /// The same of a key that may be behind a passphrase.
+    ///
+    /// # Errors
+    /// See [`RsaKey::from_pem`]; or the passphrase is wrong.
+    pub fn from_sealed_pem(pem: &[u8], passphrase: &str) -> Result<Self, String> {
+        let key = match sealed_key::open(pem, passphrase)? {
+            None => return Self::from_pem(pem),
+            Some(Opened::Pkcs1(der)) => rsa::KeyPair::from_der(&der),
+            Some(Opened::Pkcs8(der)) => rsa::KeyPair::from_pkcs8(&der),
+        };
+        key.map(Self).map_err(|_| NO_KEY.to_owned())
     }
 
     /// The signature of `text` by PKCS #1 v1.5.

@@ -42,6 +42,7 @@ mod oauth2;
 mod pieces;
 mod program;
 mod proxy;
+mod sealed_key;
 mod small_files;
 mod stream;
 #[cfg(test)]

@@ -68,10 +68,6 @@ impl Checker<'_> {
         if oci.auth == "instance_principal" {
             self.report_unsupported(&at.key("auth"), "instance_principal");
         }
-        let has_file = !oci.key_passphrase_file.as_os_str().is_empty();
-        if has_file || !oci.key_passphrase.is_empty() {
-            self.report_unsupported(&at.key("key_passphrase"), "a key with a passphrase");
-        }
     }
 
     fn note_unrunnable_client(&mut self, client: &HttpClientConfig, at: &KeyPath<'_>) {

@@ -1,18 +1,21 @@
 //! `oci_sd_configs`: instances of Oracle's cloud, by requests that an RSA key signs.
 //! Compat: Prometheus `discovery/oci/oci.go`;
 //! <https://docs.oracle.com/en-us/iaas/Content/API/Concepts/signingrequests.htm>.
-//! Keys with a passphrase and instance principals are refused by the configuration.
+//! Instance principals are refused by the configuration.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use prom_config::OciSdConfig;
+use prom_config::{OciSdConfig, Secret};
 use prom_http_client::{RsaHash, RsaKey, SmallFiles, base64};
 use prom_model::{Labels, LabelsBuilder};
 use prom_telemetry::clock;
 use serde_json::Value;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep_until},
+};
 use url::Url;
 
 use super::{
@@ -67,6 +70,14 @@ struct OciAsker {
     compute: String,
     pace: Pace,
     files: Arc<SmallFiles>,
+    /// What was signed with before.
+    signing: Option<Signing>,
+}
+
+struct Signing {
+    /// Of the key's file, and the passphrase.
+    from: (Arc<[u8]>, Secret),
+    client: RestClient,
 }
 
 /// A bucket of permissions to ask, refilled with time.
@@ -87,6 +98,7 @@ pub(super) fn asker(cfg: &OciSdConfig, means: &Means) -> Box<dyn RestAsker> {
         cfg: cfg.clone(),
         pace: Pace { full_at: Instant::now() },
         files: Arc::clone(&means.files),
+        signing: None,
     })
 }
 
@@ -238,16 +250,52 @@ impl OciAsker {
         Some(labels.build())
     }
 
-    /// The key is read anew each time: somebody may have changed it.
-    async fn signing_client(&self) -> Result<RestClient, AskError> {
+    /// The key is looked at each time: somebody may have changed it. To open it takes a while, so that this happens
+    /// once.
+    async fn signing_client(&mut self) -> Result<RestClient, AskError> {
         let path = self.cfg.key_file.display();
         let failed =
             |reason: String| AskError::new(format!("reading OCI key file \"{path}\": {reason}"));
         let pem = self.files.read(&self.cfg.key_file, KEY_SIZE_BYTES_MAX).await;
         let pem = pem.map_err(|error| failed(error.to_string()))?;
-        let key = RsaKey::from_pem(&pem).map_err(failed)?;
+        let passphrase = self.passphrase().await?;
+        if let Some(signing) = self.signing.as_ref().filter(|it| it.is_from(&pem, &passphrase)) {
+            return Ok(signing.client.clone());
+        }
+        let (bytes, phrase) = (Arc::clone(&pem), passphrase.clone());
+        let opened = spawn_blocking(move || RsaKey::from_sealed_pem(&bytes, phrase.reveal()));
+        let opened = opened.await.map_err(|error| failed(error.to_string()))?;
+        let key = opened.map_err(failed)?;
         let key_id = format!("{}/{}/{}", self.cfg.tenancy, self.cfg.user, self.cfg.fingerprint);
-        Ok(self.plain.clone().with_sign(Arc::new(move |call| sign(call, &key, &key_id))))
+        let client = self.plain.clone().with_sign(Arc::new(move |call| sign(call, &key, &key_id)));
+        self.signing = Some(Signing { from: (pem, passphrase), client: client.clone() });
+        Ok(client)
+    }
+
+    /// Empty if there is none. Compat: only the ends of lines are cut off.
+    async fn passphrase(&self) -> Result<Secret, AskError> {
+        let file = &self.cfg.key_passphrase_file;
+        if file.as_os_str().is_empty() {
+            return Ok(self.cfg.key_passphrase.clone());
+        }
+        let text = self.files.read_text(file, KEY_SIZE_BYTES_MAX).await.map_err(|error| {
+            let path = file.display();
+            AskError::new(format!("reading OCI key passphrase file \"{path}\": {error}"))
+        })?;
+        Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+    }
+}
+
+impl Signing {
+    /// Equal bytes of a file are the same object.
+    fn is_from(&self, pem: &Arc<[u8]>, passphrase: &Secret) -> bool {
+        Arc::ptr_eq(&self.from.0, pem) && self.from.1 == *passphrase
+    }
+}
+
+impl std::fmt::Debug for Signing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signing")
     }
 }
 

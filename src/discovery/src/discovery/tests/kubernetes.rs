@@ -192,6 +192,37 @@ async fn a_kubeconfig_names_certificates_and_a_token_that_changes() {
 }
 
 #[tokio::test]
+async fn a_kubeconfig_names_a_program_that_is_asked_again_when_it_is_refused() {
+    let (house, server) = (House::hasty(), FakeKubernetes::start());
+    server.require_token("t-1");
+    server.put("pods", pod("p", "10.0.0.1"));
+    let credential = |token: &str| {
+        let status = json!({"token": token, "expirationTimestamp": "2100-01-01T00:00:00Z"});
+        json!({"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "status": status}).to_string()
+    };
+    house.write("credential.json", &credential("t-0"));
+    let folder = house.folder.path().display();
+    house.write(
+        "kube.yml",
+        &format!(
+            "{{current-context: x, contexts: [{{name: x, context: {{cluster: c, user: u}}}}], clusters: [{{name: c, cluster: {{server: '{}'}}}}], \
+             users: [{{name: u, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, command: cat, args: ['{folder}/credential.json'], interactiveMode: Never}}}}}}]}}",
+            server.url()
+        ),
+    );
+    house
+        .reload("- {job_name: a, kubernetes_sd_configs: [{role: pod, kubeconfig_file: kube.yml}]}");
+    house.wait_for_metric_above("prometheus_sd_kubernetes_failures_total", 0.0).await;
+    house.write("credential.json", &credential("t-1"));
+    house.wait_for("a", &["10.0.0.1:1"]).await;
+    server.require_token("t-2");
+    house.write("credential.json", &credential("t-2"));
+    server.break_watches();
+    server.put("pods", pod("q", "10.0.0.2"));
+    house.wait_for("a", &["10.0.0.1:1", "10.0.0.2:1"]).await;
+}
+
+#[tokio::test]
 async fn a_tool_reads_all_lists_once() {
     let (house, server) = (House::hasty(), FakeKubernetes::start());
     server.put("namespaces", json!({"metadata": {"name": "n", "labels": {"team": "x"}}}));

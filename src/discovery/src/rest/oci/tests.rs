@@ -75,6 +75,29 @@ async fn instances_of_all_compartments_are_targets() {
         "{first}"
     );
     assert!(first.to_lowercase().contains("\r\ndate: "), "{first}");
+    // A key behind a passphrase signs likewise.
+    std::fs::write(
+        &file,
+        include_str!("../../../../http-client/fixtures/sealed-aes256-sha256.pem"),
+    )
+    .unwrap();
+    let error = asker.ask().await.unwrap_err().message;
+    assert!(error.ends_with("the passphrase is wrong"), "{error}");
+    let phrase_file = folder.path().join("phrase");
+    std::fs::write(&phrase_file, "hush\r\n").unwrap();
+    for keys in [
+        "key_passphrase: hush".to_owned(),
+        format!("key_passphrase_file: '{}'", phrase_file.display()),
+    ] {
+        let before = service.requests().len();
+        let sealed = sd.replace("port: 9100", &format!("port: 9100, {keys}"));
+        let mut asker = asker_of(&service, &sealed);
+        assert_eq!(asker.ask().await.unwrap(), found, "{keys}");
+        assert!(service.requests().len() > before);
+        assert_eq!(asker.ask().await.unwrap(), found, "{keys}, opened before");
+    }
+    let plain = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    std::fs::write(&file, plain.serialize_pem()).unwrap();
     let named = sd.replace("9100", "9100, compartments: [c1]");
     let path = format!("{INSTANCES}c1");
     survives(&service, &mut *asker_of(&service, &named), &path).await;
