@@ -1,15 +1,20 @@
 //! The original beside ours, both asking fake services: what they find must be the same, label by label. A row for
-//! each mechanism that can be told where to ask. Nothing is scraped. What Debian's build of the original leaves out is
-//! asked by ours alone.
+//! each mechanism that can be told where to ask, or that goes through a proxy. Nothing is scraped. What Debian's build
+//! of the original leaves out is asked by ours alone.
+
+mod all_hosts;
+mod fixed;
 
 use std::collections::BTreeSet;
 
 use prom_testkit::{Answer, FakeTarget};
 use serde_json::Value;
 
+use self::all_hosts::AllHosts;
 use crate::harness::{NEWER_JOB_LABELS, Need, Peer, ServerBuilder, eventually, get, need};
 
-/// A mechanism: its section, in which `URL` and `HOST` stand for the service, and what the service answers.
+/// A mechanism: its section, in which `URL` and `HOST` stand for the service and `FIXED` for the way to it from any
+/// address, and what the service answers.
 struct Row {
     job: &'static str,
     section: &'static str,
@@ -33,12 +38,16 @@ fn docker(body: &str) -> Vec<Answer> {
 
 macro_rules! fixture {
     ($name:literal) => {
-        include_str!(concat!("../src/discovery/fixtures/", $name))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../discovery/fixtures/", $name))
     };
 }
+use fixture;
 
 fn rows() -> Vec<Row> {
-    [registries(), inventories(), daemons(), clouds()].into_iter().flatten().collect()
+    [registries(), inventories(), daemons(), clouds(), fixed::rows()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn registries() -> Vec<Row> {
@@ -228,7 +237,10 @@ fn clouds() -> Vec<Row> {
 }
 
 /// A service for each row, and the configuration that asks all of them.
-async fn services<'r>(rows: impl Iterator<Item = &'r Row>) -> (Vec<FakeTarget>, String) {
+async fn services<'r>(
+    rows: impl Iterator<Item = &'r Row>,
+    all_hosts: &AllHosts,
+) -> (Vec<FakeTarget>, String) {
     let mut services = Vec::new();
     let mut config = "scrape_configs:\n".to_owned();
     for row in rows {
@@ -236,8 +248,11 @@ async fn services<'r>(rows: impl Iterator<Item = &'r Row>) -> (Vec<FakeTarget>, 
         for (path, in_turn) in &row.answers {
             service.answer_in_turn(path, in_turn);
         }
-        let section =
+        let mut section =
             row.section.replace("URL", &service.url("")).replace("HOST", &service.address());
+        if section.contains("FIXED") {
+            section = section.replace("FIXED", &all_hosts.keys_to(service.address()).await);
+        }
         config += &format!(
             "- job_name: {}\n  {section}\n  relabel_configs: [{{action: drop, regex: '.*'}}]\n",
             row.job
@@ -247,8 +262,17 @@ async fn services<'r>(rows: impl Iterator<Item = &'r Row>) -> (Vec<FakeTarget>, 
     (services, config)
 }
 
-/// Labels that the installed original does not have yet, besides those of a job.
-const NEWER: [&str; 2] = ["__meta_docker_container_image", "__meta_docker_container_image_id"];
+/// Labels that the installed original does not have yet, besides those of a job; the first one it still has where later
+/// versions do not.
+const NEWER: [&str; 7] = [
+    "__meta_hetzner_datacenter",
+    "__meta_hetzner_hcloud_location",
+    "__meta_hetzner_hcloud_location_network_zone",
+    "__meta_hetzner_robot_datacenter",
+    "__meta_ec2_default_ipv6_address",
+    "__meta_docker_container_image",
+    "__meta_docker_container_image_id",
+];
 
 /// The discovered labels of all targets of a job.
 fn found(address: &str, job: &str) -> BTreeSet<String> {
@@ -273,11 +297,11 @@ fn found(address: &str, job: &str) -> BTreeSet<String> {
 fn services_are_understood_as_by_the_original() {
     let Some(original) = need(Need::Peer("prometheus")) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let rows = rows();
-    let (_ours, config) = runtime.block_on(services(rows.iter()));
+    let (rows, all_hosts) = (rows(), AllHosts::new(&fixed::HOSTS));
+    let (_ours, config) = runtime.block_on(services(rows.iter(), &all_hosts));
     let server = ServerBuilder::new(&config).start();
     let theirs = rows.iter().filter(|row| row.is_in_original);
-    let (_theirs, config) = runtime.block_on(services(theirs));
+    let (_theirs, config) = runtime.block_on(services(theirs, &all_hosts));
     let data = tempfile::tempdir().unwrap();
     let peer = Peer::original_with(&original, &data.path().join("data"), &config, &[]);
     let mut differences = Vec::new();
