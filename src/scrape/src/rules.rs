@@ -112,13 +112,14 @@ impl Rules {
     fn add_target_labels(&self, exposed: &mut LabelsBuilder) {
         let mut conflicts: Vec<(&str, String)> = Vec::new();
         for (name, value) in &self.target_labels {
-            let existing = exposed.get(name);
             if self.cfg.honor_labels {
-                if existing.is_empty() {
+                // An empty label says that there is none, as the Pushgateway does of its groups.
+                if !exposed.has(name) {
                     exposed.set(name, value);
                 }
                 continue;
             }
+            let existing = exposed.get(name);
             if !existing.is_empty() {
                 conflicts.push((name, existing.to_owned()));
             }

@@ -36,6 +36,11 @@ impl LabelsBuilder {
         self.position(name).map_or("", |at| self.slice(self.pairs[at].value))
     }
 
+    /// Whether `name` is set, or was appended with an empty value.
+    pub fn has(&self, name: &str) -> bool {
+        self.position(name).is_some()
+    }
+
     /// Pairs as they were added, until something sorts them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|pair| (self.slice(pair.name), self.slice(pair.value)))

@@ -301,6 +301,17 @@ fn labels_of_target_and_line_meet() {
 }
 
 #[test]
+fn a_label_that_a_line_leaves_empty_stands_against_that_of_the_target() {
+    for (keys, job) in [("honor_labels: true", None), ("", Some("j"))] {
+        let mut rig = Rig::new(keys);
+        rig.scrape("a{job=\"\"} 1\n");
+        let added = rig.store.take_added();
+        let (labels, ..) = added.iter().find(|(labels, ..)| labels.metric_name() == "a").unwrap();
+        assert_eq!((labels.get("job"), labels.get("instance")), (job, Some("i")), "{keys}");
+    }
+}
+
+#[test]
 fn bounds_of_histograms_get_one_form() {
     Rig::new("").check(&[
         ("# TYPE h histogram\nh_bucket{le=\"1\"} 1\n", &["h_bucket{le=\"1.0\"} 1"]),
