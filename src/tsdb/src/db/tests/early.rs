@@ -139,7 +139,10 @@ fn a_series_with_two_refs_keeps_what_only_head_chunks_have() {
     db.head.flush_chunks().unwrap();
     db.do_upkeep().unwrap();
     assert_eq!(db.head.index().count(), 1);
-    add(&db, &[0, 1], 400..700);
+    // One file has chunks of the second ref only.
+    add(&db, &[1], 400..550);
+    db.head.flush_chunks().unwrap();
+    add(&db, &[0, 1], 550..700);
     db.head.flush_chunks().unwrap();
     drop(db);
     // A life without samples, so that the next checkpoint tells both refs.
@@ -161,6 +164,8 @@ fn a_series_with_two_refs_keeps_what_only_head_chunks_have() {
     };
     let db = try_open(&disk, &options).unwrap();
     assert_eq!(kept(&content(&db)), kept(&add(&db, &[], 0..0)));
+    // Its files stay until they are written anew.
+    db.head.truncate(BEGIN + 400 * 60_000).unwrap();
     // So it is when it has been written anew, and while it has not.
     for rounds in [0..0, 700..720, 720..900] {
         let all = add(&db, &[0, 1], rounds);
