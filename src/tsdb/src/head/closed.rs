@@ -100,6 +100,16 @@ impl ClosedChunks {
         self.push_chunk(ClosedChunk { min_t, max_t, place, previous, samples_count, encoding })
     }
 
+    /// Makes room for so many chunks that are about to come, so that they are not copied again and again.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.chunks.reserve_exact(count);
+    }
+
+    /// Gives back room that is not used, but for the usual rest.
+    pub(super) fn fit(&mut self) {
+        self.chunks.shrink_to(self.chunks.len() + growth(self.chunks.len()));
+    }
+
     /// Puts a chunk behind another one of its series.
     pub(super) fn set_previous(&mut self, id: ClosedId, previous: Option<ClosedId>) {
         self.chunks[id.0.get() as usize - 1].previous = previous;
@@ -107,7 +117,7 @@ impl ClosedChunks {
 
     fn push_chunk(&mut self, chunk: ClosedChunk) -> ClosedId {
         if self.chunks.len() == self.chunks.capacity() {
-            self.chunks.reserve_exact(self.chunks.len() / 8 + 32);
+            self.chunks.reserve_exact(growth(self.chunks.len()));
         }
         self.may_have_histograms |= chunk.encoding.is_histogram();
         self.chunks.push(chunk);
@@ -236,4 +246,9 @@ impl ClosedChunks {
         let (size, data) = self.bytes.get(begin..)?.split_first_chunk::<SIZE_SIZE_BYTES>()?;
         data.get(..u32::from_le_bytes(*size) as usize)
     }
+}
+
+/// For how many more chunks room is made where there are so many.
+fn growth(count: usize) -> usize {
+    count / 8 + 32
 }

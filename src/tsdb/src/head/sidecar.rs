@@ -13,8 +13,8 @@ mod load;
 mod store;
 
 pub(super) use self::image::{
-    ClosedData, ClosedImage, HistogramImage, OpenFloats, OpenImage, SlotImage, decode_group,
-    encode_slot,
+    CLOSED_IMAGE_SIZE_BYTES_MIN, ClosedData, ClosedImage, HistogramImage, OpenFloats, OpenImage,
+    SlotImage, decode_group, encode_slot,
 };
 pub(crate) use self::{
     image::{SidecarError, SidecarHeader},

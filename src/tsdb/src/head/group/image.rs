@@ -4,8 +4,8 @@ use crate::{
     head::{
         closed::ClosedId,
         sidecar::{
-            ClosedData, ClosedImage, OpenFloats, OpenImage, SidecarError, SlotImage, decode_group,
-            encode_slot,
+            CLOSED_IMAGE_SIZE_BYTES_MIN, ClosedData, ClosedImage, OpenFloats, OpenImage,
+            SidecarError, SlotImage, decode_group, encode_slot,
         },
         slot::{HotSlot, NO_TIME},
     },
@@ -166,6 +166,11 @@ impl RestoredGroup {
                 group.data.create(at, HotSlot::NO_REF, u32::MAX, 0);
                 return Ok(());
             };
+            if group.seqs.is_empty() {
+                // Most series of a group have as many chunks as the first one.
+                let count_max = item.len() / CLOSED_IMAGE_SIZE_BYTES_MIN;
+                group.data.closed.reserve(count_max.min(closed.len() * GROUP_SLOTS));
+            }
             group.seqs.push(image.seq);
             group.data.restore_slot(at, &image, closed)?;
             group.chunks_count += closed.len() as u64 + u64::from(image.open.is_some());
@@ -178,6 +183,7 @@ impl RestoredGroup {
             }
             Ok(())
         })?;
+        group.data.closed.fit();
         Ok(group)
     }
 }

@@ -7,6 +7,9 @@ use crate::{
 
 use super::codec::{Bytes, push_bytes};
 
+/// Both times, number of samples, encoding, kind of place; then the size at least of the bytes.
+pub(crate) const CLOSED_IMAGE_SIZE_BYTES_MIN: usize = 8 + 8 + 2 + 1 + 1 + 4;
+
 /// The bytes are no sidecar of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not what was written")]
