@@ -77,9 +77,10 @@ impl Load {
         Ok(())
     }
 
-    /// The time of the last of so many samples, in seconds.
+    /// The time of the last of so many samples, in seconds; rounded up, so that a query at it finds that sample
+    /// and not the one before.
     pub(crate) fn end_seconds(&self, steps_count: usize) -> i64 {
-        (self.begin_ms + steps_count as i64 * STEP_MS) / 1000
+        (self.begin_ms + steps_count as i64 * STEP_MS + 999) / 1000
     }
 
     fn body(&self, series: Range<usize>, steps: Range<usize>) -> Vec<u8> {
