@@ -33,6 +33,7 @@ mod reload_property;
 mod remote_write;
 mod rules;
 mod scraping;
+mod stale_series;
 mod start;
 mod storage_faults;
 mod systemd;

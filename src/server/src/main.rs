@@ -12,6 +12,7 @@ mod queries;
 mod reload;
 mod retention;
 mod rules;
+mod stale_series;
 mod trial;
 mod watch;
 

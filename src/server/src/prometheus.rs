@@ -38,6 +38,7 @@ use crate::{
     reload::{Prepared, accept_at_start, generation_facts, generations_text},
     retention::{block_duration_max_ms, retention, retention_text},
     rules::rule_facts,
+    stale_series::stale_series_threshold,
     trial::Trials,
     watch::ConfigWatch,
 };
@@ -281,6 +282,7 @@ impl Service for Prometheus {
             max_block_duration_ms: block_duration_max_ms(&self.options, retention),
             retention,
             float_encoding: float_encoding(&self.options, config),
+            stale_series_threshold: stale_series_threshold(config),
             is_log_shortened_early: self.options.is_log_shortened_early,
             series_limits: self.options.series_limits,
             is_lockfile_used: self.options.is_lockfile_used,

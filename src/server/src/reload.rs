@@ -17,6 +17,7 @@ use crate::{
     prometheus::{Prometheus, Running},
     queries::PreparedQueryLog,
     retention::retention,
+    stale_series::stale_series_threshold,
 };
 
 /// A new configuration, prepared by every room.
@@ -99,6 +100,7 @@ impl Prometheus {
         self.apply_retention(running, &old, &config);
         running.db.set_exemplars_count_max(exemplars_count_max(&self.options, &config));
         running.db.set_float_encoding(float_encoding(&self.options, &config));
+        running.db.set_stale_series_threshold(stale_series_threshold(&config));
         apply_out_of_order_window(running, &old, &config);
         running.scrape.commit(scrape);
         query_log.take_over(&running.engine);

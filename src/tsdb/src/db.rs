@@ -18,6 +18,7 @@ mod room;
 mod scrub;
 mod sidecar;
 mod snapshot;
+mod stale;
 mod stats;
 mod upkeep;
 

@@ -28,6 +28,7 @@ mod out_of_order;
 mod replay;
 mod sidecar;
 mod slot;
+mod stale;
 mod stats;
 mod truncate;
 mod visibility;

@@ -16,7 +16,8 @@
 //!     that works, commits fail by name, and nothing of them is seen.
 //! I6. A series has one record on the log, before its first sample.
 //! I7. A series goes only when no appender can have a sample of it underway and it has none; its slot may
-//!     be given to another one, its ref never is. Readers of samples that leave are waited for.
+//!     be given to another one, its ref never is. Readers of samples that leave are waited for. A series that has
+//!     ended may be emptied before its time, when its samples stand in a block and the log says so.
 //! I8. A checkpoint holds all that the segments still need which it stands for, and is durable before they go.
 //! I9. A closed chunk is in memory until it can be read in a file of head chunks. The log has its samples,
 //!     too, so these files may be lost or damaged: damage costs its chunk. A replay takes

@@ -33,7 +33,7 @@ pub(crate) use self::{
     record::{
         Decoded, Keep, RefExemplar, RefHistogram, RefMarker, RefMetadata, RefSample, RefSeries,
         RefTombstone, SampleBatch, SnapshotChunk, SnapshotRecord, SnapshotSeries, SnapshotValue,
-        decode, decode_series_or_metadata, decode_snapshot, encode_exemplars, encode_histograms,
+        decode, decode_of_series, decode_snapshot, encode_exemplars, encode_histograms,
         encode_markers, encode_metadata, encode_samples, encode_series, encode_snapshot_exemplars,
         encode_snapshot_tombstones, encode_tombstones, push_series,
     },

@@ -4,7 +4,7 @@
 use super::{Checker, Sections};
 use crate::{
     AlertmanagerConfig, Config, DiscoveryConfig, HttpAuth, HttpClientConfig, OciSdConfig,
-    ProxyConfig, ScrapeConfig, Source, StorageConfig, TlsConfig, key_path::KeyPath,
+    ProxyConfig, ScrapeConfig, Source, TlsConfig, key_path::KeyPath,
 };
 
 /// How proxies are asked.
@@ -23,20 +23,10 @@ impl Checker<'_> {
                 self.report_unsupported(&top.key(key), key);
             }
         }
-        self.note_unrunnable_storage(&sections.storage, &top.key("storage"));
         let at = top.key("alerting");
         let at = at.key("alertmanagers");
         for (i, alertmanager) in sections.alerting.alertmanagers.iter().enumerate() {
             self.note_unrunnable_alertmanager(alertmanager, &at.index(i));
-        }
-    }
-
-    fn note_unrunnable_storage(&mut self, storage: &StorageConfig, at: &KeyPath<'_>) {
-        let Some(tsdb) = &storage.tsdb else { return };
-        let at = at.key("tsdb");
-        if tsdb.stale_series_compaction_threshold > 0.0 {
-            let key = "stale_series_compaction_threshold";
-            self.report_unsupported(&at.key(key), key);
         }
     }
 

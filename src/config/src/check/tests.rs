@@ -359,7 +359,6 @@ fn alertmanagers_are_checked() {
 fn what_is_not_supported_yet_is_said_so() {
     for text in [
         "remote_write: [{url: 'http://x'}]",
-        "storage: {tsdb: {stale_series_compaction_threshold: 0.5}}",
         "tracing: {endpoint: x}",
         "scrape_configs: [{job_name: a, proxy_url: 'ftp://x'}]",
         "scrape_configs: [{job_name: a, tls_config: {ca_ref: x}}]",

@@ -280,7 +280,7 @@ fn in_order_end(meta: &BlockMeta, now_ms: i64) -> Option<i64> {
 }
 
 /// Whether it has a part only of what the head held of its times.
-pub(super) fn is_of_part(meta: &BlockMeta) -> bool {
+fn is_of_part(meta: &BlockMeta) -> bool {
     let hints = [HINT_OUT_OF_ORDER, HINT_STALE_SERIES, HINT_SELECTED_SERIES];
     hints.iter().any(|hint| meta.has_hint(hint))
 }

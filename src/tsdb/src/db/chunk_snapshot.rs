@@ -19,9 +19,7 @@ use crate::{
     disk::Disk,
     head::{DictionaryFull, Head, HeadReplay, SnapshotPart},
     head_chunks::FileEnd,
-    wal::{
-        LogFiles, LogReader, SegmentsWriter, decode_series_or_metadata, list_log, list_segments,
-    },
+    wal::{LogFiles, LogReader, SegmentsWriter, decode_of_series, list_log, list_segments},
 };
 
 use super::open::WAL_DIR;
@@ -137,8 +135,8 @@ impl ChunkSnapshot {
             replay.apply(SnapshotPart::into_log(parts))?;
         }
         let mut reader = LogReader::new(disk, log);
-        while let Some(records) = reader.next_parsed(decode_series_or_metadata)? {
-            replay.apply(records.into_iter().flatten().collect())?;
+        while let Some(records) = reader.next_parsed(decode_of_series)? {
+            replay.apply_behind_snapshot(records.into_iter().flatten().collect())?;
         }
         Ok(())
     }

@@ -196,7 +196,7 @@ fn replay(
     let mut replay = HeadReplay::new(head, filed);
     if let Start::Snapshot(snapshot) = start {
         snapshot.replay(disk, log, &mut replay)?;
-        replay.place_all_filed();
+        replay.end_snapshot();
         reader.skip_to(snapshot.place.0, snapshot.place.1);
     }
     if let Start::Sidecar((segment, offset)) = *start {

@@ -32,6 +32,8 @@ pub struct Options {
     pub retention: RetentionOptions,
     /// Of blocks that are written from now on.
     pub float_encoding: FloatEncoding,
+    /// The part of the head's series that is to have ended when such series leave it early; 0: never.
+    pub stale_series_threshold: f64,
     pub series_limits: SeriesLimits,
     /// Whether samples leave the log as soon as durable files of head chunks have them. Such a log is a
     /// fraction of the size; should these files be damaged, it cannot mend them.
@@ -82,6 +84,7 @@ impl Default for Options {
                 ..RetentionOptions::default()
             },
             float_encoding: FloatEncoding::default(),
+            stale_series_threshold: 0.0,
             series_limits: SeriesLimits::default(),
             is_log_shortened_early: false,
             is_chunk_snapshot_used: false,

@@ -18,6 +18,7 @@ mod out_of_order_model;
 mod retention;
 mod room;
 mod sidecar;
+mod stale;
 mod startup;
 mod truncate;
 

@@ -7,10 +7,10 @@ use std::{
     path::Path,
     sync::{
         Arc, Condvar, Mutex, RwLock, Weak,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use prom_storage::{StorageError, TimeRange};
@@ -18,19 +18,14 @@ use prom_telemetry::{Registry, clock};
 
 use crate::{
     FloatEncoding, Options, RetentionOptions,
-    block::{BlockId, BlockMeta, BlockSource, SourceSeries},
+    block::{BlockId, BlockMeta, BlockSource, HINT_OUT_OF_ORDER, SourceSeries},
     compact::{BlockMerge, Shape, WriteOptions, block_ranges, merged_meta, plan, write_block_with},
     lock::{lock, read, write},
     select::HeadExport,
 };
 
 pub(super) use self::metrics::UpkeepMetrics;
-use super::{
-    Db,
-    blocks::{is_damage, is_of_part},
-    retention::Beyond,
-    room::Room,
-};
+use super::{Db, blocks::is_damage, retention::Beyond, room::Room};
 
 /// How often is looked whether something is due.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -51,6 +46,10 @@ pub(super) struct Upkeep {
     truncated_until: AtomicI64,
     retention: RwLock<RetentionOptions>,
     float_encoding: RwLock<FloatEncoding>,
+    /// Bits of the part of all series that is to have ended when such series leave the head early; 0: never.
+    pub(super) stale_threshold: AtomicU64,
+    /// When a block of the head was written last.
+    pub(super) head_written_at: Mutex<Option<Instant>>,
     pub(super) metrics: UpkeepMetrics,
     pub(super) room: Room,
     is_log_shortened_early: bool,
@@ -73,6 +72,8 @@ impl Upkeep {
             truncated_until: AtomicI64::new(i64::MIN),
             retention: RwLock::new(options.retention),
             float_encoding: RwLock::new(options.float_encoding),
+            stale_threshold: AtomicU64::new(options.stale_series_threshold.to_bits()),
+            head_written_at: Mutex::default(),
             metrics: UpkeepMetrics::register(registry),
             room: Room::new(registry),
             is_log_shortened_early: options.is_log_shortened_early,
@@ -88,6 +89,11 @@ impl Upkeep {
 
     pub(super) fn retention(&self) -> RetentionOptions {
         *read(&self.retention)
+    }
+
+    /// Range of the smallest block.
+    pub(super) fn head_range_ms(&self) -> i64 {
+        self.ranges.first().copied().unwrap_or(1).max(1)
     }
 
     fn is_stopped(&self) -> bool {
@@ -192,6 +198,7 @@ impl Db {
         }
         self.upkeep.room.begin();
         self.compact_head()?;
+        self.compact_stale_if_due();
         if self.is_log_long() {
             self.head.shorten_log()?;
         }
@@ -233,6 +240,7 @@ impl Db {
                 if !self.has_room_for_head_block() {
                     break;
                 }
+                *lock(&self.upkeep.head_written_at) = Some(clock::monotonic());
                 self.write_sealed_block(min_t, max_t)?;
                 self.reload_blocks()?;
                 self.upkeep.written_until.store(max_t, Ordering::Release);
@@ -296,10 +304,10 @@ impl Db {
                 return Ok(());
             }
             let mut metas: Vec<BlockMeta> = self.blocks.list().iter().map(|b| b.meta()).collect();
-            // Joined with others, samples of times that the head still holds would pass for all that there is
-            // of these times, and the next start would leave out the log's.
+            // Joined with others, late samples of times that the head still holds would pass for all that
+            // there is of these times, and the next start would leave out the log's.
             let sealed = self.blocks.in_order_max_time(clock::now_ms()).unwrap_or(i64::MIN);
-            metas.retain(|meta| !is_of_part(meta) || meta.max_time <= sealed);
+            metas.retain(|meta| !meta.has_hint(HINT_OUT_OF_ORDER) || meta.max_time <= sealed);
             let planned = plan(&metas, &self.upkeep.ranges);
             if planned.is_empty() {
                 return Ok(());
@@ -393,7 +401,7 @@ impl Db {
 }
 
 /// What a block of the head's samples between both times is told to be.
-fn head_block_meta(min_t: i64, max_t: i64) -> BlockMeta {
+pub(super) fn head_block_meta(min_t: i64, max_t: i64) -> BlockMeta {
     let id = BlockId::new(clock::now_ms());
     let mut meta = BlockMeta::new(id, (min_t, max_t));
     meta.compaction.level = 1;

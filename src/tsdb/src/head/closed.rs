@@ -135,6 +135,22 @@ impl ClosedChunks {
         if self.chunks.iter().all(|chunk| chunk.max_t >= min_t) {
             return 0;
         }
+        self.retain(min_t, lasts)
+    }
+
+    /// Drops chunks that are nobody's any more. Says how many have gone.
+    pub(super) fn purge<'a>(
+        &mut self,
+        lasts: impl Iterator<Item = &'a mut Option<ClosedId>>,
+    ) -> u64 {
+        self.retain(i64::MIN, lasts)
+    }
+
+    fn retain<'a>(
+        &mut self,
+        min_t: i64,
+        lasts: impl Iterator<Item = &'a mut Option<ClosedId>>,
+    ) -> u64 {
         let mut kept = Self::default();
         let mut chain = Vec::new();
         for (slot, last) in lasts.enumerate() {

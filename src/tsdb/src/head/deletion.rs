@@ -16,7 +16,7 @@ use crate::{
     wal::{Compressor, EncodedRecord, RefTombstone, encode_tombstones},
 };
 
-use super::Head;
+use super::{Head, commit::CommitLog};
 
 /// Tombstones in one record; more make more records.
 const RECORD_TOMBSTONES_COUNT_MAX: usize = 10_000;
@@ -110,6 +110,20 @@ impl Head {
         if tombstones.is_empty() {
             return Ok(());
         }
+        self.log_tombstones(&mut log, &tombstones)?;
+        self.deletions.add(&tombstones);
+        Ok(())
+    }
+
+    /// Writes deletions to the log; the caller holds the commit lock.
+    ///
+    /// # Errors
+    /// The log refuses; nothing was written.
+    pub(super) fn log_tombstones(
+        &self,
+        log: &mut CommitLog,
+        tombstones: &[RefTombstone],
+    ) -> Result<(), StorageError> {
         let Some(wal) = &mut log.wal else {
             return Err(StorageError::Suspended("the database is closed".to_owned()));
         };
@@ -126,9 +140,7 @@ impl Head {
             .iter()
             .map(|(compression, bytes)| EncodedRecord { compression: *compression, payload: bytes })
             .collect();
-        wal.append(&encoded)?;
-        self.deletions.add(&tombstones);
-        Ok(())
+        wal.append(&encoded)
     }
 
     /// Deleted times of a series, ascending.

@@ -45,6 +45,8 @@ pub(crate) struct HeadReplay<'a> {
     /// Chunks of files by ref, until their series comes.
     filed: FiledChunks,
     unknown_refs: BTreeSet<u64>,
+    /// The refs of series that a snapshot has, while records are applied that come before it.
+    told_by_snapshot: Option<RefTable>,
     counts: ReplayCounts,
 }
 
@@ -74,6 +76,7 @@ impl<'a> HeadReplay<'a> {
             refs: RefTable::default(),
             all_series: None,
             unknown_refs: BTreeSet::new(),
+            told_by_snapshot: None,
             counts: ReplayCounts::default(),
         }
     }
@@ -128,6 +131,24 @@ impl<'a> HeadReplay<'a> {
         Ok(pending.batches)
     }
 
+    /// Applies records of the log that come before what a snapshot has told.
+    ///
+    /// # Errors
+    /// See [`Self::apply`].
+    pub(crate) fn apply_behind_snapshot(
+        &mut self,
+        records: Vec<Decoded>,
+    ) -> Result<(), DictionaryFull> {
+        self.told_by_snapshot.get_or_insert_with(|| self.refs.clone());
+        self.apply(records).map(|_| ())
+    }
+
+    /// What comes from now on follows what the snapshot has told.
+    pub(crate) fn end_snapshot(&mut self) {
+        self.told_by_snapshot = None;
+        self.place_all_filed();
+    }
+
     /// Gives the refs of all series, too.
     pub(crate) fn finish(mut self) -> (ReplayCounts, RefTable) {
         self.place_all_filed();
@@ -140,7 +161,7 @@ impl<'a> HeadReplay<'a> {
     }
 
     /// Takes what files have as following all that was applied: the log is not asked for what lies between.
-    pub(crate) fn place_all_filed(&self) {
+    fn place_all_filed(&self) {
         if !self.filed.by_slot.is_empty() {
             self.head.place_all_filed();
         }
@@ -178,6 +199,15 @@ impl<'a> HeadReplay<'a> {
         mut tombstones: Vec<RefTombstone>,
         pending: &mut Pending,
     ) -> Result<(), DictionaryFull> {
+        if let Some(told) = &self.told_by_snapshot {
+            // Series that were in the head in the end stay, under this ref or another one.
+            tombstones.retain(|one| {
+                let slot = self.refs.slot(one.series_ref);
+                let is_current =
+                    slot.is_some_and(|slot| self.head.handle(slot).series_ref.0 == one.series_ref);
+                is_current && told.slot(one.series_ref).is_none()
+            });
+        }
         for one in &mut tombstones {
             // A ref that was given once must not be given to another series.
             self.head.next_ref.fetch_max(one.series_ref.wrapping_add(1), Ordering::Relaxed);
@@ -186,14 +216,13 @@ impl<'a> HeadReplay<'a> {
                 one.series_ref = self.head.handle(slot).series_ref.0;
             }
         }
-        let is_eviction = |one: &RefTombstone| (one.min_t, one.max_t) == (i64::MIN, i64::MAX);
-        if tombstones.iter().any(is_eviction) {
+        if tombstones.iter().any(RefTombstone::is_of_all_times) {
             self.apply_samples(pending)?;
             *pending = Pending::default();
-            for one in tombstones.iter().filter(|one| is_eviction(one)) {
+            for one in tombstones.iter().filter(|one| one.is_of_all_times()) {
                 self.evict(self.refs.get(one.series_ref));
             }
-            tombstones.retain(|one| !is_eviction(one));
+            tombstones.retain(|one| !one.is_of_all_times());
         }
         self.head.deletions.add(&tombstones);
         Ok(())
@@ -407,7 +436,7 @@ fn place_filed(data: &mut GroupData, slot: u32, t: i64, filed: &[FiledTimes]) {
 }
 
 /// Slots by ref. Refs are dense where they are used at all.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct RefTable {
     pages: HashMap<u64, Box<[u32; REF_PAGE_SIZE]>, foldhash::fast::RandomState>,
 }

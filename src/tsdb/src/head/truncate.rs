@@ -196,6 +196,6 @@ impl Head {
     }
 }
 
-fn postponed(reason: &str) -> StorageError {
+pub(super) fn postponed(reason: &str) -> StorageError {
     StorageError::Suspended(format!("truncation of the head is put off: {reason}"))
 }

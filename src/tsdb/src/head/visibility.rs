@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -38,6 +38,10 @@ struct ReadersState {
     floor_ms: i64,
     /// How many readers have each floor.
     floors: BTreeMap<i64, usize>,
+    /// A new one begins when somebody waits for all readers that are here.
+    epoch: u64,
+    /// How many readers came in each epoch.
+    epochs: BTreeMap<u64, usize>,
     /// How many threads wait until readers have left.
     waiting_count: usize,
 }
@@ -49,6 +53,8 @@ impl Default for ReadersState {
             snapshots: BTreeMap::new(),
             floor_ms: i64::MIN,
             floors: BTreeMap::new(),
+            epoch: 0,
+            epochs: BTreeMap::new(),
             waiting_count: 0,
         }
     }
@@ -61,6 +67,7 @@ pub(crate) struct ReaderTicket {
     pub(super) snapshot: u64,
     /// The reader's samples end here: older ones stand in blocks, and may leave the head any time.
     pub(crate) floor_ms: i64,
+    epoch: u64,
 }
 
 impl Readers {
@@ -70,7 +77,9 @@ impl Readers {
         *state.snapshots.entry(snapshot).or_default() += 1;
         let floor_ms = state.floor_ms;
         *state.floors.entry(floor_ms).or_default() += 1;
-        ReaderTicket { readers: Arc::clone(readers), snapshot, floor_ms }
+        let epoch = state.epoch;
+        *state.epochs.entry(epoch).or_default() += 1;
+        ReaderTicket { readers: Arc::clone(readers), snapshot, floor_ms, epoch }
     }
 
     /// Readers that come from now on see nothing before `floor_ms`; waits until those that came earlier
@@ -78,14 +87,30 @@ impl Readers {
     pub(super) fn raise_floor(&self, floor_ms: i64, patience: Duration) -> bool {
         let mut state = lock(&self.state);
         state.floor_ms = state.floor_ms.max(floor_ms);
+        self.wait(state, patience, |state| state.floors.range(..floor_ms).next().is_some())
+    }
+
+    /// Waits until the readers that are here now have left, at most so long. Says whether they have.
+    pub(super) fn wait_for_present(&self, patience: Duration) -> bool {
+        let mut state = lock(&self.state);
+        state.epoch += 1;
+        let next = state.epoch;
+        self.wait(state, patience, |state| state.epochs.range(..next).next().is_some())
+    }
+
+    fn wait(
+        &self,
+        mut state: MutexGuard<'_, ReadersState>,
+        patience: Duration,
+        is_held: impl Fn(&ReadersState) -> bool,
+    ) -> bool {
         state.waiting_count += 1;
-        let is_held = |state: &mut ReadersState| state.floors.range(..floor_ms).next().is_some();
         let (mut state, _) = self
             .has_left
-            .wait_timeout_while(state, patience, is_held)
+            .wait_timeout_while(state, patience, |state| is_held(state))
             .expect("no thread panics while it holds this lock");
         state.waiting_count -= 1;
-        state.floors.range(..floor_ms).next().is_none()
+        !is_held(&state)
     }
 
     /// The snapshots that commit `id` must remain hidden from, now and until it is published.
@@ -112,8 +137,10 @@ impl Drop for ReaderTicket {
     fn drop(&mut self) {
         let mut state = lock(&self.readers.state);
         release(&mut state.snapshots, self.snapshot);
+        let is_last_of_floor = release(&mut state.floors, self.floor_ms);
+        let is_last_of_epoch = release(&mut state.epochs, self.epoch);
         // Telling nobody would be a system call for every query.
-        if release(&mut state.floors, self.floor_ms) && state.waiting_count > 0 {
+        if (is_last_of_floor || is_last_of_epoch) && state.waiting_count > 0 {
             self.readers.has_left.notify_all();
         }
     }
@@ -253,6 +280,27 @@ impl TailCounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_readers_that_are_here_are_waited_for() {
+        const SOON: Duration = Duration::ZERO;
+        let readers = Arc::new(Readers::default());
+        assert!(readers.wait_for_present(SOON));
+        let [a, b] = [Readers::enter(&readers), Readers::enter(&readers)];
+        assert!(!readers.wait_for_present(SOON));
+        let _later = Readers::enter(&readers);
+        drop(a);
+        let waiting = std::thread::spawn({
+            let readers = Arc::clone(&readers);
+            move || readers.wait_for_present(Duration::from_secs(60))
+        });
+        while lock(&readers.state).waiting_count == 0 {
+            std::thread::yield_now();
+        }
+        let _still_later = Readers::enter(&readers);
+        drop((b, _later));
+        assert!(waiting.join().unwrap());
+    }
 
     #[test]
     fn a_reader_sees_what_was_published_when_it_came() {

@@ -47,6 +47,25 @@ impl HeadExport {
         Self { selection, symbols: HashMap::default(), next: 0, part: Part::InOrder }
     }
 
+    /// Takes what series of some slots have in order of a time range.
+    pub(crate) fn of_slots(
+        head: &Arc<Head>,
+        (min_t, max_t): (i64, i64),
+        is_wanted: impl Fn(u32) -> bool,
+    ) -> Self {
+        let ticket = Arc::new(head.enter());
+        let range =
+            TimeRange { mint_ms: min_t.max(ticket.floor_ms), maxt_ms: max_t.saturating_sub(1) };
+        let mut selection = {
+            let index = head.index();
+            let count = index.count() as u32;
+            let wanted: Vec<u32> = (0..count).filter(|seq| is_wanted(index.slot(*seq))).collect();
+            HeadSelection::new(head, &index, ticket, range, &wanted, range)
+        };
+        selection.sort();
+        Self { selection, symbols: HashMap::default(), next: 0, part: Part::InOrder }
+    }
+
     /// Takes what came out of order within the range, up to an era or by now.
     pub(crate) fn out_of_order(head: &Arc<Head>, range: TimeRange, era: Option<u32>) -> Self {
         let ticket = Arc::new(head.enter());

@@ -79,10 +79,18 @@ pub(crate) enum Decoded {
     Skipped(&'static str),
 }
 
-/// What of the log is looked for where only series and their metadata count.
-pub(crate) fn decode_series_or_metadata(record: &[u8]) -> Result<Option<Decoded>, DecodeError> {
+/// What of the log is looked for where the samples stand elsewhere: series, their metadata, and which of them
+/// left the head.
+pub(crate) fn decode_of_series(record: &[u8]) -> Result<Option<Decoded>, DecodeError> {
     match record.first() {
         Some(&(SERIES | METADATA)) => decode(record, Vec::new).map(Some),
+        Some(&TOMBSTONES) => decode(record, Vec::new).map(|decoded| match decoded {
+            Decoded::Tombstones(mut tombstones) => {
+                tombstones.retain(RefTombstone::is_of_all_times);
+                (!tombstones.is_empty()).then_some(Decoded::Tombstones(tombstones))
+            }
+            other => Some(other),
+        }),
         _ => Ok(None),
     }
 }

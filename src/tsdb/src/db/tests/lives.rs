@@ -42,6 +42,7 @@ fn options() -> Options {
 }
 
 type TextPairs = Vec<(String, String)>;
+type MetadataOfRefs = Vec<(u64, Arc<Metadata>)>;
 /// First and last time, encoding, bytes.
 type Chunks = Vec<(i64, i64, u8, Vec<u8>)>;
 type Ranges = Vec<(i64, i64)>;
@@ -51,7 +52,7 @@ type Ranges = Vec<(i64, i64)>;
 struct Held {
     series: Vec<(TextPairs, Chunks, Ranges)>,
     exemplars: Vec<ExemplarSeries>,
-    metadata: Vec<(u64, Arc<Metadata>)>,
+    metadata: MetadataOfRefs,
 }
 
 fn held(db: &Db) -> Held {
@@ -196,7 +197,7 @@ fn check(dice: &[u8], stops: &[(usize, bool)]) {
 }
 
 /// What a reader sees: a replay may put chunks together in another way, but no other samples into them.
-fn content_of(db: &Db) -> (super::Content, Vec<ExemplarSeries>, Vec<(u64, Arc<Metadata>)>) {
+fn content_of(db: &Db) -> (super::Content, Vec<ExemplarSeries>, MetadataOfRefs) {
     let Held { exemplars, metadata, .. } = held(db);
     (super::content(db), exemplars, metadata)
 }

@@ -4,19 +4,14 @@ use prom_telemetry::{Counter, Gauge, Histogram, Registry, exponential_buckets};
 
 use crate::{RetentionOptions, compact::ChunkMetrics};
 
-/// What does not happen here: compaction cannot be switched off, and series leave the head in time only.
-const NEVER_COUNTED: [(&str, &str); 5] = [
+const TIME_RETENTIONS_HELP: &str =
+    "The number of times that blocks were deleted because the maximum time limit was exceeded.";
+const SIZE_RETENTIONS_HELP: &str = "The number of times that blocks were deleted because the maximum number of bytes was exceeded.";
+/// What does not happen here: compaction cannot be switched off, and nobody selects series for it.
+const NEVER_COUNTED: [(&str, &str); 3] = [
     (
         "compactions_skipped_total",
         "Total number of skipped compactions due to disabled auto compaction.",
-    ),
-    (
-        "stale_series_compactions_triggered_total",
-        "Total number of triggered stale series compactions.",
-    ),
-    (
-        "stale_series_compactions_failed_total",
-        "Total number of stale series compactions that failed.",
     ),
     (
         "selected_series_compactions_triggered_total",
@@ -27,13 +22,10 @@ const NEVER_COUNTED: [(&str, &str); 5] = [
         "Total number of compactions triggered for an explicit caller-provided list of series references that failed.",
     ),
 ];
-const NEVER_TAKEN: [(&str, &str); 2] = [
-    ("stale_series_compaction_duration_seconds", "Duration of stale series compaction runs."),
-    (
-        "selected_series_compaction_duration_seconds",
-        "Duration of compactions triggered for an explicit caller-provided list of series references.",
-    ),
-];
+const NEVER_TAKEN: (&str, &str) = (
+    "selected_series_compaction_duration_seconds",
+    "Duration of compactions triggered for an explicit caller-provided list of series references.",
+);
 
 #[derive(Debug)]
 pub(in crate::db) struct UpkeepMetrics {
@@ -43,6 +35,9 @@ pub(in crate::db) struct UpkeepMetrics {
     pub(super) vertical: Counter,
     pub(super) populating: Gauge,
     pub(super) duration: Histogram,
+    pub(in crate::db) stale_triggered: Counter,
+    pub(in crate::db) stale_failed: Counter,
+    pub(in crate::db) stale_duration: Histogram,
     pub(super) chunks: ChunkMetrics,
     pub(in crate::db) tombstone_cleanup: Histogram,
     pub(in crate::db) time_retentions: Counter,
@@ -57,12 +52,13 @@ impl UpkeepMetrics {
         let name = |suffix: &str| format!("prometheus_tsdb_{suffix}");
         let counter = |suffix, help| registry.counter(&name(suffix), help);
         let gauge = |suffix, help| registry.gauge(&name(suffix), help);
+        let duration = |suffix, help| {
+            registry.histogram(&name(suffix), help, &exponential_buckets(1.0, 2.0, 14))
+        };
         for (suffix, help) in NEVER_COUNTED {
             counter(suffix, help);
         }
-        for (suffix, help) in NEVER_TAKEN {
-            registry.histogram(&name(suffix), help, &exponential_buckets(1.0, 2.0, 14));
-        }
+        duration(NEVER_TAKEN.0, NEVER_TAKEN.1);
         Self {
             compactions: counter(
                 "compactions_total",
@@ -84,10 +80,18 @@ impl UpkeepMetrics {
                 "compaction_populating_block",
                 "Set to 1 when a block is currently being written to the disk.",
             ),
-            duration: registry.histogram(
-                &name("compaction_duration_seconds"),
-                "Duration of compaction runs",
-                &exponential_buckets(1.0, 2.0, 14),
+            duration: duration("compaction_duration_seconds", "Duration of compaction runs"),
+            stale_triggered: counter(
+                "stale_series_compactions_triggered_total",
+                "Total number of triggered stale series compactions.",
+            ),
+            stale_failed: counter(
+                "stale_series_compactions_failed_total",
+                "Total number of stale series compactions that failed.",
+            ),
+            stale_duration: duration(
+                "stale_series_compaction_duration_seconds",
+                "Duration of stale series compaction runs.",
             ),
             chunks: ChunkMetrics::register(registry),
             // Compat: the original has no classic buckets here.
@@ -96,14 +100,8 @@ impl UpkeepMetrics {
                 "The time taken to recompact blocks to remove tombstones.",
                 &[],
             ),
-            time_retentions: counter(
-                "time_retentions_total",
-                "The number of times that blocks were deleted because the maximum time limit was exceeded.",
-            ),
-            size_retentions: counter(
-                "size_retentions_total",
-                "The number of times that blocks were deleted because the maximum number of bytes was exceeded.",
-            ),
+            time_retentions: counter("time_retentions_total", TIME_RETENTIONS_HELP),
+            size_retentions: counter("size_retentions_total", SIZE_RETENTIONS_HELP),
             limit_seconds: gauge(
                 "retention_limit_seconds",
                 "How long to retain samples in storage.",

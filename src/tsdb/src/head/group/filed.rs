@@ -2,7 +2,11 @@
 //! the log comes to the chunk's first sample. So a sample that stands in no chunk, because a file has lost some
 //! at its end and looks whole, is appended where it was the first time; and one that was refused is again.
 
-use crate::{chunk::Encoding, head::closed::ClosedId, head_chunks::ScannedChunk};
+use crate::{
+    chunk::Encoding,
+    head::{closed::ClosedId, stale::Ended},
+    head_chunks::ScannedChunk,
+};
 
 use super::{GroupData, HotSlot};
 
@@ -20,6 +24,12 @@ pub(super) struct ChunksAhead {
 pub(in crate::head) struct Evicted {
     pub(in crate::head) has_open_chunk: bool,
     pub(in crate::head) is_stale: bool,
+}
+
+fn ended(hot: &HotSlot) -> Option<Ended> {
+    let is_ended = hot.has(HotSlot::STALE) && !hot.has(HotSlot::UNLOGGED | HotSlot::DOOMED);
+    let HotSlot { series_ref, last_t, .. } = *hot;
+    (is_ended && series_ref != HotSlot::NO_REF).then_some(Ended { series_ref, last_t })
 }
 
 impl ChunksAhead {
@@ -119,6 +129,34 @@ impl GroupData {
         cold.closed_last = None;
         closed.disown(slot);
         evicted
+    }
+
+    /// Empties slots outside of a replay: their series may go. Says how many chunks have gone.
+    pub(in crate::head) fn evict_all(&mut self, slots: &[usize]) -> u64 {
+        let mut chunks_count = 0;
+        for slot in slots {
+            chunks_count += u64::from(self.evict(*slot).has_open_chunk);
+            if let Some(hot) = self.hot.get_mut(*slot) {
+                hot.set(HotSlot::DOOMED, true);
+            }
+        }
+        self.blocks.shrink();
+        let lasts = self.cold.iter_mut().map(|cold| &mut cold.closed_last);
+        chunks_count + self.closed.purge(lasts)
+    }
+
+    /// Shows the series that end with a staleness marker, and have a record on the log.
+    pub(in crate::head) fn for_each_ended(&self, mut each: impl FnMut(usize, Ended)) {
+        for (slot, hot) in self.hot.iter().enumerate() {
+            if let Some(ended) = ended(hot) {
+                each(slot, ended);
+            }
+        }
+    }
+
+    /// Whether the series of a slot has ended so, and nothing has come since.
+    pub(in crate::head) fn is_ended(&self, slot: usize, as_was: Ended) -> bool {
+        self.hot.get(slot).and_then(ended) == Some(as_was)
     }
 
     /// Ends a replay: the log has nothing of the chunks that are left.

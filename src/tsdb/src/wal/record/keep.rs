@@ -103,7 +103,11 @@ impl Keep<'_> {
                 }
             }
             Decoded::Tombstones(mut tombstones) => {
-                tombstones.retain(|one| one.max_t >= self.min_t);
+                // One of all times is of no use without the series that it took out of the head.
+                tombstones.retain(|one| {
+                    one.max_t >= self.min_t
+                        && (!one.is_of_all_times() || (self.is_series_needed)(one.series_ref))
+                });
                 if !tombstones.is_empty() {
                     encode_tombstones(&mut out, &tombstones);
                 }

@@ -61,6 +61,13 @@ pub(crate) struct RefMarker {
     pub(crate) chunk_ref: u64,
 }
 
+impl RefTombstone {
+    /// Whether it says that the series has left the head.
+    pub(crate) fn is_of_all_times(&self) -> bool {
+        (self.min_t, self.max_t) == (i64::MIN, i64::MAX)
+    }
+}
+
 pub(crate) fn encode_exemplars(out: &mut Vec<u8>, exemplars: &[RefExemplar]) {
     out.push(EXEMPLARS);
     let Some(first) = exemplars.first() else { return };
