@@ -40,6 +40,17 @@ pub struct HistogramSample {
     pub histogram: HistogramValue,
 }
 
+/// Since when a series has been counting, as its target tells it with a sample.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SeriesStart {
+    pub series: SeriesHandle,
+    pub start_ms: i64,
+    /// Of the sample that it is told with.
+    pub sample_ms: i64,
+    /// A histogram like that of the sample that has counted nothing; none for a float.
+    pub zero: Option<HistogramValue>,
+}
+
 /// One exemplar of one series.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ExemplarSample {
@@ -112,6 +123,10 @@ pub trait Appender: Send {
     /// Adds histograms, by the same rules as floats; equality is of all fields, floats by their bits.
     /// They are sound: spans and buckets agree, as do the counts (`prom_model` checks that).
     fn append_histograms(&mut self, samples: &[HistogramSample], rejected: &mut Vec<Rejected>);
+
+    /// Adds a zero at each start that is newer than its series' last sample and older than the sample that it is
+    /// told with, which must come later. Others are left out without a word: a target tells them again and again.
+    fn append_start_zeros(&mut self, starts: &[SeriesStart]);
 
     /// Adds exemplars of series that have a sample. A refused one takes nothing of its series with it.
     fn append_exemplars(&mut self, exemplars: &[ExemplarSample], rejected: &mut Vec<Rejected>);

@@ -10,7 +10,7 @@ mod query;
 
 pub use append::{
     Appendable, Appender, ExemplarSample, FloatSample, HistogramSample, Rejected, Rejection,
-    SeriesHandle, SeriesRef,
+    SeriesHandle, SeriesRef, SeriesStart,
 };
 pub use error::StorageError;
 pub use query::{

@@ -12,7 +12,7 @@ use std::{
 use prom_model::{Exemplar, HistogramValue, Labels, Metadata};
 use prom_storage::{
     Appendable, Appender, ExemplarSample, FloatSample, HistogramSample, Rejected, Rejection,
-    SeriesHandle, SeriesRef, StorageError,
+    SeriesHandle, SeriesRef, SeriesStart, StorageError,
 };
 
 /// Samples of all series, for tests of those who append.
@@ -187,6 +187,26 @@ impl Appender for Batch<'_> {
 
     fn append_histograms(&mut self, samples: &[HistogramSample], _rejected: &mut Vec<Rejected>) {
         self.histograms.extend_from_slice(samples);
+    }
+
+    fn append_start_zeros(&mut self, starts: &[SeriesStart]) {
+        for SeriesStart { series, start_ms, sample_ms, zero } in starts {
+            if start_ms >= sample_ms {
+                continue;
+            }
+            let timestamp_ms = *start_ms;
+            match zero {
+                Some(histogram) => {
+                    let (series, histogram) = (*series, histogram.clone());
+                    self.histograms.push(HistogramSample { series, timestamp_ms, histogram });
+                }
+                // One that is too late is refused, as any sample.
+                None => {
+                    let sample = FloatSample { series: *series, timestamp_ms, value: 0.0 };
+                    self.append(&[sample], &mut Vec::new());
+                }
+            }
+        }
     }
 
     fn append_exemplars(&mut self, exemplars: &[ExemplarSample], _rejected: &mut Vec<Rejected>) {

@@ -19,6 +19,7 @@ mod retention;
 mod room;
 mod sidecar;
 mod stale;
+mod starts;
 mod startup;
 mod truncate;
 

@@ -1,12 +1,14 @@
 //! One batch on its way in: samples are checked against their series and each other, then kept until the
 //! commit. Writing and applying them is `commit`'s matter.
 
+mod starts;
+
 use std::sync::{Arc, atomic::Ordering};
 
 use prom_model::{HistogramValue, Labels, Metadata};
 use prom_storage::{
     Appender, ExemplarSample, FloatSample, HistogramSample, Rejected, Rejection, SeriesHandle,
-    StorageError,
+    SeriesStart, StorageError,
 };
 
 use crate::{
@@ -97,6 +99,14 @@ impl Appender for HeadAppender {
         }
         self.head.metrics.count_histogram_rejections(&rejected[before..]);
         self.head.ooo.metrics.count_rejections(&rejected[before..], false);
+    }
+
+    fn append_start_zeros(&mut self, starts: &[SeriesStart]) {
+        let Some(first) = starts.first() else { return };
+        let bounds = self.bounds(first.sample_ms);
+        for start in starts {
+            self.append_start_zero(start, bounds);
+        }
     }
 
     fn append_exemplars(&mut self, exemplars: &[ExemplarSample], rejected: &mut Vec<Rejected>) {
