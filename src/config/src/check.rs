@@ -71,6 +71,8 @@ pub(crate) struct Checker<'c> {
     unrunnable: Vec<Ranked>,
     /// How names are validated where no job says it.
     validation: NameValidation,
+    /// See [`crate::LoadOptions::prefers_protobuf`].
+    pub(crate) prefers_protobuf: bool,
     /// Values of the wrong type: what they were replaced by is not worth a second complaint.
     bad_paths: Vec<String>,
 }
@@ -91,6 +93,7 @@ impl<'c> Checker<'c> {
             errors,
             unrunnable: Vec::new(),
             validation: NameValidation::Utf8,
+            prefers_protobuf: false,
             bad_paths,
         }
     }

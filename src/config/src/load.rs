@@ -48,6 +48,8 @@ pub struct LoadOptions<'o> {
     pub accepts_unrunnable: bool,
     /// Takes rules though this build evaluates none: they are checked, shown and watched like the rest.
     pub leaves_rules_unevaluated: bool,
+    /// Targets are asked for protobuf first wherever the file does not say what to ask for.
+    pub prefers_protobuf: bool,
     pub included: IncludedFiles,
     /// The configuration in force, loaded with the same check of expressions: its equal parts are shared
     /// instead of being held twice, and its rule files are not checked again.
@@ -61,6 +63,7 @@ impl LoadOptions<'_> {
         is_agent: false,
         accepts_unrunnable: false,
         leaves_rules_unevaluated: false,
+        prefers_protobuf: false,
         included: IncludedFiles::All,
         previous: None,
     };
@@ -76,6 +79,7 @@ impl std::fmt::Debug for LoadOptions<'_> {
             .field("is_agent", &self.is_agent)
             .field("accepts_unrunnable", &self.accepts_unrunnable)
             .field("leaves_rules_unevaluated", &self.leaves_rules_unevaluated)
+            .field("prefers_protobuf", &self.prefers_protobuf)
             .field("included", &self.included)
             .field("has_previous", &self.previous.is_some())
             .finish()
@@ -125,6 +129,7 @@ pub fn load_with(
         return Err(fail(errors));
     }
     let mut checker = Checker::new(&document, surroundings(path), errors);
+    checker.prefers_protobuf = options.prefers_protobuf;
     if options.is_agent {
         checker.refuse_server_sections(&raw);
     }

@@ -6,7 +6,7 @@ use prom_model::{Labels, NameEscaping, NameValidation, quote_go};
 
 use super::Checker;
 use crate::{
-    GlobalConfig, ScrapeLimits,
+    GlobalConfig, ScrapeLimits, ScrapeProtocol,
     expand::expand,
     key_path::KeyPath,
     raw::{RawGlobal, RawLimits},
@@ -53,9 +53,11 @@ impl Checker<'_> {
         GlobalConfig {
             scrape_interval,
             scrape_timeout,
-            scrape_protocols: raw
-                .scrape_protocols
-                .map(|names| self.protocols(&names, "global config", &protocols_at)),
+            scrape_protocols: match raw.scrape_protocols {
+                Some(names) => Some(self.protocols(&names, "global config", &protocols_at)),
+                None if self.prefers_protobuf => Some(ScrapeProtocol::DEFAULT_PROTO_FIRST.to_vec()),
+                None => None,
+            },
             evaluation_interval: self
                 .duration(raw.evaluation_interval.as_deref(), &at.key("evaluation_interval"))
                 .unwrap_or(DEFAULT_EVALUATION_INTERVAL),

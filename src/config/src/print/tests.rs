@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use crate::load_text;
+use crate::{LoadOptions, ScrapeProtocol, Sources, load_text, load_with};
 
 /// File, answer, and whether they agree to the byte.
 const FIXTURES: [(&str, &str, &str, bool); 5] = [
@@ -88,5 +88,27 @@ fn newer_keys_are_printed_where_they_differ() {
     let other = print("x.yml", &format!("scrape_configs: [{{job_name: a, {}}}]", newer.join(", ")));
     for key in newer {
         assert!(!plain.contains(key) && other.contains(key), "{other}");
+    }
+}
+
+#[test]
+fn protobuf_is_asked_for_first_where_that_is_preferred_and_nothing_else_is_said() {
+    let options = LoadOptions { prefers_protobuf: true, ..LoadOptions::CHECK };
+    let path = Path::new("x.yml");
+    let proto = &ScrapeProtocol::DEFAULT_PROTO_FIRST[..];
+    let text = &[ScrapeProtocol::PrometheusText0_0_4][..];
+    for (global, job, expected) in [
+        ("", "", [proto, proto]),
+        ("global: {scrape_interval: 1s}\n", "", [proto, proto]),
+        ("global: {scrape_protocols: [PrometheusText0.0.4]}\n", "", [text, text]),
+        ("", ", scrape_protocols: [PrometheusText0.0.4]", [proto, text]),
+    ] {
+        let yaml = format!("{global}scrape_configs: [{{job_name: a{job}}}]");
+        let mut sources = Sources::with_text(path, yaml.as_bytes());
+        let config = load_with(path, &mut sources, &options).unwrap();
+        let of_global = config.global.scrape_protocols.as_deref().unwrap();
+        assert_eq!([of_global, &*config.scrape_configs[0].scrape_protocols], expected, "{yaml}");
+        let shown = config.redacted_yaml();
+        assert_eq!(shown.contains("- PrometheusProto"), expected[0] == proto, "{shown}");
     }
 }
