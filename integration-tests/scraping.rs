@@ -1,6 +1,7 @@
 //! Scrapes beside the original: the same bodies, and the same real exporters, become the same series in both servers.
 
 mod bodies;
+mod labels_and_starts;
 mod programs;
 mod shelf;
 
@@ -59,10 +60,9 @@ const SHOWN_COUNT_MAX: usize = 100;
 fn slow_the_same_bodies_become_the_same_series() {
     let Some(original) = need(Need::Peer("prometheus")) else { return };
     let cases = cases();
-    let shelf =
-        Shelf::open(cases.iter().map(|case| (case.content_type.to_owned(), case.body.clone())));
+    let shelf = shelf_of(&cases);
     let jobs = |globals: &str| config(globals, &shelf, &cases);
-    let pair = Pair::start(&original, &jobs);
+    let pair = Pair::start(&original, FEATURES, &jobs);
     let count = (cases.len() * JOBS.len()) as f64;
     pair.wait_for("min(count_over_time(up{job!=\"first\"}[1h])) >= 2", 2.0);
     pair.wait_for("count(up{job!=\"first\"})", count);
@@ -95,7 +95,7 @@ struct Pair {
 impl Pair {
     /// `jobs` gives the configuration for what the one server says in `global` and the other by flags. One target comes
     /// before the others, so that the times that a head takes do not depend on which of them is scraped first.
-    fn start(original: &std::path::Path, jobs: &dyn Fn(&str) -> String) -> Self {
+    fn start(original: &std::path::Path, features: &str, jobs: &dyn Fn(&str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let first = |globals: &str, address: &str| {
             format!(
@@ -104,9 +104,9 @@ impl Pair {
             )
         };
         let lifecycle = "--web.enable-lifecycle";
-        let ours = ServerBuilder::new(&global(OUR_GLOBALS)).arg(FEATURES).start();
+        let ours = ServerBuilder::new(&global(OUR_GLOBALS)).arg(features).start();
         let data = folder.path().join("data");
-        let original = Peer::original_with(original, &data, &global(""), &[FEATURES, lifecycle]);
+        let original = Peer::original_with(original, &data, &global(""), &[features, lifecycle]);
         let pair = Self { ours, original, _folder: folder };
         let configure = |ours: &str, theirs: &str| {
             std::fs::write(pair.ours.config_path(), ours).unwrap();
@@ -181,7 +181,7 @@ impl Differences {
     }
 }
 
-/// Result of an instant query: values and histograms by labels.
+/// Result of an instant query: values and histograms by labels, all of them if it is about a range.
 fn query(address: &str, expression: &str) -> BTreeMap<String, String> {
     let form = format!("query={}", percent(expression));
     let Ok(answer) = post(address, "/api/v1/query", &form) else { return BTreeMap::new() };
@@ -189,6 +189,7 @@ fn query(address: &str, expression: &str) -> BTreeMap<String, String> {
     let result = answer.json()["data"]["result"].as_array().cloned().unwrap_or_default();
     let value = |one: &Value| match (&one["value"][1], &one["histogram"][1]) {
         (Value::String(value), _) => value.clone(),
+        (_, Value::Null) => format!("{} {}", one["values"], one["histograms"]),
         (_, histogram) => histogram.to_string(),
     };
     result.iter().map(|one| (sorted(&one["metric"]), value(one))).collect()
@@ -213,9 +214,23 @@ fn global(more: &str) -> String {
     format!("global: {{scrape_interval: 10s, scrape_timeout: 10s{more}}}\nscrape_configs:\n")
 }
 
+fn shelf_of(cases: &[Case]) -> Shelf {
+    Shelf::open(cases.iter().map(|case| (case.content_type.to_owned(), case.body.clone())))
+}
+
 fn config(globals: &str, shelf: &Shelf, cases: &[Case]) -> String {
+    config_of(globals, shelf, cases, &|_| true)
+}
+
+/// Those of `JOBS` that `is_wanted`.
+fn config_of(
+    globals: &str,
+    shelf: &Shelf,
+    cases: &[Case],
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> String {
     let mut text = global(globals);
-    for (job, keys) in JOBS {
+    for (job, keys) in JOBS.into_iter().filter(|(job, _)| is_wanted(job)) {
         write!(text, "- job_name: {job}\n{keys}  static_configs:\n").unwrap();
         for (index, case) in cases.iter().enumerate() {
             writeln!(

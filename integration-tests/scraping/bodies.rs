@@ -73,6 +73,88 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
+/// Longer ago than a head takes samples.
+const TOO_OLD_MS: i64 = 10_800_000;
+
+/// Bodies that tell since when their series count: for a while, for too long, since right now, and not even yet.
+pub(super) fn starting_cases(now_ms: i64) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, age_ms) in [
+        ("fresh", 600_123),
+        ("older", 1_500_500),
+        ("too_old", TOO_OLD_MS),
+        ("begun", -3_600_000),
+        ("never", now_ms),
+    ] {
+        let start_ms = now_ms - age_ms;
+        let start = format!("{}.{:03}", start_ms / 1000, start_ms % 1000);
+        for (index, body) in STARTING_BODIES.iter().enumerate() {
+            let body = body.replace("START", &start).into_bytes();
+            let name = format!("openmetrics.{name}{index}");
+            cases.push(Case { name, content_type: OPEN_METRICS, body });
+        }
+        // Version 3.5 dies of a native histogram whose start is older than what its head takes.
+        let has_native = age_ms != TOO_OLD_MS;
+        for (index, body) in starting_families(start_ms, has_native).into_iter().enumerate() {
+            cases.push(Case { name: format!("{name}{index}"), content_type: PROTOBUF, body });
+        }
+    }
+    cases
+}
+
+const STARTING_BODIES: [&str; 6] = [
+    "# TYPE a counter\na_total{x=\"1\"} 1\na_created{x=\"1\"} START\na_total{x=\"2\"} 2 # {id=\"y\"} 1\n\
+     a_total{x=\"3\"} 3\na_created{x=\"2\"} START\na_created{x=\"3\"} START\n# EOF\n",
+    "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 3\nh_count 3\nh_sum 4\nh_created START\n\
+     # TYPE s summary\ns{quantile=\"0.5\"} 1\ns_count 1\ns_sum 2\ns_created START\n# EOF\n",
+    "# TYPE g gauge\ng 1\ng_created START\n# TYPE i info\ni_info 1\n# TYPE u unknown\nu_total 1\nu_created START\n# EOF\n",
+    "a_total 1\na_created START\n# TYPE b counter\nb_created START\nb_total 1\n# EOF\n",
+    "# TYPE a counter\n{\"a_total\",x=\"1\"} 1\n{\"a_created\",x=\"1\"} START\n# HELP b _created\n# TYPE b counter\n\
+     b_total{x=\"_created\"} 1\nb_created{x=\"_created\"} START\n# EOF\n",
+    "# TYPE h histogram\nh_count{x=\"1\"} 3\nh_created{x=\"1\"} START\nh_sum{x=\"1\"} 4\nh_bucket{x=\"1\",le=\"+Inf\"} 3\n\
+     h_count{x=\"2\"} 3\nh_sum{x=\"2\"} 3\n# EOF\n",
+];
+
+fn starting_families(start_ms: i64, has_native: bool) -> Vec<Vec<u8>> {
+    let counter = value(3.0).time(3, start_ms);
+    let summary = Message::new()
+        .integer(1, 9)
+        .double(2, 1.5)
+        .message(3, &Message::new().double(1, 0.5).double(2, 7.0))
+        .time(4, start_ms);
+    let classic = Message::new()
+        .integer(1, 4)
+        .double(2, 4.5)
+        .message(3, &Message::new().integer(1, 1).double(2, 1.0));
+    let span = Message::new().signed(1, 0).integer(2, 2);
+    let native = Message::new()
+        .integer(1, 5)
+        .double(2, 4.5)
+        .signed(5, 3)
+        .double(6, 0.125)
+        .integer(7, 1)
+        .message(12, &span)
+        .signed_list(13, &[1, 2]);
+    let floats = Message::new()
+        .double(4, 3.5)
+        .double(2, 1.5)
+        .signed(5, 0)
+        .double(6, 0.5)
+        .message(12, &span)
+        .double_list(14, &[1.5, 2.0]);
+    let started = |message: &Message| of(7, &message.clone().time(15, start_ms));
+    let mut families = vec![
+        family("a", 0, &[of(3, &counter), labeled("2").message(3, &value(4.0))]),
+        family("a", 1, &[of(2, &counter)]),
+        family("s", 2, &[of(4, &summary)]),
+        family("h", 4, &[started(&classic)]),
+    ];
+    if has_native {
+        families.extend([native, floats].map(|it| family("h", 4, &[started(&it)])));
+    }
+    families
+}
+
 const TEXT_BODIES: [&str; 22] = [
     "",
     "a 1",

@@ -139,7 +139,7 @@ fn slow_real_programs_are_read_alike_in_all_formats() {
         }
         text
     };
-    let pair = Pair::start(&need(Need::Peer("prometheus")).unwrap(), &jobs);
+    let pair = Pair::start(&need(Need::Peer("prometheus")).unwrap(), FEATURES, &jobs);
     let count = (FORMATS.len() * programs.named().len()) as f64;
     pair.wait_for("count(count_over_time(up{job!=\"first\"}[1h]) >= 3)", count);
     pair.wait_for("sum(up{job!=\"first\"})", count);
@@ -184,7 +184,7 @@ fn slow_recorded_answers_of_real_programs_become_the_same_values() {
         }
         text
     };
-    let pair = Pair::start(&need(Need::Peer("prometheus")).unwrap(), &jobs);
+    let pair = Pair::start(&need(Need::Peer("prometheus")).unwrap(), FEATURES, &jobs);
     let count = (cases.len() * RECORDED_JOBS.len()) as f64;
     pair.wait_for("count(count_over_time(up{case!=\"\"}[1h]) >= 2)", count);
     pair.wait_for("sum(up{case!=\"\"})", count);

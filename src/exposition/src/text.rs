@@ -114,6 +114,13 @@ enum AnyGrammar<'a> {
     OpenMetrics(openmetrics::Grammar<'a>),
 }
 
+impl Sample<'_> {
+    /// Where the line begins in the body.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+}
+
 impl Suffix<'_> {
     fn plain(value: f64, timestamp_ms: Option<i64>, end: usize) -> Self {
         Self { value, timestamp_ms, exemplar: None, end }
@@ -134,6 +141,11 @@ impl<'a> Parser<'a> {
     #[inline]
     pub fn rest(&self) -> &'a [u8] {
         &self.input[self.at..]
+    }
+
+    /// Goes to the line that begins at `offset`.
+    pub fn seek(&mut self, offset: usize) {
+        self.at = offset.min(self.input.len());
     }
 
     /// Passes over bytes that were read before and say nothing new, such as the metadata before a family.
@@ -215,10 +227,7 @@ impl<'a> Parser<'a> {
             let value = if is_bound { normal_bound(value) } else { Cow::Borrowed(value) };
             labels.append(name, &value);
         };
-        match &mut self.grammar {
-            AnyGrammar::Prometheus(grammar) => grammar.labels(sample.offset, sample.series, each),
-            AnyGrammar::OpenMetrics(grammar) => grammar.labels(sample.offset, sample.series, each),
-        }?;
+        self.visit_labels(sample.offset, sample.series, each)?;
         if labels.iter().any(|(name, _)| name.is_empty()) {
             return Err(invalid_names(self.input, sample.offset, sample.series));
         }
@@ -226,6 +235,23 @@ impl<'a> Parser<'a> {
         // Compat: `tsdb/head_append.go`, which is where Prometheus notices.
         let message = format!("label name \"{name}\" is not unique: invalid sample");
         Err(ParseError::at(self.input, sample.offset, message))
+    }
+
+    /// Hands over the labels of a series of this body whose line begins at `offset`, the name first, the others in
+    /// their order, neither checked nor brought into another form.
+    ///
+    /// # Errors
+    /// They are malformed or not UTF-8.
+    pub fn visit_labels(
+        &mut self,
+        offset: usize,
+        series: &'a [u8],
+        each: impl FnMut(&str, &str),
+    ) -> Result<(), ParseError> {
+        match &mut self.grammar {
+            AnyGrammar::Prometheus(grammar) => grammar.labels(offset, series, each),
+            AnyGrammar::OpenMetrics(grammar) => grammar.labels(offset, series, each),
+        }
     }
 
     /// Reads the labels of an exemplar of this body.

@@ -43,5 +43,6 @@ pub use regex_expand::GoCaptures;
 pub use regex_syntax::{GoRegex, RegexError, RegexErrorCode};
 pub use relabel::{RelabelAction, RelabelError, RelabelRule, RelabelSpec, relabel};
 pub use sample::{
-    METRIC_NAME, NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, is_stale, normal_nan, stale_nan,
+    METRIC_NAME, METRIC_TYPE, METRIC_UNIT, NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, is_stale,
+    normal_nan, stale_nan,
 };

@@ -3,6 +3,9 @@
 
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
+/// Labels that may tell type and unit of the metric.
+pub const METRIC_TYPE: &str = "__type__";
+pub const METRIC_UNIT: &str = "__unit__";
 
 /// Bits of the NaN that scraped values get, whatever their NaN was.
 /// Compat: Prometheus `model/value/value.go`, `NormalNaN`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prom_model::Metadata;
 use prom_storage::{
     Appender, ExemplarSample, FloatSample, HistogramSample, Rejected, Rejection, SeriesHandle,
-    SeriesRef,
+    SeriesRef, SeriesStart,
 };
 
 /// How many samples are handed over at once: few enough to stay in the fastest cache.
@@ -24,6 +24,7 @@ pub(crate) struct Tally {
 /// The lane between a body and an appender.
 #[derive(Debug)]
 pub(crate) struct Batch {
+    starts: Vec<SeriesStart>,
     samples: Vec<FloatSample>,
     /// For each sample the entry it came from.
     positions: Vec<u32>,
@@ -47,6 +48,7 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn new() -> Self {
         Self {
+            starts: Vec::new(),
             samples: Vec::with_capacity(SAMPLE_COUNT_MAX),
             positions: Vec::with_capacity(SAMPLE_COUNT_MAX),
             histograms: Vec::new(),
@@ -60,6 +62,14 @@ impl Batch {
             beyond_bounds: Vec::new(),
             unknown: Vec::new(),
         }
+    }
+
+    /// Adds since when a series counts, before the sample that tells it.
+    pub(crate) fn push_start(&mut self, appender: &mut dyn Appender, start: SeriesStart) {
+        if self.starts.len() == SAMPLE_COUNT_MAX {
+            self.flush(appender);
+        }
+        self.starts.push(start);
     }
 
     /// Adds a sample of the entry at `position`.
@@ -119,6 +129,8 @@ impl Batch {
 
     /// Hands over what is left.
     pub(crate) fn flush(&mut self, appender: &mut dyn Appender) {
+        appender.append_start_zeros(&self.starts);
+        self.starts.clear();
         appender.append(&self.samples, &mut self.rejected);
         for at in 0..self.rejected.len() {
             let Rejected { index, reason } = self.rejected[at];

@@ -6,8 +6,8 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::RandomState;
 use prom_storage::{SeriesHandle, SeriesRef};
 
-/// An entry can stand for a line, or a block of comments, of up to 64 MiB.
-const SIZE_BITS: u32 = 26;
+/// An entry can stand for a line, or a block of comments, of up to 32 MiB.
+const SIZE_BITS: u32 = 25;
 const KIND_SHIFT: u32 = SIZE_BITS;
 const FLAG_SHIFT: u32 = KIND_SHIFT + 2;
 
@@ -35,6 +35,8 @@ pub(crate) enum Flag {
     HasType,
     /// The series has come with the body that is being read.
     New,
+    /// Among the comments is one that names a family.
+    NamesFamily,
 }
 
 /// One line: 24 bytes a series.
@@ -44,7 +46,7 @@ pub(crate) struct Entry {
     hash: u64,
     series_ref: SeriesRef,
     slot: u32,
-    /// How many bytes were hashed (26 bits), the kind (2), the flags (4).
+    /// How many bytes were hashed (25 bits), the kind (2), the flags (5).
     packed: u32,
 }
 
@@ -61,6 +63,8 @@ pub(crate) struct Cache {
     /// The last scrape was stored: series that it had end when they vanish. After a failed scrape their
     /// end is marked already.
     pub(crate) is_live: bool,
+    /// When the scrape was taken that was stored last; all entries were part of it.
+    pub(crate) stored_ms: Option<i64>,
 }
 
 /// Hashes lines with a key of this process, so that no target can prepare a collision.
@@ -197,6 +201,13 @@ impl Cache {
         }
         let tracked = self.entries.iter().filter(|entry| entry.is_tracked(tracks_explicit));
         tracked.map(Entry::series).chain(self.orphans.iter().copied()).collect()
+    }
+
+    /// Whether the series of an entry has a sample at `start_ms` or later, so that no zero goes there any more.
+    pub(crate) fn has_begun_by(&self, entry: &Entry, start_ms: i64) -> bool {
+        let is_of_scrape =
+            entry.kind() == Kind::Series && !entry.has(Flag::Refused) && !entry.has(Flag::Explicit);
+        is_of_scrape && self.stored_ms.is_some_and(|stored_ms| start_ms <= stored_ms)
     }
 
     /// Forgets all lines because they would be understood otherwise now. Series that are not met again

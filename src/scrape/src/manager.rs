@@ -51,6 +51,10 @@ pub struct ScrapeOptions {
     pub extra_scrape_metrics: bool,
     /// What targets say of their metrics goes on the log of the store.
     pub is_metadata_logged: bool,
+    /// Series get the type and the unit of their family as labels.
+    pub has_type_and_unit_labels: bool,
+    /// Series begin with a zero at the time since when they count.
+    pub has_start_zeros: bool,
 }
 
 /// A configuration, ready to be taken over.
@@ -100,6 +104,8 @@ impl ScrapeOptions {
             timestamp_tolerance: TIMESTAMP_TOLERANCE,
             extra_scrape_metrics: false,
             is_metadata_logged: false,
+            has_type_and_unit_labels: false,
+            has_start_zeros: false,
         }
     }
 }
@@ -136,6 +142,8 @@ impl ScrapeManager {
             timestamp_tolerance: options.timestamp_tolerance,
             tells_extra: options.extra_scrape_metrics,
             logs_metadata: options.is_metadata_logged,
+            labels_types_and_units: options.has_type_and_unit_labels,
+            zeroes_starts: options.has_start_zeros,
             base: Instant::now(),
         };
         let discovery = DiscoveryOptions::new("scrape", options.user_agent);

@@ -6,12 +6,15 @@ mod families;
 mod lines;
 mod rebuilt;
 mod said;
+mod starts;
 mod value;
 
 use hashbrown::HashSet;
 use prom_exposition::{ClassicError, Format, ParseError, protobuf::ProtobufError, text::Dialect};
 use prom_model::{Exemplar, HistogramError, Labels, LabelsBuilder};
-use prom_storage::{Appender, ExemplarSample, Rejection, SeriesHandle, SeriesRef, StorageError};
+use prom_storage::{
+    Appender, ExemplarSample, Rejection, SeriesHandle, SeriesRef, SeriesStart, StorageError,
+};
 
 use self::{
     rebuilt::{Found, Rebuilt},
@@ -124,7 +127,7 @@ pub(crate) fn read_body(
         has_new_metadata: false,
         has_new_series: false,
         exposed: LabelsBuilder::default(),
-        said: Said::new(rules.logs_metadata),
+        said: Said::new(rules),
         statements: None,
         batch: Batch::new(),
     };
@@ -187,6 +190,8 @@ struct Taken<V> {
     value: V,
     /// The sample's own time, if it is honored.
     explicit_ms: Option<i64>,
+    /// Since when the series counts, if that is asked for.
+    start_ms: Option<i64>,
 }
 
 /// A sample on its way to the store; its exemplars may follow.
@@ -235,6 +240,9 @@ impl Pass<'_> {
     ) -> Result<Option<Pushed>, BodyRefused> {
         self.counts.scraped += 1;
         taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
+        if taken.start_ms.is_some_and(|start_ms| self.cache.has_begun_by(&entry, start_ms)) {
+            taken.start_ms = None;
+        }
         match entry.kind() {
             Kind::Series => {
                 let entry = self.settle_explicit(entry, taken.explicit_ms.is_some());
@@ -305,6 +313,11 @@ impl Pass<'_> {
             return Ok(None);
         }
         let pushed = Pushed { series, timestamp_ms };
+        if let Some(start_ms) = taken.start_ms {
+            let (sample_ms, zero) = (timestamp_ms, taken.value.zero());
+            let start = SeriesStart { series, start_ms, sample_ms, zero };
+            self.batch.push_start(self.appender, start);
+        }
         taken.value.push(&mut self.batch, self.appender, position, pushed);
         Ok(Some(pushed))
     }
@@ -317,6 +330,10 @@ impl Pass<'_> {
         taken: Taken<V>,
     ) -> Result<Option<Pushed>, BodyRefused> {
         if taken.explicit_ms.is_some() {
+            if taken.start_ms.is_some() {
+                // Starts are handed over before all samples, and this one may be newer than some of its own.
+                self.batch.flush(self.appender);
+            }
             return self.take_sample(position, series, taken);
         }
         self.counts.post_relabeling += 1;
@@ -426,7 +443,7 @@ impl Pass<'_> {
 
     /// Logs what the body says of a series, if the log takes that. The store leaves out what it knows.
     fn log_metadata(&mut self, series: SeriesHandle, labels: &Labels) {
-        if self.said.is_wanted
+        if self.rules.logs_metadata
             && let Some(metadata) = self.said.about(labels.metric_name())
         {
             self.batch.push_metadata(self.appender, series, metadata);
@@ -461,7 +478,7 @@ impl Pass<'_> {
             self.cursor += 1;
             return;
         }
-        self.said.is_new = self.said.is_wanted && self.is_new_statement(key.hash);
+        self.said.is_new = self.rules.logs_metadata && self.is_new_statement(key.hash);
         self.rebuild();
         self.has_new_metadata = true;
         let nobody = SeriesHandle { series_ref: SeriesRef(0), slot: 0 };

@@ -249,6 +249,8 @@ impl Pool {
             rules: Rules {
                 tells_extra: cfg.extra_scrape_metrics || starter.ctx.tells_extra,
                 logs_metadata: starter.ctx.logs_metadata,
+                labels_types_and_units: starter.ctx.labels_types_and_units,
+                zeroes_starts: starter.ctx.zeroes_starts,
                 cfg,
                 target_labels,
                 histograms: spec.histograms,

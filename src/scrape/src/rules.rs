@@ -38,6 +38,10 @@ pub(crate) struct Rules {
     pub(crate) tells_extra: bool,
     /// What the target says of its metrics goes on the log of the store.
     pub(crate) logs_metadata: bool,
+    /// Series get the type and the unit of their family as labels.
+    pub(crate) labels_types_and_units: bool,
+    /// Series begin with a zero at the time since when they count; lines of OpenMetrics that tell it are no series.
+    pub(crate) zeroes_starts: bool,
     /// Equal generations of one target understand every line in the same way.
     pub(crate) generation: u64,
 }

@@ -63,6 +63,10 @@ pub(crate) struct Context {
     pub(crate) tells_extra: bool,
     /// See [`Rules::logs_metadata`].
     pub(crate) logs_metadata: bool,
+    /// See [`Rules::labels_types_and_units`].
+    pub(crate) labels_types_and_units: bool,
+    /// See [`Rules::zeroes_starts`].
+    pub(crate) zeroes_starts: bool,
     /// Where promises of loops are counted from.
     pub(crate) base: Instant,
 }

@@ -180,6 +180,7 @@ impl TargetStore {
             .and_then(|()| appender.commit());
         if stored.is_ok() {
             self.cache.accept(outcome);
+            self.cache.stored_ms = Some(time.timestamp_ms);
         }
         let failed = stored.err();
         Stored { report, tally, metadata: None, refused: None, beyond_limit, failed }

@@ -108,6 +108,7 @@ impl Prometheus {
         let features = &self.options.features;
         options.is_name_removal_delayed = features.has(Feature::DelayedNameRemoval);
         options.has_per_step_stats = features.has(Feature::PerStepStats);
+        options.has_type_and_unit_labels = features.has(Feature::TypeAndUnitLabels);
         options.concurrency_max = self.options.query_concurrency_max;
         options.samples_count_max = self.options.query_sample_count_max as u64;
         let (of_one, of_all) =
@@ -420,8 +421,11 @@ impl Prometheus {
             true => milliseconds(self.options.scrape_time_tolerance_ms),
             false => Duration::ZERO,
         };
-        options.extra_scrape_metrics = self.options.features.has(Feature::ExtraScrapeMetrics);
-        options.is_metadata_logged = self.options.features.has(Feature::MetadataRecords);
+        let features = &self.options.features;
+        options.extra_scrape_metrics = features.has(Feature::ExtraScrapeMetrics);
+        options.is_metadata_logged = features.has(Feature::MetadataRecords);
+        options.has_type_and_unit_labels = features.has(Feature::TypeAndUnitLabels);
+        options.has_start_zeros = features.has(Feature::StartZeros);
         options
     }
 }

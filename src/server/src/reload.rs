@@ -12,6 +12,7 @@ use prom_telemetry::clock;
 
 use crate::{
     exemplars::exemplars_count_max,
+    flags::Feature,
     float_encoding::float_encoding,
     out_of_order::apply_out_of_order_window,
     prometheus::{Prometheus, Running},
@@ -43,6 +44,7 @@ impl Prometheus {
         LoadOptions {
             check_expression: Some(check_expression),
             leaves_rules_unevaluated: self.options.is_rule_evaluation_off,
+            prefers_protobuf: self.options.features.has(Feature::StartZeros),
             previous,
             ..LoadOptions::SERVER
         }

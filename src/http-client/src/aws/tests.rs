@@ -162,9 +162,6 @@ async fn keys_come_from_the_first_place_that_has_them() {
     let none = || AwsConfig { region: "eu-west-1".to_owned(), ..AwsConfig::default() };
     let profile = |name: &str| AwsConfig { profile: name.to_owned(), ..none() };
     let all = [&files[..], &env_keys, &web, &container].concat();
-    let home = folder.path().display().to_string();
-    let signed_on =
-        [&files[..], &[("HOME", home.as_str()), ("AWS_ENDPOINT_URL_SSO", "URL/")]].concat();
     for (cfg, env, expected) in [
         (given(), all.clone(), "CFG cfg"),
         (none(), all.clone(), "ENV env"),
@@ -190,38 +187,6 @@ async fn keys_come_from_the_first_place_that_has_them() {
             files.to_vec(),
             "error: failed to load the AWS profile \"loop\": its source profiles run in a circle",
         ),
-        (profile("process"), files.to_vec(), "P p pt"),
-        (
-            profile("failing"),
-            files.to_vec(),
-            "error: process provider error: executable sh failed with exit status: 7: no session",
-        ),
-        (
-            profile("silent"),
-            files.to_vec(),
-            "error: process provider error: parse failed of process output",
-        ),
-        (profile("signed"), signed_on.clone(), "S s st"),
-        (
-            profile("legacy"),
-            signed_on.clone(),
-            "error: failed to load the AWS profile \"legacy\": the SSO session has expired or is invalid: sign on with \"aws sso login --profile legacy\"",
-        ),
-        (
-            profile("never"),
-            signed_on.clone(),
-            "error: failed to load the AWS profile \"never\": the SSO session has expired or is invalid: sign on with \"aws sso login --profile never\"",
-        ),
-        (
-            profile("lost"),
-            signed_on.clone(),
-            "error: failed to load the AWS profile \"lost\": the sso-session \"gone\" does not exist",
-        ),
-        (
-            profile("partly"),
-            signed_on.clone(),
-            "error: failed to load the AWS profile \"partly\": it has no sso_region",
-        ),
     ] {
         assert_eq!(found(&account(&service, cfg, &env)).await, expected);
     }
@@ -230,12 +195,58 @@ async fn keys_come_from_the_first_place_that_has_them() {
     assert!(of(" /container").contains("authorization: jwt\r\n"), "{}", of(" /container"));
     assert!(of("/latest/api/token").starts_with("PUT "), "{}", of("/latest/api/token"));
     assert!(of("my-role").contains("x-aws-ec2-metadata-token: v2\r\n"), "{}", of("my-role"));
-    assert!(
-        of("/federation/")
-            .starts_with("GET /federation/credentials?account_id=123&role_name=a+reader ")
-    );
-    assert!(of("/federation/").contains("x-amz-sso_bearer_token: sso-token\r\n"));
     assert!(of("WebIdentityToken=jwt").contains("Action=AssumeRoleWithWebIdentity"));
+}
+
+#[tokio::test]
+async fn profiles_may_name_a_program_or_a_sign_on() {
+    let service = FakeTarget::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    fill(&service, folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (config, home) = (path("config"), folder.path().display().to_string());
+    let env = [
+        ("AWS_CONFIG_FILE", config.as_str()),
+        ("HOME", home.as_str()),
+        ("AWS_ENDPOINT_URL_SSO", "URL/"),
+    ];
+    let expired = |name: &str| {
+        format!(
+            "error: failed to load the AWS profile {name:?}: the SSO session has expired or is invalid: sign on with \"aws sso login --profile {name}\""
+        )
+    };
+    for (name, expected) in [
+        ("process", "P p pt".to_owned()),
+        (
+            "failing",
+            "error: process provider error: executable sh failed with exit status: 7: no session"
+                .to_owned(),
+        ),
+        (
+            "silent",
+            "error: process provider error: parse failed of process output".to_owned(),
+        ),
+        ("signed", "S s st".to_owned()),
+        ("legacy", expired("legacy")),
+        ("never", expired("never")),
+        (
+            "lost",
+            "error: failed to load the AWS profile \"lost\": the sso-session \"gone\" does not exist"
+                .to_owned(),
+        ),
+        (
+            "partly",
+            "error: failed to load the AWS profile \"partly\": it has no sso_region".to_owned(),
+        ),
+    ] {
+        let cfg = AwsConfig { profile: name.to_owned(), ..AwsConfig::default() };
+        assert_eq!(found(&account(&service, cfg, &env)).await, expected);
+    }
+    let requests = service.requests();
+    let asked = requests.iter().find(|head| head.contains("/federation/")).unwrap();
+    let line = "GET /federation/credentials?account_id=123&role_name=a+reader ";
+    assert!(asked.starts_with(line), "{asked}");
+    assert!(asked.contains("x-amz-sso_bearer_token: sso-token\r\n"), "{asked}");
 }
 
 #[tokio::test]

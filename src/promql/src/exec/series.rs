@@ -5,14 +5,14 @@ use std::{hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use prom_model::{Labels, METRIC_NAME};
+use prom_model::{Labels, METRIC_NAME, METRIC_TYPE, METRIC_UNIT};
 use prom_storage::{Grouping, Groups, Selection, group_by_labels};
 
 use super::Ctx;
 
 /// Labels that describe a metric: they go when its values mean something else.
 /// Compat: Prometheus `schema/labels.go`, `IsMetadataLabel`.
-pub(crate) const METADATA_LABELS: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+pub(crate) const METADATA_LABELS: [&str; 3] = [METRIC_NAME, METRIC_TYPE, METRIC_UNIT];
 
 /// Series of one operator, by index.
 #[derive(Clone)]

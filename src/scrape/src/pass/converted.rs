@@ -9,7 +9,11 @@ use prom_exposition::{
 };
 use prom_model::{self as model, Labels, LabelsBuilder, METRIC_NAME, MetricType, parse_float};
 
-use super::{BodyRefused, Key, Pass, Pushed, Taken, said::Statement};
+use super::{
+    BodyRefused, Key, Pass, Pushed, Taken,
+    said::Statement,
+    starts::{Family, LineAt, Starts},
+};
 
 const BOUND_LABEL: &str = "le";
 /// Exemplars of the lines of one histogram that are remembered.
@@ -23,14 +27,15 @@ pub(super) fn read<'a>(
     body: &'a [u8],
     dialect: Dialect,
 ) -> Result<(), BodyRefused> {
+    let has_starts = pass.rules.zeroes_starts && dialect == Dialect::OpenMetrics;
     let mut converted = Converted {
+        starts: has_starts.then(|| Starts::new(body, Parser::new(body, dialect))),
         pass,
         parser: Parser::new(body, dialect),
         body,
         dialect,
         statement: Statement::default(),
-        family: "",
-        declared: MetricType::Unknown,
+        family: Family::default(),
         gathered: Gathered::default(),
     };
     loop {
@@ -54,9 +59,9 @@ struct Converted<'p, 'a> {
     body: &'a [u8],
     dialect: Dialect,
     statement: Statement,
-    /// What the last type was declared of, and the type.
-    family: &'a str,
-    declared: MetricType,
+    family: Family<'a>,
+    /// Where they are asked for and the format tells them.
+    starts: Option<Starts<'a>>,
     gathered: Gathered,
 }
 
@@ -67,6 +72,7 @@ struct Gathered {
     labels: Option<Labels>,
     histogram: ClassicHistogram,
     explicit_ms: Option<i64>,
+    start_ms: Option<i64>,
     exemplars: Vec<model::Exemplar>,
 }
 
@@ -81,37 +87,56 @@ impl<'a> Converted<'_, 'a> {
     fn read_comment(&mut self, comment: Line<'a>, start: usize) {
         let is_type = match comment {
             Line::Type { name, metric_type } => {
-                (self.family, self.declared) = (name, metric_type);
+                self.family = Family { name, metric_type };
                 true
             }
             _ => false,
         };
+        let names_family = !matches!(comment, Line::Comment(_));
         let end = self.body.len() - self.parser.rest().len();
         let text = self.body.get(start..end).unwrap_or_default();
         let key = Key { hash: self.pass.cache.key.hash(text), size_bytes: text.len() };
         let was_new = self.pass.said.is_new;
         self.pass.take_comments(key, is_type);
-        let is_other = self.statement.go_on(self.body, start, end);
+        let is_other = names_family && self.statement.go_on(self.body, start, end);
         self.pass.said.is_new |= was_new && !is_other;
     }
 
     fn read_sample(&mut self, sample: &Sample<'a>) -> Result<(), BodyRefused> {
-        if self.declared != MetricType::Histogram {
+        if let Some(starts) = &mut self.starts
+            && starts.is_start(sample, self.family)
+        {
+            return Ok(());
+        }
+        let start_ms = self.start_of(sample);
+        if self.family.metric_type != MetricType::Histogram {
             self.emit()?;
-            return self.take_line(sample);
+            return self.take_line(sample, start_ms);
         }
         let mut exposed = LabelsBuilder::default();
-        self.parser.labels(sample, self.declared, &mut exposed)?;
+        self.parser.labels(sample, self.family.metric_type, &mut exposed)?;
+        self.pass.said.read_lines(self.body, self.statement, self.dialect);
+        self.pass.said.label(&mut exposed);
         let (base, role) = self.histogram_of(exposed);
         if self.gathered.labels.as_ref().is_some_and(|gathered| *gathered != base) {
             self.emit()?;
         }
-        let Some(role) = role else { return self.take_line(sample) };
+        let Some(role) = role else { return self.take_line(sample, start_ms) };
+        if self.gathered.labels.is_none() {
+            self.gathered.start_ms = start_ms;
+        }
         self.gather(base, role, sample);
         match self.pass.rules.histograms.keeps_classic {
-            true => self.take_line(sample),
+            true => self.take_line(sample, start_ms),
             false => Ok(()),
         }
+    }
+
+    fn start_of(&mut self, sample: &Sample<'a>) -> Option<i64> {
+        let end = self.body.len() - self.parser.rest().len();
+        let line = LineAt { begin: sample.offset(), end, series: sample.series };
+        // Which entries a line is for is not known yet; whoever takes it leaves out what it has.
+        self.starts.as_mut()?.of(line, self.family, |_| false)
     }
 
     /// The labels of the histogram that a line could belong to, and what it is to it.
@@ -128,7 +153,7 @@ impl<'a> Converted<'_, 'a> {
         } else {
             (&*name, None)
         };
-        let role = role.filter(|_| base == self.family);
+        let role = role.filter(|_| base == self.family.name);
         exposed.set(METRIC_NAME, base).remove(BOUND_LABEL);
         (exposed.labels(), role)
     }
@@ -154,7 +179,7 @@ impl<'a> Converted<'_, 'a> {
 
     /// Ends the histogram at hand. Lines that make none are left out.
     fn emit(&mut self) -> Result<(), BodyRefused> {
-        let Gathered { labels, mut histogram, explicit_ms, exemplars } =
+        let Gathered { labels, mut histogram, explicit_ms, start_ms, exemplars } =
             std::mem::take(&mut self.gathered);
         let Some(labels) = labels else { return Ok(()) };
         let converted = histogram.convert().ok();
@@ -164,7 +189,7 @@ impl<'a> Converted<'_, 'a> {
         let base = self.pass.cache.key.hash(labels.as_bytes());
         let hash = self.pass.cache.key.hash_part(base, HISTOGRAM);
         let key = Key { hash, size_bytes: labels.as_bytes().len() };
-        let taken = Taken { value, explicit_ms };
+        let taken = Taken { value, explicit_ms, start_ms };
         let (body, statement, dialect) = (self.body, self.statement, self.dialect);
         let pushed = self.pass.take(key, taken, |exposed, said| {
             said.read_lines(body, statement, dialect);
@@ -178,15 +203,17 @@ impl<'a> Converted<'_, 'a> {
     }
 
     /// Takes a line as the sample that it is.
-    fn take_line(&mut self, sample: &Sample<'a>) -> Result<(), BodyRefused> {
+    fn take_line(&mut self, sample: &Sample<'a>, start_ms: Option<i64>) -> Result<(), BodyRefused> {
         let hash = self.pass.cache.key.hash(sample.series);
         let key = Key { hash, size_bytes: sample.series.len() };
-        let taken = Taken { value: sample.value, explicit_ms: sample.timestamp_ms };
-        let (parser, declared) = (&mut self.parser, self.declared);
+        let taken = Taken { value: sample.value, explicit_ms: sample.timestamp_ms, start_ms };
+        let (parser, declared) = (&mut self.parser, self.family.metric_type);
         let (body, statement, dialect) = (self.body, self.statement, self.dialect);
         let pushed = self.pass.take(key, taken, |labels, said| {
             said.read_lines(body, statement, dialect);
-            Ok(parser.labels(sample, declared, labels)?)
+            parser.labels(sample, declared, labels)?;
+            said.label(labels);
+            Ok(())
         })?;
         if let (Some(pushed), Some(exemplar)) = (pushed, &sample.exemplar) {
             self.take_exemplar(pushed, exemplar);

@@ -79,9 +79,12 @@ impl Families<'_, '_> {
         self.number += 1;
         let key = &self.pass.cache.key;
         let kind = family.metric_type as u64;
-        let family_hash = key.hash_runs(kind, [family.name.as_bytes()].into_iter());
+        let mut family_hash = key.hash_runs(kind, [family.name.as_bytes()].into_iter());
         let said = [family.help.as_bytes(), family.unit.as_bytes()];
         let hash = key.hash_runs(family_hash, said.into_iter());
+        if self.pass.rules.labels_types_and_units {
+            family_hash = key.hash_runs(family_hash, [family.unit.as_bytes()].into_iter());
+        }
         let size_bytes = family.name.len() + family.help.len() + family.unit.len();
         self.pass.take_comments(Key { hash, size_bytes }, true);
         family_hash
@@ -187,17 +190,22 @@ impl Families<'_, '_> {
     ) -> Result<Option<Pushed>, BodyRefused> {
         let Hashed { family, metric, hash, labels_size_bytes: size_bytes } = series;
         let key = Key { hash: self.pass.cache.key.hash_part(hash, part.number()), size_bytes };
-        let taken = Taken { value, explicit_ms: metric.timestamp_ms };
+        // Zero is what the format has for none.
+        let start_ms = metric.created_ms.filter(|ms| self.pass.rules.zeroes_starts && *ms != 0);
+        let taken = Taken { value, explicit_ms: metric.timestamp_ms, start_ms };
         let number = self.number;
         self.pass.take(key, taken, |labels, said| {
             said.read_family(&family, number);
             let name = format!("{}{}", family.name, part.suffix());
-            let (label, bound) = match part {
-                Part::Bucket(bound) => ("le", bound_text(bound)),
-                Part::Quantile(quantile) => ("quantile", bound_text(quantile)),
-                _ => return Ok(metric.labels(&name, None, labels)?),
+            let bound = match part {
+                Part::Bucket(bound) => Some(("le", bound_text(bound))),
+                Part::Quantile(quantile) => Some(("quantile", bound_text(quantile))),
+                _ => None,
             };
-            Ok(metric.labels(&name, Some((label, &bound)), labels)?)
+            let bound = bound.as_ref().map(|(label, text)| (*label, text.as_str()));
+            metric.labels(&name, bound, labels)?;
+            said.label(labels);
+            Ok(())
         })
     }
 

@@ -1,10 +1,14 @@
 //! Bodies of lines, text and OpenMetrics: a line that the last body had is recognized by its first bytes.
 
 use prom_exposition::text::{Dialect, Entry as Line, Exemplar, Parser, Sample, Suffix};
-use prom_model::{self as model, MetricType};
+use prom_model as model;
 use prom_storage::ExemplarSample;
 
-use super::{BodyRefused, Key, Pass, Pushed, Taken, said::Statement};
+use super::{
+    BodyRefused, Key, Pass, Pushed, Taken,
+    said::Statement,
+    starts::{Family, LineAt, Starts},
+};
 use crate::cache::{Entry, Flag, Kind};
 
 /// Comments before one sample that are recognized as one; more begin another entry.
@@ -17,9 +21,12 @@ pub(super) fn read<'a>(
     dialect: Dialect,
 ) -> Result<(), BodyRefused> {
     let parser = Parser::new(body, dialect);
+    let has_starts = pass.rules.zeroes_starts && dialect == Dialect::OpenMetrics;
+    let starts = has_starts.then(|| Starts::new(body, Parser::new(body, dialect)));
     let declared = Declared::default();
     let statement = Statement::default();
-    let mut lines = Lines { pass, parser, dialect, body, declared, comments: None, statement };
+    let mut lines =
+        Lines { pass, parser, dialect, body, declared, comments: None, statement, starts };
     loop {
         lines.follow();
         if !lines.read_unexpected()? {
@@ -34,11 +41,13 @@ struct Lines<'p, 'a> {
     parser: Parser<'a>,
     dialect: Dialect,
     body: &'a [u8],
-    declared: Declared,
+    declared: Declared<'a>,
     /// Unexpected comments before the line at hand, not remembered yet.
     comments: Option<Comments>,
-    /// The last comments, where the log takes metadata.
+    /// The last comments that name a family, where somebody wants to know.
     statement: Statement,
+    /// Where they are asked for and the format tells them.
+    starts: Option<Starts<'a>>,
 }
 
 /// Comments that follow each other, from where to where.
@@ -47,12 +56,13 @@ struct Comments {
     start: usize,
     end: usize,
     has_type: bool,
+    names_family: bool,
 }
 
-/// The type that the body has declared last, found when a new series asks for it.
+/// The type that the body has declared last, and of what, found when a series asks for it.
 #[derive(Clone, Copy, Debug)]
-enum Declared {
-    Known(MetricType),
+enum Declared<'a> {
+    Known(Family<'a>),
     /// Somewhere in these known comments.
     Within {
         start: usize,
@@ -60,9 +70,9 @@ enum Declared {
     },
 }
 
-impl Default for Declared {
+impl Default for Declared<'_> {
     fn default() -> Self {
-        Self::Known(MetricType::Unknown)
+        Self::Known(Family::default())
     }
 }
 
@@ -103,16 +113,21 @@ impl<'a> Lines<'_, 'a> {
                 let start = self.body.len() - self.parser.rest().len();
                 self.declared = Declared::Within { start, end: start + text.len() };
             }
-            if self.pass.said.is_wanted {
+            if self.pass.said.is_wanted && entry.has(Flag::NamesFamily) {
                 let start = self.body.len() - self.parser.rest().len();
                 self.note_statement(start, start + text.len(), false);
             }
             self.pass.keep(entry);
             return self.parser.skip_known(text);
         }
+        let begin = self.body.len() - self.parser.rest().len();
         let Some(suffix) = self.parser.take_predicted(text.len()) else { return false };
         let Suffix { value, timestamp_ms, exemplar, .. } = suffix;
-        let taken = Taken { value, explicit_ms: timestamp_ms };
+        let mut taken = Taken { value, explicit_ms: timestamp_ms, start_ms: None };
+        if self.starts.is_some() {
+            let known = Some(entry);
+            taken.start_ms = self.start_of(begin, &self.body[begin..begin + text.len()], known);
+        }
         // A float is never refused with its body.
         if let Ok(Some(pushed)) = self.pass.take_known(entry, taken)
             && let Some(exemplar) = exemplar
@@ -129,20 +144,21 @@ impl<'a> Lines<'_, 'a> {
         let Some(line) = self.parser.next_entry()? else { return Ok(false) };
         self.pass.rebuild();
         match line {
-            Line::Sample(sample) => {
+            Line::Sample(sample) if !self.is_start(&sample) => {
                 self.keep_comments();
                 self.take_unexpected(&sample)?;
             }
             comment => {
-                let is_type = match comment {
-                    Line::Type { metric_type, .. } => {
-                        self.declared = Declared::Known(metric_type);
+                let has_type = match comment {
+                    Line::Type { name, metric_type } => {
+                        self.declared = Declared::Known(Family { name, metric_type });
                         true
                     }
                     _ => false,
                 };
+                let names_family = !matches!(comment, Line::Comment(_) | Line::Sample(_));
                 let end = self.body.len() - self.parser.rest().len();
-                self.remember_comments(start, end, is_type);
+                self.remember_comments(Comments { start, end, has_type, names_family });
             }
         }
         Ok(true)
@@ -151,12 +167,16 @@ impl<'a> Lines<'_, 'a> {
     fn take_unexpected(&mut self, sample: &Sample<'a>) -> Result<(), BodyRefused> {
         let hash = self.pass.cache.key.hash(sample.series);
         let key = Key { hash, size_bytes: sample.series.len() };
-        let taken = Taken { value: sample.value, explicit_ms: sample.timestamp_ms };
-        let Self { pass, parser, dialect, body, declared, statement, .. } = self;
+        let start_ms = self.start_of(sample.offset(), sample.series, None);
+        let taken = Taken { value: sample.value, explicit_ms: sample.timestamp_ms, start_ms };
+        let (body, dialect, statement) = (self.body, self.dialect, self.statement);
+        let Self { pass, parser, declared, .. } = self;
         let pushed = pass.take_unexpected(key, taken, |labels, said| {
-            said.read_lines(body, *statement, *dialect);
-            let metric_type = declared.find(body, *dialect);
-            Ok(parser.labels(sample, metric_type, labels)?)
+            said.read_lines(body, statement, dialect);
+            let Family { metric_type, .. } = declared.find(body, dialect);
+            parser.labels(sample, metric_type, labels)?;
+            said.label(labels);
+            Ok(())
         })?;
         if let Some(pushed) = pushed
             && let Some(exemplar) = &sample.exemplar
@@ -164,6 +184,25 @@ impl<'a> Lines<'_, 'a> {
             self.take_exemplar(pushed, exemplar);
         }
         Ok(())
+    }
+
+    /// Whether a line tells a start and is no series.
+    fn is_start(&mut self, sample: &Sample<'a>) -> bool {
+        let Some(starts) = &mut self.starts else { return false };
+        starts.is_start(sample, self.declared.find(self.body, self.dialect))
+    }
+
+    /// The start of the series of the line that was read last, if that could bring anything new.
+    fn start_of(&mut self, begin: usize, series: &'a [u8], known: Option<Entry>) -> Option<i64> {
+        let starts = self.starts.as_mut()?;
+        let family = self.declared.find(self.body, self.dialect);
+        let end = self.body.len() - self.parser.rest().len();
+        let cache = self.pass.cache;
+        starts.of(LineAt { begin, end, series }, family, |start_ms| {
+            known.is_some_and(|entry| {
+                entry.kind() == Kind::Dropped || cache.has_begun_by(&entry, start_ms)
+            })
+        })
     }
 
     /// An exemplar without a time of its own has that of its sample.
@@ -182,18 +221,19 @@ impl<'a> Lines<'_, 'a> {
         batch.push_exemplar(*appender, ExemplarSample { series: of.series, exemplar });
     }
 
-    /// Remembers lines from `start` to `end` as one with the comments right before them.
-    fn remember_comments(&mut self, start: usize, end: usize, has_type: bool) {
+    /// Remembers comments as one with those right before them.
+    fn remember_comments(&mut self, new: Comments) {
         match &mut self.comments {
             Some(before)
-                if before.end == start && end - before.start <= COMMENTS_SIZE_BYTES_MAX =>
+                if before.end == new.start && new.end - before.start <= COMMENTS_SIZE_BYTES_MAX =>
             {
-                before.end = end;
-                before.has_type |= has_type;
+                before.end = new.end;
+                before.has_type |= new.has_type;
+                before.names_family |= new.names_family;
             }
             _ => {
                 self.keep_comments();
-                self.comments = Some(Comments { start, end, has_type });
+                self.comments = Some(new);
             }
         }
     }
@@ -214,36 +254,39 @@ impl<'a> Lines<'_, 'a> {
     }
 
     #[cold]
-    fn push_comments(&mut self, Comments { start, end, has_type }: Comments) {
+    fn push_comments(&mut self, comments: Comments) {
+        let Comments { start, end, has_type, names_family } = comments;
         self.pass.has_new_metadata = true;
         let text = &self.body[start..end];
         let entry = Entry::without_series(&self.pass.cache.key, text, Kind::Comments);
-        if self.pass.said.is_wanted {
-            let is_new = entry.is_none_or(|entry| self.pass.is_new_statement(entry.hash()));
+        if self.pass.said.is_wanted && names_family {
+            let is_new = self.pass.rules.logs_metadata
+                && entry.is_none_or(|entry| self.pass.is_new_statement(entry.hash()));
             self.note_statement(start, end, is_new);
         }
         // Comments longer than an entry can tell are read again each time.
         if let Some(entry) = entry {
-            self.pass.rebuilt_mut().push(entry.with(Flag::HasType, has_type));
+            let entry = entry.with(Flag::HasType, has_type);
+            self.pass.rebuilt_mut().push(entry.with(Flag::NamesFamily, names_family));
         }
     }
 }
 
-impl Declared {
-    fn find(&mut self, body: &[u8], dialect: Dialect) -> MetricType {
-        if let Self::Within { start, end } = *self {
-            let mut comments = Parser::new(&body[start..end], dialect);
-            let mut last = MetricType::Unknown;
-            while let Ok(Some(line)) = comments.next_entry() {
-                if let Line::Type { metric_type, .. } = line {
-                    last = metric_type;
+impl<'a> Declared<'a> {
+    fn find(&mut self, body: &'a [u8], dialect: Dialect) -> Family<'a> {
+        match *self {
+            Self::Known(family) => family,
+            Self::Within { start, end } => {
+                let mut comments = Parser::new(&body[start..end], dialect);
+                let mut last = Family::default();
+                while let Ok(Some(line)) = comments.next_entry() {
+                    if let Line::Type { name, metric_type } = line {
+                        last = Family { name, metric_type };
+                    }
                 }
+                *self = Self::Known(last);
+                last
             }
-            *self = Self::Known(last);
-        }
-        match self {
-            Self::Known(metric_type) => *metric_type,
-            Self::Within { .. } => MetricType::Unknown,
         }
     }
 }

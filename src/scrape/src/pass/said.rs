@@ -1,6 +1,6 @@
-//! What a body says of the family at hand, for the log of the store: told of each series that is new, and of
-//! known ones where it is not what the last body said.
-//! Nothing is read while the log takes no metadata; then, only what a series asks for.
+//! What a body says of the family at hand: for the log of the store, told of each series that is new, and of
+//! known ones where it is not what the last body said; and for labels of type and unit.
+//! Nothing is read while neither is asked for; then, only what a series asks for.
 
 use std::sync::Arc;
 
@@ -8,7 +8,9 @@ use prom_exposition::{
     protobuf::Family,
     text::{Dialect, Entry as Line, Parser, unescape_help},
 };
-use prom_model::{Metadata, MetricType};
+use prom_model::{LabelsBuilder, METRIC_TYPE, METRIC_UNIT, Metadata, MetricType};
+
+use crate::rules::Rules;
 
 /// Help that is logged of one family; the rest is cut off.
 const HELP_SIZE_BYTES_MAX: usize = 4 << 10;
@@ -17,8 +19,9 @@ const HELP_SIZE_BYTES_MAX: usize = 4 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) is_wanted: bool,
-    /// The last body did not say so.
+    /// The last body did not say so, and the log wants to know.
     pub(super) is_new: bool,
+    becomes_labels: bool,
     /// Which statement of the body has been read: its end, or its number; 0: none.
     mark: usize,
     family: String,
@@ -33,8 +36,10 @@ pub(super) struct Statement {
 }
 
 impl Said {
-    pub(super) fn new(is_wanted: bool) -> Self {
-        Self { is_wanted, ..Self::default() }
+    pub(super) fn new(rules: &Rules) -> Self {
+        let becomes_labels = rules.labels_types_and_units;
+        let is_wanted = becomes_labels || rules.logs_metadata;
+        Self { is_wanted, becomes_labels, ..Self::default() }
     }
 
     /// The metadata, if it is about the metric `name`.
@@ -43,33 +48,41 @@ impl Said {
         (self.mark > 0 && is_it).then(|| Arc::clone(&self.metadata))
     }
 
+    /// Labels a series with type and unit of the family at hand, if that is asked for: what the target says
+    /// itself in these labels counts only where its comments say nothing.
+    /// Compat: `AddToLabels` in Prometheus `schema/labels.go`. There, type and unit of a family go on into those
+    /// behind it that declare none.
+    pub(super) fn label(&self, labels: &mut LabelsBuilder) {
+        if !self.becomes_labels {
+            return;
+        }
+        let Metadata { metric_type, unit, .. } = &*self.metadata;
+        if *metric_type != MetricType::Unknown {
+            labels.set(METRIC_TYPE, metric_type.as_str());
+        }
+        if !unit.is_empty() {
+            labels.set(METRIC_UNIT, unit);
+        }
+    }
+
     /// Reads the last family of a statement, unless that is done.
     pub(super) fn read_lines(&mut self, body: &[u8], statement: Statement, dialect: Dialect) {
         if !self.is_wanted || self.mark == statement.end {
             return;
         }
+        let text = body.get(statement.start..statement.end).unwrap_or_default();
         let mut family = "";
+        each_comment(text, dialect, |name, _| family = name);
         let mut metadata = Metadata::default();
-        let mut parser =
-            Parser::new(body.get(statement.start..statement.end).unwrap_or_default(), dialect);
-        while let Ok(Some(line)) = parser.next_entry() {
-            let (Line::Help { name, .. } | Line::Type { name, .. } | Line::Unit { name, .. }) =
-                line
-            else {
-                continue;
-            };
-            if name != family {
-                (family, metadata) = (name, Metadata::default());
+        each_comment(text, dialect, |name, line| match line {
+            _ if name != family => {}
+            Line::Help { text, .. } => {
+                metadata.help = unescape_help(cut(text), dialect).into_owned();
             }
-            match line {
-                Line::Help { text, .. } => {
-                    metadata.help = unescape_help(cut(text), dialect).into_owned();
-                }
-                Line::Type { metric_type, .. } => metadata.metric_type = metric_type,
-                Line::Unit { unit, .. } => unit.clone_into(&mut metadata.unit),
-                Line::Comment(_) | Line::Sample(_) => {}
-            }
-        }
+            Line::Type { metric_type, .. } => metadata.metric_type = metric_type,
+            Line::Unit { unit, .. } => unit.clone_into(&mut metadata.unit),
+            Line::Comment(_) | Line::Sample(_) => {}
+        });
         self.mark = statement.end;
         family.clone_into(&mut self.family);
         self.metadata = Arc::new(metadata);
@@ -101,6 +114,16 @@ impl Statement {
         }
         self.end = end;
         is_other
+    }
+}
+
+/// Hands over the comments that name a family.
+fn each_comment<'b>(text: &'b [u8], dialect: Dialect, mut each: impl FnMut(&'b str, Line<'b>)) {
+    let mut parser = Parser::new(text, dialect);
+    while let Ok(Some(line)) = parser.next_entry() {
+        if let Line::Help { name, .. } | Line::Type { name, .. } | Line::Unit { name, .. } = line {
+            each(name, line);
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use prom_model::{
-    CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Histogram, HistogramError, HistogramValue,
+    CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Histogram, HistogramError,
+    HistogramValue,
 };
 use prom_storage::{Appender, FloatSample, HistogramSample};
 
@@ -25,6 +26,9 @@ pub(super) trait SampleValue {
     /// Whether the store can take it.
     fn check(&self) -> Result<(), HistogramError>;
 
+    /// What the series had when it began to count; none for floats, whose zero is known.
+    fn zero(&self) -> Option<HistogramValue>;
+
     fn push(self, batch: &mut Batch, appender: &mut dyn Appender, position: usize, to: Pushed);
 }
 
@@ -37,6 +41,11 @@ impl SampleValue for f64 {
     #[inline]
     fn check(&self) -> Result<(), HistogramError> {
         Ok(())
+    }
+
+    #[inline]
+    fn zero(&self) -> Option<HistogramValue> {
+        None
     }
 
     #[inline]
@@ -59,6 +68,27 @@ impl SampleValue for HistogramValue {
             Self::Integer(histogram) => histogram.check(),
             Self::Float(histogram) => histogram.check(),
         }
+    }
+
+    /// Of the same shape, so that no chunk ends for it. Compat: `AppendHistogramSTZeroSample` in `tsdb/head_append.go`.
+    fn zero(&self) -> Option<HistogramValue> {
+        let counter_reset_hint = CounterResetHint::CounterReset;
+        Some(match self {
+            Self::Integer(histogram) => Self::Integer(Arc::new(Histogram {
+                counter_reset_hint,
+                schema: histogram.schema,
+                zero_threshold: histogram.zero_threshold,
+                custom_values: Arc::clone(&histogram.custom_values),
+                ..Histogram::default()
+            })),
+            Self::Float(histogram) => Self::Float(Arc::new(FloatHistogram {
+                counter_reset_hint,
+                schema: histogram.schema,
+                zero_threshold: histogram.zero_threshold,
+                custom_values: Arc::clone(&histogram.custom_values),
+                ..FloatHistogram::default()
+            })),
+        })
     }
 
     fn push(self, batch: &mut Batch, appender: &mut dyn Appender, position: usize, to: Pushed) {

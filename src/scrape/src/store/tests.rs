@@ -3,6 +3,8 @@
 mod bad_bodies;
 mod families;
 mod logged_metadata;
+mod starts;
+mod types_and_units;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -112,8 +114,16 @@ fn rules(keys: &str) -> Rules {
     let cfg = Arc::clone(&cfg.scrape_configs[0]);
     let histograms = HistogramRules::new(&cfg);
     let tells_extra = cfg.extra_scrape_metrics;
-    let logs_metadata = false;
-    Rules { cfg, target_labels, histograms, tells_extra, logs_metadata, generation: 0 }
+    Rules {
+        cfg,
+        target_labels,
+        histograms,
+        tells_extra,
+        logs_metadata: false,
+        labels_types_and_units: false,
+        zeroes_starts: false,
+        generation: 0,
+    }
 }
 
 #[test]

@@ -24,14 +24,16 @@ pub(crate) enum Feature {
     ChunkSnapshots,
     ExtraScrapeMetrics,
     MetadataRecords,
+    TypeAndUnitLabels,
+    StartZeros,
     Xor2Encoding,
 }
 
 /// Every name, in alphabetical order.
-const FEATURES: [(&str, Support); 27] = [
+const FEATURES: [(&str, Support); 28] = [
     ("auto-reload-config", Support::AlwaysOn),
     ("concurrent-rule-eval", Support::NotYet),
-    ("created-timestamp-zero-ingestion", Support::NotYet),
+    ("created-timestamp-zero-ingestion", Support::Switch(Feature::StartZeros)),
     ("delayed-compaction", Support::NotYet),
     ("exemplar-storage", Support::Switch(Feature::ExemplarStorage)),
     ("extra-scrape-metrics", Support::Switch(Feature::ExtraScrapeMetrics)),
@@ -52,7 +54,8 @@ const FEATURES: [(&str, Support); 27] = [
     ("promql-per-step-stats", Support::Switch(Feature::PerStepStats)),
     ("search-api", Support::NotYet),
     ("st-storage", Support::NotYet),
-    ("type-and-unit-labels", Support::NotYet),
+    ("st-synthesis", Support::NotYet),
+    ("type-and-unit-labels", Support::Switch(Feature::TypeAndUnitLabels)),
     ("use-start-timestamps", Support::NotYet),
     ("use-uncached-io", Support::NotYet),
     ("xor2-encoding", Support::Switch(Feature::Xor2Encoding)),

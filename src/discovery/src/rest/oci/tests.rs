@@ -75,32 +75,49 @@ async fn instances_of_all_compartments_are_targets() {
         "{first}"
     );
     assert!(first.to_lowercase().contains("\r\ndate: "), "{first}");
-    // A key behind a passphrase signs likewise.
-    std::fs::write(
-        &file,
-        include_str!("../../../../http-client/fixtures/sealed-aes256-sha256.pem"),
-    )
-    .unwrap();
-    let error = asker.ask().await.unwrap_err().message;
-    assert!(error.ends_with("the passphrase is wrong"), "{error}");
-    let phrase_file = folder.path().join("phrase");
-    std::fs::write(&phrase_file, "hush\r\n").unwrap();
-    for keys in [
-        "key_passphrase: hush".to_owned(),
-        format!("key_passphrase_file: '{}'", phrase_file.display()),
-    ] {
-        let before = service.requests().len();
-        let sealed = sd.replace("port: 9100", &format!("port: 9100, {keys}"));
-        let mut asker = asker_of(&service, &sealed);
-        assert_eq!(asker.ask().await.unwrap(), found, "{keys}");
-        assert!(service.requests().len() > before);
-        assert_eq!(asker.ask().await.unwrap(), found, "{keys}, opened before");
-    }
-    let plain = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
-    std::fs::write(&file, plain.serialize_pem()).unwrap();
     let named = sd.replace("9100", "9100, compartments: [c1]");
     let path = format!("{INSTANCES}c1");
     survives(&service, &mut *asker_of(&service, &named), &path).await;
     let hasty = named.replace("9100", "1, refresh_interval: 50ms");
     ends_a_hang(&service, &mut *asker_of(&service, &hasty).hasty, &path).await;
+}
+
+#[tokio::test]
+async fn a_key_may_be_behind_a_passphrase() {
+    let service = FakeTarget::start().await;
+    service.answer(&format!("{INSTANCES}c1"), json("[]"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let sealed = include_str!("../../../../http-client/fixtures/sealed-aes256-sha256.pem");
+    std::fs::write(path("key"), sealed).unwrap();
+    std::fs::write(path("phrase"), "hush\r\n").unwrap();
+    let asker = |more: &str| {
+        let key = path("key");
+        let sd = format!(
+            "oci_sd_configs: [{{tenancy: ten, user: usr, fingerprint: 'aa:bb', key_file: '{key}', region: r, compartments: [c1] {more}}}]"
+        );
+        asker_of(&service, &sd)
+    };
+    for more in ["", ", key_passphrase: Hush"] {
+        let error = asker(more).ask().await.unwrap_err().message;
+        assert!(error.ends_with("the passphrase is wrong") && !error.contains("Hush"), "{error}");
+    }
+    let error = asker(", key_passphrase_file: /nowhere").ask().await.unwrap_err().message;
+    assert!(error.starts_with("reading OCI key passphrase file \"/nowhere\": "), "{error}");
+    assert_eq!(service.requests().len(), 0);
+    let from_file = format!(", key_passphrase_file: '{}'", path("phrase"));
+    for more in [", key_passphrase: hush", &from_file] {
+        let mut asker = asker(more);
+        // Opened once.
+        asker.ask().await.unwrap();
+        asker.ask().await.unwrap();
+        // Somebody has put another one there.
+        std::fs::write(path("key"), "no key").unwrap();
+        assert!(asker.ask().await.is_err());
+        std::fs::write(path("key"), sealed).unwrap();
+        asker.ask().await.unwrap();
+    }
+    let requests = service.requests();
+    assert_eq!(requests.len(), 6);
+    assert!(requests.iter().all(|head| head.contains("authorization: Signature version=\"1\",")));
 }
