@@ -36,7 +36,7 @@ pub use metadata::{Metadata, MetricType};
 pub use names::{NameEscaping, NameValidation};
 pub use number_text::{
     ParseFloatError, ParseFloatReason, format_float, format_float_f, format_float_g, parse_float,
-    parse_go_float, push_float, push_float_f, push_float_g,
+    parse_go_float, push_float, push_float_f, push_float_g, push_integer,
 };
 pub use quote::{is_printable, push_quote_go, quote_go, quote_go_bytes};
 pub use regex_expand::GoCaptures;

@@ -4,6 +4,19 @@
 const DIGITS_COUNT_MAX: usize = 17;
 /// Whole numbers below this have exact digits of their own and need no search for the shortest.
 const WHOLE_MAX: f64 = 1e15;
+/// From here up to [`WHOLE_MAX`] the printer of floats writes fractions without an exponent, and so does Go.
+const FRACTION_MIN: f64 = 1e-4;
+
+/// The numbers below a hundred, as two digits each.
+const DIGIT_PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
 
 /// Formats as Prometheus's API does: plain digits, with an exponent below 1e-6 and from 1e21 on.
 /// Compat: `util/jsonutil/marshal.go`, `MarshalFloat`.
@@ -25,7 +38,7 @@ pub fn format_float_f(value: f64) -> String {
 /// [`format_float`] at the end of a buffer.
 pub fn push_float(out: &mut Vec<u8>, value: f64) {
     let magnitude = value.abs();
-    if push_special(out, value) || push_whole(out, value) {
+    if push_special(out, value) || push_whole(out, value) || push_fraction(out, value) {
         return;
     }
     let digits = Digits::of(value);
@@ -35,7 +48,10 @@ pub fn push_float(out: &mut Vec<u8>, value: f64) {
 
 /// [`format_float_g`] at the end of a buffer.
 pub fn push_float_g(out: &mut Vec<u8>, value: f64) {
-    if push_special(out, value) || (value.abs() < 1e6 && push_whole(out, value)) {
+    let is_moderate = value.abs() < 1e6;
+    if push_special(out, value)
+        || (is_moderate && (push_whole(out, value) || push_fraction(out, value)))
+    {
         return;
     }
     let digits = Digits::of(value);
@@ -45,7 +61,7 @@ pub fn push_float_g(out: &mut Vec<u8>, value: f64) {
 
 /// [`format_float_f`] at the end of a buffer.
 pub fn push_float_f(out: &mut Vec<u8>, value: f64) {
-    if !push_special(out, value) && !push_whole(out, value) {
+    if !push_special(out, value) && !push_whole(out, value) && !push_fraction(out, value) {
         Digits::of(value).push_plain(out);
     }
 }
@@ -179,16 +195,27 @@ fn push_whole(out: &mut Vec<u8>, value: f64) -> bool {
     fits
 }
 
-fn push_integer(out: &mut Vec<u8>, mut number: u64) {
+/// Fractions of moderate size, whose digits need no other layout; false for all others. Not for whole numbers.
+fn push_fraction(out: &mut Vec<u8>, value: f64) -> bool {
+    let fits = (FRACTION_MIN..WHOLE_MAX).contains(&value.abs());
+    if fits {
+        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+    }
+    fits
+}
+
+/// A whole number at the end of a buffer. Two digits at a time take half the divisions.
+pub fn push_integer(out: &mut Vec<u8>, mut number: u64) {
     let mut buffer = [0; 20];
     let mut at = buffer.len();
-    loop {
+    while number >= 10 {
+        at -= 2;
+        buffer[at..at + 2].copy_from_slice(&DIGIT_PAIRS[(number % 100) as usize]);
+        number /= 100;
+    }
+    if number > 0 || at == buffer.len() {
         at -= 1;
-        buffer[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+        buffer[at] = b'0' + number as u8;
     }
     out.extend_from_slice(&buffer[at..]);
 }

@@ -131,6 +131,19 @@ fn prints_as_go_does() {
     );
     check(0.25, "0.25", "0.25", "0.25");
     check(0.0001, "0.0001", "0.0001", "0.0001");
+    check(
+        -0.00010000000000000002,
+        "-0.00010000000000000002",
+        "-0.00010000000000000002",
+        "-0.00010000000000000002",
+    );
+    check(
+        0.00009999999999999999,
+        "0.00009999999999999999",
+        "9.999999999999999e-05",
+        "0.00009999999999999999",
+    );
+    check(999_999_999_999_999.9, "999999999999999.9", "9.999999999999999e+14", "999999999999999.9");
     check(0.00001234, "0.00001234", "1.234e-05", "0.00001234");
     check(1e-6, "0.000001", "1e-06", "0.000001");
     check(9.99e-7, "9.99e-07", "9.99e-07", "0.000000999");
@@ -149,6 +162,15 @@ fn prints_as_go_does() {
 }
 
 proptest! {
+    #[test]
+    fn whole_numbers_have_the_digits_of_the_standard_library(number: u64, shift in 0..64) {
+        for number in [number >> shift, 10u64.saturating_pow(shift as u32), 10u64.saturating_pow(shift as u32) - 1] {
+            let mut text = Vec::new();
+            push_integer(&mut text, number);
+            prop_assert_eq!(text, number.to_string().into_bytes());
+        }
+    }
+
     #[test]
     fn printed_floats_read_back(bits: u64) {
         let value = f64::from_bits(bits);
@@ -173,6 +195,15 @@ proptest! {
         let plain = format_float_f(value);
         prop_assert_eq!(plain.len(), value.to_string().len());
         prop_assert_eq!(plain.parse(), Ok(value));
+    }
+
+    #[test]
+    fn fractions_of_moderate_size_are_plain(mantissa in 1.0..10.0, exponent in -6..18, is_negative: bool) {
+        let value = mantissa * 10f64.powi(exponent) * if is_negative { -1.0 } else { 1.0 };
+        let text = format_float(value);
+        prop_assert_eq!(text.len(), value.to_string().len());
+        prop_assert_eq!(text.parse(), Ok(value));
+        prop_assert_eq!(text, format_float_f(value));
     }
 
     #[test]
