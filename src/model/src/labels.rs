@@ -16,6 +16,9 @@ const SHORT_LEN_MAX: usize = 254;
 /// Longest name or value the encoding holds, in bytes.
 pub(crate) const STRING_SIZE_MAX: usize = 0x00ff_ffff;
 
+/// What nearly all sets need while they are made.
+const USUAL_SIZE_BYTES: usize = 256;
+
 /// A sorted label set (I1). Cloning shares the bytes.
 ///
 /// Layout: for each pair the name, then the value, each as length and bytes; a length up to 254 is one
@@ -45,7 +48,7 @@ impl Labels {
 
     /// Wraps pairs that are already sorted by name, unique and without empty values (I1).
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut data = Vec::with_capacity(128);
+        let mut data = Vec::with_capacity(USUAL_SIZE_BYTES);
         let mut previous: Option<&str> = None;
         for (name, value) in pairs {
             debug_assert!(previous.is_none_or(|p| p < name) && !value.is_empty());
@@ -58,12 +61,12 @@ impl Labels {
 
     /// Pairs in order of their names.
     pub fn iter(&self) -> LabelsIter<'_> {
-        LabelsIter { bytes: self.bytes() }
+        LabelsIter { bytes: self.byte_pairs() }
     }
 
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        for (known, value) in self.bytes() {
+        for (known, value) in self.byte_pairs() {
             match known.cmp(name.as_bytes()) {
                 Ordering::Less => {}
                 Ordering::Equal => return Some(as_text(value)),
@@ -84,7 +87,7 @@ impl Labels {
 
     /// How many pairs.
     pub fn count(&self) -> usize {
-        self.bytes().count()
+        self.byte_pairs().count()
     }
 
     /// The encoded bytes: stable identity of the set (I2).
@@ -109,7 +112,7 @@ impl Labels {
 
     fn filtered(&self, keep: impl Fn(&[u8]) -> bool) -> Self {
         let mut data = Vec::with_capacity(self.data.len());
-        for (name, value) in self.bytes().filter(|(name, _)| keep(name)) {
+        for (name, value) in self.byte_pairs().filter(|(name, _)| keep(name)) {
             push_string(&mut data, name);
             push_string(&mut data, value);
         }
@@ -117,8 +120,8 @@ impl Labels {
     }
 
     /// Pairs whose text nobody has to look at: to compare, skip and copy, bytes do.
-    fn bytes(&self) -> BytesIter<'_> {
-        BytesIter { rest: &self.data }
+    pub fn byte_pairs(&self) -> BytePairs<'_> {
+        BytePairs { rest: &self.data }
     }
 }
 
@@ -132,7 +135,7 @@ impl Ord for Labels {
     /// Pair by pair, name before value; a set that is a prefix of another comes first.
     /// Compat: `labels.Compare`.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.bytes().cmp(other.bytes())
+        self.byte_pairs().cmp(other.byte_pairs())
     }
 }
 
@@ -186,7 +189,7 @@ impl<'a> IntoIterator for &'a Labels {
 /// Iterates over name/value pairs.
 #[derive(Clone, Debug)]
 pub struct LabelsIter<'a> {
-    bytes: BytesIter<'a>,
+    bytes: BytePairs<'a>,
 }
 
 impl<'a> Iterator for LabelsIter<'a> {
@@ -200,11 +203,11 @@ impl<'a> Iterator for LabelsIter<'a> {
 
 /// Iterates over pairs without reading them. UTF-8 orders as its bytes do.
 #[derive(Clone, Debug)]
-struct BytesIter<'a> {
+pub struct BytePairs<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Iterator for BytesIter<'a> {
+impl<'a> Iterator for BytePairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -3,12 +3,14 @@
 
 use prom_model::Labels;
 
+pub(crate) use prom_model::push_integer;
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// A string as jsoniter's plain `WriteString` writes it: labels, metric names and values.
 /// Compat: json-iterator `stream_str.go`.
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
-    push_escaped(out, text, |byte| (byte >= 0x20) & (byte != b'"') & (byte != b'\\'));
+    push_text(out, text.as_bytes());
 }
 
 /// A string inside a struct, which Go's encoders escape for HTML: `<`, `>`, `&`, U+2028 and U+2029.
@@ -25,7 +27,7 @@ pub(crate) fn push_html_string(out: &mut Vec<u8>, text: &str) {
             Some('\u{2029}') => (part.trim_end_matches(SEPARATORS), "\\u2029"),
             _ => (part, ""),
         };
-        push_escaped_bytes(out, text, is_plain);
+        push_escaped_bytes(out, text.as_bytes(), is_plain);
         out.extend_from_slice(separator.as_bytes());
     }
     out.push(b'"');
@@ -33,19 +35,19 @@ pub(crate) fn push_html_string(out: &mut Vec<u8>, text: &str) {
 
 /// A label set as an object.
 pub(crate) fn push_labels(out: &mut Vec<u8>, labels: &Labels) {
-    push_pairs(out, labels.iter());
+    push_pairs(out, labels.byte_pairs());
 }
 
-/// Names and values as an object of strings.
-pub(crate) fn push_pairs<'a>(out: &mut Vec<u8>, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
+/// Names and values, bytes of texts, as an object of strings.
+pub(crate) fn push_pairs<T: AsRef<[u8]>>(out: &mut Vec<u8>, pairs: impl Iterator<Item = (T, T)>) {
     out.push(b'{');
     for (index, (name, value)) in pairs.enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        push_string(out, name);
+        push_text(out, name.as_ref());
         out.push(b':');
-        push_string(out, value);
+        push_text(out, value.as_ref());
     }
     out.push(b'}');
 }
@@ -86,34 +88,54 @@ pub(crate) fn push_timestamp(out: &mut Vec<u8>, timestamp_ms: i64) {
     }
 }
 
-/// A whole number.
-pub(crate) fn push_integer(out: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+/// The bytes of a text as a string.
+fn push_text(out: &mut Vec<u8>, text: &[u8]) {
+    let is_plain = |byte| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    push_quoted(out, text, are_plain(text), is_plain);
 }
 
 fn push_escaped(out: &mut Vec<u8>, text: &str, is_plain: impl Fn(u8) -> bool) {
+    // Without a branch for each byte several are looked at together, and nearly all texts are plain.
+    let are_plain = text.bytes().fold(true, |all, byte| all & is_plain(byte));
+    push_quoted(out, text.as_bytes(), are_plain, is_plain);
+}
+
+fn push_quoted(out: &mut Vec<u8>, text: &[u8], are_plain: bool, is_plain: impl Fn(u8) -> bool) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    // Without a branch for each byte several are looked at together, and nearly all texts are plain.
-    match text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
-        true => out.extend_from_slice(text.as_bytes()),
+    match are_plain {
+        true => out.extend_from_slice(text),
         false => push_escaped_bytes(out, text, is_plain),
     }
     out.push(b'"');
 }
 
-fn push_escaped_bytes(out: &mut Vec<u8>, text: &str, is_plain: impl Fn(u8) -> bool) {
-    let bytes = text.as_bytes();
+/// Whether a string may hold these bytes as they are. Labels are short and many: eight bytes are looked at
+/// together, the last eight perhaps twice.
+fn are_plain(text: &[u8]) -> bool {
+    match text.last_chunk() {
+        Some(last) => text.as_chunks().0.iter().chain([last]).all(|word| is_plain_word(*word)),
+        None => {
+            let mut word = [b' '; size_of::<u64>()];
+            word[..text.len()].copy_from_slice(text);
+            is_plain_word(word)
+        }
+    }
+}
+
+/// The same for eight bytes. A byte below another one is found by the borrow that it needs; what borrows
+/// further up is seen only where there is one anyway.
+fn is_plain_word(bytes: [u8; size_of::<u64>()]) -> bool {
+    const EACH: u64 = u64::MAX / 0xff;
+    const TOPS: u64 = EACH << 7;
+    let word = u64::from_le_bytes(bytes);
+    let has_below =
+        |word: u64, limit: u8| word.wrapping_sub(EACH * u64::from(limit)) & !word & TOPS;
+    let has = |byte: u8| has_below(word ^ (EACH * u64::from(byte)), 1);
+    (has_below(word, 0x20) | has(b'"') | has(b'\\')) == 0
+}
+
+fn push_escaped_bytes(out: &mut Vec<u8>, bytes: &[u8], is_plain: impl Fn(u8) -> bool) {
     let mut start = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         if is_plain(byte) {
@@ -157,6 +179,21 @@ mod tests {
         ] {
             check(|out| push_string(out, text), expected);
         }
+    }
+
+    #[test]
+    fn each_byte_is_looked_at_wherever_it_stands() {
+        for byte in 0..=0x7fu8 {
+            let is_plain = byte >= 0x20 && byte != b'"' && byte != b'\\';
+            for size in 1..20 {
+                for at in 0..size {
+                    let mut text = vec![b'\x7f'; size];
+                    text[at] = byte;
+                    assert_eq!(are_plain(&text), is_plain, "{text:?}");
+                }
+            }
+        }
+        assert!(are_plain(b"") && are_plain("\u{e9}\u{2028}\u{80}\u{10ffff}".as_bytes()));
     }
 
     #[test]
