@@ -24,7 +24,9 @@ use crate::json;
 /// Size of one piece: large enough to be cheap, small enough not to hold up other connections.
 const PIECE_SIZE_BYTES: usize = 64 * 1024;
 /// What one element or the labels of a series are taken to need.
-const ITEM_SIZE_BYTES: usize = 256;
+const ITEM_SIZE_BYTES: usize = 320;
+/// What one point of a series needs at most, where its time has no fraction.
+const POINT_SIZE_BYTES: usize = 40;
 /// Warnings and infos in one answer. Compat: `web/api/v1/api.go` asks for ten of each.
 const ANNOTATIONS_MAX: usize = 10;
 
@@ -54,8 +56,7 @@ pub(super) fn respond(mut answer: QueryAnswer, options: AnswerOptions) -> Respon
         item: 0,
         point: 0,
     };
-    let size_bytes = items_count(&writer.answer.value).saturating_mul(ITEM_SIZE_BYTES);
-    let mut first = Vec::with_capacity((size_bytes + 512).min(PIECE_SIZE_BYTES + 1024));
+    let mut first = Vec::with_capacity(first_size_bytes(&writer.answer.value));
     writer.write(&mut first, PIECE_SIZE_BYTES);
     let body = match writer.stage {
         Stage::End => Body::from(first),
@@ -74,6 +75,16 @@ fn items_count(value: &Value) -> usize {
         Value::Matrix(series) => series.len(),
         _ => 0,
     }
+}
+
+/// What the first piece is taken to need.
+fn first_size_bytes(value: &Value) -> usize {
+    let points_count = match value {
+        Value::Matrix(series) => series.iter().map(|one| one.points.len()).sum(),
+        _ => 0,
+    };
+    let size_bytes = items_count(value) * ITEM_SIZE_BYTES + points_count * POINT_SIZE_BYTES;
+    (size_bytes + 512).min(PIECE_SIZE_BYTES + 1024)
 }
 
 fn truncate(value: &mut Value, limit: usize) -> bool {
