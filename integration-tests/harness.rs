@@ -33,8 +33,18 @@ const GLANCE: Duration = Duration::from_millis(20);
 
 /// Waits until `look` gives a value.
 #[track_caller]
-pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = now() + PATIENCE;
+pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, look)
+}
+
+/// Waits for what the server looks after at long intervals only.
+#[track_caller]
+pub(crate) fn eventually_within<T>(
+    patience: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Option<T>,
+) -> T {
+    let deadline = now() + patience;
     loop {
         if let Some(value) = look() {
             return value;

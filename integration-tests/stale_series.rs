@@ -1,10 +1,12 @@
 //! Series that have ended leave memory early once a reload asks for it, and are shown as before.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
-use crate::harness::{Server, ServerBuilder, Target, eventually};
+use crate::harness::{Server, ServerBuilder, Target, eventually, eventually_within};
 
 const ENDED_COUNT: usize = 200;
+/// The database looks after its series once a minute.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 fn config(jobs: &[(&str, &Target)], storage: &str) -> String {
     let mut text = "global: {scrape_interval: 100ms, scrape_timeout: 100ms}\n".to_owned();
@@ -42,7 +44,7 @@ fn slow_series_that_have_ended_leave_the_head_after_a_reload() {
     let storage = "storage: {tsdb: {stale_series_compaction_threshold: 0.5}}\n";
     server.write_config(&config(&both[1..], storage));
     server.signal("HUP");
-    eventually("the series are out of the head", || {
+    eventually_within(PATIENCE, "the series are out of the head", || {
         let count = metric(&server, "prometheus_tsdb_head_series");
         (count <= before - ENDED_COUNT as f64).then_some(())
     });
