@@ -159,3 +159,23 @@ fn lookup_text(error: &io::Error) -> String {
         other => other.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_of_a_name_is_the_first_in_its_turn() {
+        let turns = Turns::default();
+        let found: Vec<SocketAddr> = ["192.0.2.1:80", "192.0.2.2:80", "[2001:db8::1]:80"]
+            .map(|it| it.parse().unwrap())
+            .into();
+        for round in 0..7 {
+            let mut addresses = found.clone();
+            turns.turn(&mut addresses);
+            let expected: Vec<_> = (0..3).map(|at| found[(round + at) % 3]).collect();
+            assert_eq!(addresses, expected, "{round}");
+        }
+        turns.turn(&mut []);
+    }
+}

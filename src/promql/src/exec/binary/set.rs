@@ -48,6 +48,8 @@ struct UnionRows {
     /// Steps of each match group of the left side.
     present: Vec<Bitmap>,
     union: Vec<Union>,
+    /// Of an instant: what the left side has comes first, in its order, then the right side in its own.
+    order: Option<Vec<u32>>,
     account: AccountId,
 }
 
@@ -94,6 +96,34 @@ fn united(lhs: &SeriesSet, rhs: &SeriesSet) -> (SeriesSet, Vec<Union>) {
     (SeriesSet::made_unique(numbers.labels).with_drops(drops), union)
 }
 
+/// The results of an instant in the order in which the original shows them. Compat: `VectorOr` of
+/// `promql/engine.go`.
+fn united_order(
+    lhs: &Stored,
+    lhs_order: Option<&[u32]>,
+    rhs_order: Option<&[u32]>,
+    union: &[Union],
+) -> Vec<u32> {
+    let is_of_lhs =
+        |number: u32| union[number as usize].0.is_some_and(|at| lhs.has(at as usize, 0));
+    let (mut of_lhs, mut of_rhs) = (Vec::new(), Vec::new());
+    for (number, (left, right)) in (0..).zip(union) {
+        of_lhs.extend(left.map(|_| number));
+        of_rhs.extend(right.map(|_| (right, number)));
+    }
+    // Results of the left side have its numbers; those of the right side are by its numbers then.
+    of_rhs.sort_unstable();
+    let of_rhs: Vec<u32> = of_rhs.into_iter().map(|(_, number)| number).collect();
+    let of_lhs = lhs_order.map_or(of_lhs, <[u32]>::to_vec);
+    let of_rhs = match rhs_order {
+        Some(order) => order.iter().map(|at| of_rhs[*at as usize]).collect(),
+        None => of_rhs,
+    };
+    let first = of_lhs.iter().copied().filter(|number| is_of_lhs(*number));
+    let then = of_rhs.into_iter().filter(|number| !is_of_lhs(*number));
+    first.chain(then).collect()
+}
+
 impl Operator for SetOperation {
     fn open(self: Box<Self>, ctx: &Ctx<'_>) -> Result<Box<dyn Rows>, QueryError> {
         let Self { op, lhs, rhs, signatures, union, account } = *self;
@@ -108,9 +138,10 @@ impl Operator for SetOperation {
             for (index, group) in signatures.left.iter().enumerate() {
                 stored.mark(index, &mut present[*group as usize]);
             }
-            let rhs_groups = signatures.right;
-            let rows =
-                UnionRows { lhs: stored, rhs: rhs.rows, rhs_groups, present, union, account };
+            let order = (count == 1)
+                .then(|| united_order(&stored, lhs.rows.order(), rhs.rows.order(), &union));
+            let (lhs, rhs, rhs_groups) = (stored, rhs.rows, signatures.right);
+            let rows = UnionRows { lhs, rhs, rhs_groups, present, union, order, account };
             return Ok(Box::new(rows));
         }
         for_each_row(ctx, &*rhs.rows, rhs.series.len(), count, |index, row| {
@@ -170,5 +201,9 @@ impl Rows for UnionRows {
         }
         scratch.tally(self.account).points += row.counted_samples();
         scratch.tick(row.count() / 8)
+    }
+
+    fn order(&self) -> Option<&[u32]> {
+        self.order.as_deref()
     }
 }

@@ -120,7 +120,7 @@ fn values(query: &str, ours: &Answer, theirs: &Answer) -> Option<&'static str> {
             "by chance: which of equal values is taken after operations that collect in a map",
         );
     }
-    if query.contains("queue[") && (query.contains("rate") || query.contains("increase")) {
+    if query.contains("queue") && (query.contains("rate") || query.contains("increase")) {
         return Some("3.6.0: extrapolation of counter histograms to zero (#16828)");
     }
     let points_count =
