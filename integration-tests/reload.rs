@@ -237,6 +237,8 @@ fn two_hundred_edits_in_a_row_end_with_the_last() {
     }
     eventually("the last edit is taken over", || (jobs(&server) == ["edit199"]).then_some(()));
     let listed = generations(&server);
-    assert_eq!(listed["rejections"].as_array().unwrap().len(), 0, "{listed}");
+    // A signal may find a file that is half written; edits alone wait until nobody writes any more.
+    let rejections = listed["rejections"].as_array().unwrap();
+    assert!(rejections.iter().all(|rejection| rejection["cause"] == "SIGHUP"), "{listed}");
     assert_eq!(server.state(), "Ready");
 }
