@@ -130,8 +130,8 @@ impl WebOptions {
 impl WebContext {
     pub(crate) fn new(options: WebOptions, parts: WebParts) -> Self {
         let concurrency_max = parts.engine.options().concurrency_max;
-        let pool = WorkPool::new(&parts.lifecycle, "queries", concurrency_max);
-        let rules_pool = WorkPool::new(&parts.lifecycle, "queries of rules", concurrency_max);
+        let pool = WorkPool::new(&parts.lifecycle, concurrency_max);
+        let rules_pool = pool.beside(&parts.lifecycle, "queries of rules", concurrency_max);
         let remote_write = RemoteWriteDoor::new(parts.remote_write.clone(), &parts.lifecycle);
         let handler_metrics = HandlerMetrics::new(&parts.registry);
         let link_prefix = clean_prefix(options.external_url.path());

@@ -47,17 +47,26 @@ struct CancelOnDrop(Option<CancelToken>);
 
 impl WorkPool {
     /// A pool for an engine that evaluates `concurrency_max` queries at once (0: no limit).
-    pub(crate) fn new(lifecycle: &Handle, name: &'static str, concurrency_max: usize) -> Self {
-        let workers_count_max = match concurrency_max {
-            0 => WORKERS_MAX,
-            count => count.saturating_mul(WORKERS_PER_QUERY).min(WORKERS_MAX),
-        };
-        let limits = PoolLimits { workers_count_max, waiting_count_max: WAITING_MAX };
+    pub(crate) fn new(lifecycle: &Handle, concurrency_max: usize) -> Self {
         let threads_count =
             runtime::Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
         Self {
-            pool: lifecycle.pool(name, limits),
+            pool: threads(lifecycle, "queries", concurrency_max),
             free_places: Arc::new(Semaphore::new(threads_count - 1)),
+            places: Arc::new(Semaphore::new(IN_PLACE_MAX)),
+        }
+    }
+
+    /// Another pool with as many threads of its own. All pools together leave one thread of the runtime free.
+    pub(crate) fn beside(
+        &self,
+        lifecycle: &Handle,
+        name: &'static str,
+        concurrency_max: usize,
+    ) -> Self {
+        Self {
+            pool: threads(lifecycle, name, concurrency_max),
+            free_places: Arc::clone(&self.free_places),
             places: Arc::new(Semaphore::new(IN_PLACE_MAX)),
         }
     }
@@ -94,6 +103,14 @@ impl WorkPool {
             _ => ApiError::new(ErrorKind::Unavailable, error.to_string()),
         })
     }
+}
+
+fn threads(lifecycle: &Handle, name: &'static str, concurrency_max: usize) -> BlockingPool {
+    let workers_count_max = match concurrency_max {
+        0 => WORKERS_MAX,
+        count => count.saturating_mul(WORKERS_PER_QUERY).min(WORKERS_MAX),
+    };
+    lifecycle.pool(name, PoolLimits { workers_count_max, waiting_count_max: WAITING_MAX })
 }
 
 impl Place<'_> {
@@ -136,7 +153,7 @@ mod tests {
     use super::*;
 
     fn work_pool() -> WorkPool {
-        WorkPool::new(&Handle::detached("test", State::Ready), "queries", 1)
+        WorkPool::new(&Handle::detached("test", State::Ready), 1)
     }
 
     #[tokio::test]
@@ -181,6 +198,8 @@ mod tests {
         let are_free: Vec<bool> = places.iter().map(|place| place.is_free).collect();
         assert_eq!(are_free[..3], [true, true, false]);
         assert_eq!(places.len(), 2 + IN_PLACE_MAX);
+        let other = pool.beside(&Handle::detached("test", State::Ready), "others", 1);
+        assert!(!other.place().unwrap().is_free, "the free thread is that of all pools");
         drop(places);
         let thread = || std::thread::current().id();
         assert_eq!(pool.place().unwrap().run(thread), Ok(thread()));

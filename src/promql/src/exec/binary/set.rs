@@ -1,5 +1,8 @@
 //! `and`, `or` and `unless`: which samples stay depends on what the other side has at the same step.
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
 use super::matching::Signatures;
 use crate::{
     QueryError,
@@ -66,7 +69,7 @@ pub(in crate::exec) fn bind_set(
     let signatures = Signatures::of(&lhs.series, &rhs.series, matching);
     let grid = lhs.grid;
     let (series, union) = if op == BinaryOp::Or {
-        united(&lhs.series, &rhs.series)
+        united(&lhs.series, &rhs.series, grid.count == 1)
     } else {
         (lhs.series.clone(), Vec::new())
     };
@@ -74,26 +77,37 @@ pub(in crate::exec) fn bind_set(
     Ok(Bound { series, grid, account, operator })
 }
 
-/// Series of both sides; equal ones are one.
-fn united(lhs: &SeriesSet, rhs: &SeriesSet) -> (SeriesSet, Vec<Union>) {
+/// Series of both sides; equal ones are one. At an instant those are not equal of which one loses its name at
+/// the end and the other does not; over a range the left side decides.
+fn united(lhs: &SeriesSet, rhs: &SeriesSet, is_instant: bool) -> (SeriesSet, Vec<Union>) {
     let mut numbers = LabelNumbers::default();
-    let (mut union, mut drops) = (Vec::new(), Vec::new());
+    let mut number = |of: &SeriesSet, index| {
+        let labels = of.labels(index);
+        let drops = of.drops_name(index);
+        ((numbers.number(&labels), is_instant && drops), labels, drops)
+    };
+    let (mut series, mut union, mut drops) = (Vec::new(), Vec::new(), Vec::new());
+    let mut of_lhs = HashMap::with_capacity_and_hasher(lhs.len(), FixedState::default());
     for index in 0..lhs.len() {
-        numbers.number(&lhs.labels(index));
+        let (key, labels, drops_name) = number(lhs, index);
+        of_lhs.insert(key, index);
+        series.push(labels);
         union.push((Some(index as u32), None));
-        drops.push(lhs.drops_name(index));
+        drops.push(drops_name);
     }
-    debug_assert_eq!(numbers.labels.len(), union.len(), "series of one vector differ");
     for index in 0..rhs.len() {
-        let number = numbers.number(&rhs.labels(index)) as usize;
-        if number == union.len() {
-            union.push((None, Some(index as u32)));
-            drops.push(rhs.drops_name(index));
-        } else {
-            union[number].1 = Some(index as u32);
+        let (key, labels, drops_name) = number(rhs, index);
+        if let Some(equal) = of_lhs.remove(&key) {
+            union[equal].1 = Some(index as u32);
+            continue;
         }
+        series.push(labels);
+        union.push((None, Some(index as u32)));
+        drops.push(drops_name);
     }
-    (SeriesSet::made_unique(numbers.labels).with_drops(drops), union)
+    let is_unique = numbers.labels.len() == series.len();
+    let set = if is_unique { SeriesSet::made_unique(series) } else { SeriesSet::made(series) };
+    (set.with_drops(drops), union)
 }
 
 /// The results of an instant in the order in which the original shows them. Compat: `VectorOr` of
