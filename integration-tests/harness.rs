@@ -1,6 +1,5 @@
 //! What the tests share: a server of their own, targets that behave or do not, patience.
 
-mod files;
 mod http;
 mod needs;
 mod peer;
@@ -10,10 +9,10 @@ mod target;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use files::copy_tree;
 pub(crate) use http::{Response, get, get_as, get_from, post, post_bytes, post_with_headers};
 pub(crate) use needs::{Need, need, repository};
 pub(crate) use peer::Peer;
+pub(crate) use prom_testkit::copy_tree;
 pub(crate) use server::{Server, ServerBuilder};
 pub(crate) use small_disk::SmallDisk;
 pub(crate) use target::Target;

@@ -1,11 +1,9 @@
 //! A proxy that takes a service of the test's own for any host: it lets everybody through, ends TLS with a certificate
 //! that the test's configuration trusts, and hands all on.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
-use rcgen::{CertificateParams, KeyPair};
-use rustls::{ServerConfig, crypto::aws_lc_rs};
-use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
+use prom_testkit::tls_of;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
@@ -22,18 +20,9 @@ pub(super) struct AllHosts {
 impl AllHosts {
     pub(super) fn new(hosts: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let key = KeyPair::generate().unwrap();
-        let names: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
-        let cert = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
-        let private = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], private)
-            .unwrap();
-        let all = Self { acceptor: TlsAcceptor::from(Arc::new(config)), folder };
-        std::fs::write(all.authority(), cert.pem()).unwrap();
+        let (acceptor, authority) = tls_of(hosts);
+        let all = Self { acceptor, folder };
+        std::fs::write(all.authority(), authority).unwrap();
         all
     }
 

@@ -32,7 +32,7 @@ use std::{
 use prom_model::{Labels, Matcher, format_float, stale_nan};
 use prom_storage::{Appendable, Columns, FloatSample, Queryable, SelectHints, TimeRange};
 use prom_telemetry::{Registry, clock};
-use prom_testkit::peer;
+use prom_testkit::{copy_tree, peer};
 use prom_tsdb::{BlockInfo, Db, Options, WalCompression};
 
 const ALL: TimeRange = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };

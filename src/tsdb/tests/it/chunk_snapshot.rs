@@ -32,18 +32,6 @@ fn exemplars_of(port: u16) -> String {
     http_get(port, path).rsplit_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        match path.is_dir() {
-            true => copy_dir(&path, &to),
-            false => fs::copy(&path, &to).map(|_| ()).unwrap(),
-        }
-    }
-}
-
 #[test]
 fn a_snapshot_goes_from_us_to_prometheus_and_back() {
     let Some(peers) = peers() else { return };
@@ -60,7 +48,7 @@ fn a_snapshot_goes_from_us_to_prometheus_and_back() {
     drop(db);
     assert_eq!(snapshots_count(dir.path()), 1);
     let with_log = tempfile::tempdir().unwrap();
-    copy_dir(dir.path(), with_log.path());
+    copy_tree(dir.path(), with_log.path());
     blank_log(dir.path());
 
     let config = |_| "global: {}\n".to_owned();
@@ -82,7 +70,7 @@ fn a_snapshot_goes_from_us_to_prometheus_and_back() {
     fs::remove_file(dir.join("head_state")).unwrap();
     for has_head_chunks in [true, false] {
         let copy = tempfile::tempdir().unwrap();
-        copy_dir(dir, copy.path());
+        copy_tree(dir, copy.path());
         if !has_head_chunks {
             fs::remove_dir_all(copy.path().join("chunks_head")).unwrap();
         }

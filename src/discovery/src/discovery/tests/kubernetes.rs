@@ -1,15 +1,11 @@
 //! A whole API server, of the test's own: lists, watches, and all that goes wrong with them.
 
-use prom_testkit::FakeKubernetes;
-use rcgen::{CertificateParams, KeyPair};
-use rustls::{ServerConfig, crypto::aws_lc_rs};
-use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
+use prom_testkit::{FakeKubernetes, tls_of};
 use serde_json::{Value, json};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
 };
-use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
@@ -147,17 +143,7 @@ async fn pods_are_listed_watched_and_listed_again() {
 /// TLS before a server; its certificate and its port.
 #[expect(clippy::disallowed_methods, reason = "a server of a test needs no supervisor")]
 async fn with_tls(server: &FakeKubernetes) -> (String, u16) {
-    let key = KeyPair::generate().unwrap();
-    let cert = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let cert = cert.self_signed(&key).unwrap();
-    let private = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], private)
-        .unwrap();
-    let (acceptor, inner) = (TlsAcceptor::from(Arc::new(config)), server.address());
+    let ((acceptor, authority), inner) = (tls_of(&["localhost"]), server.address());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -170,7 +156,7 @@ async fn with_tls(server: &FakeKubernetes) -> (String, u16) {
             });
         }
     });
-    (cert.pem(), port)
+    (authority, port)
 }
 
 #[tokio::test]

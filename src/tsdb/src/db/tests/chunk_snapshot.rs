@@ -10,6 +10,7 @@ use std::{
 
 use prom_model::Matcher;
 use prom_telemetry::{MetricValue, Registry};
+use prom_testkit::copy_tree;
 
 use crate::{
     Options,
@@ -19,7 +20,7 @@ use crate::{
 
 use super::{
     Content, Db, content, options,
-    sidecar::{BEGIN, FILE, copy_dir, killed, run},
+    sidecar::{BEGIN, FILE, killed, run},
 };
 
 const ERRORS: &str = "prometheus_tsdb_snapshot_replay_error_total";
@@ -75,7 +76,7 @@ fn stopped() -> (tempfile::TempDir, Content) {
 fn a_start_takes_a_snapshot_and_what_the_log_has_behind_it() {
     let (dir, mut all) = stopped();
     let copy = tempfile::tempdir().unwrap();
-    copy_dir(dir.path(), copy.path());
+    copy_tree(dir.path(), copy.path());
     blank_log(copy.path());
     let (db, registry) = open_counted(copy.path());
     assert_eq!(content(&db), all);
@@ -83,8 +84,8 @@ fn a_start_takes_a_snapshot_and_what_the_log_has_behind_it() {
     // What comes from now on stands behind it; the process is killed.
     run(&db, 130..140, &mut all);
     let killed = tempfile::tempdir().unwrap();
-    copy_dir(copy.path(), killed.path());
-    copy_dir(
+    copy_tree(copy.path(), killed.path());
+    copy_tree(
         &snapshots(dir.path())[0],
         &killed.path().join(snapshots(dir.path())[0].file_name().unwrap()),
     );
@@ -116,7 +117,7 @@ fn a_damaged_snapshot_is_told_and_the_log_is_replayed() {
         .collect();
     for (step, damaged) in damages.iter().enumerate() {
         let copy = tempfile::tempdir().unwrap();
-        copy_dir(dir.path(), copy.path());
+        copy_tree(dir.path(), copy.path());
         fs::write(snapshots(copy.path())[0].join("00000000"), damaged).unwrap();
         let (db, registry) = open_counted(copy.path());
         assert_eq!(content(&db), all, "step {step}");
@@ -135,10 +136,10 @@ fn a_snapshot_of_another_log_is_left_out() {
     assert!(segment > 1 && offset % 32_768 == 0);
     for place in [(segment + 1, 0), (segment, offset + 1)] {
         let copy = tempfile::tempdir().unwrap();
-        copy_dir(dir.path(), copy.path());
+        copy_tree(dir.path(), copy.path());
         let other = copy.path().join(format!("chunk_snapshot.{:06}.{:010}", place.0, place.1));
         let taken = snapshots(copy.path()).remove(0);
-        copy_dir(&taken, &other);
+        copy_tree(&taken, &other);
         fs::remove_dir_all(taken).unwrap();
         let (db, registry) = open_counted(copy.path());
         assert_eq!(content(&db), all);

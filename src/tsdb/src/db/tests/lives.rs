@@ -186,7 +186,7 @@ fn check(dice: &[u8], stops: &[(usize, bool)]) {
         // What is closed or killed is left behind, with its folder.
         drop(db);
         fs::remove_dir_all(dir.path()).unwrap();
-        super::sidecar::copy_dir(again.path(), dir.path());
+        prom_testkit::copy_tree(again.path(), dir.path());
         db = open(dir.path());
         assert_eq!(held(&db), held(&quiet));
     }

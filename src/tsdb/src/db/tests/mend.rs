@@ -8,7 +8,8 @@ use std::{
     sync::Arc,
 };
 
-use prom_storage::{Appendable, FloatSample, Queryable};
+use prom_storage::Queryable;
+use prom_testkit::copy_tree;
 
 use crate::{
     Db, Options,
@@ -18,7 +19,8 @@ use crate::{
 
 use super::{
     ALL, Content, commit, content, insert, labels,
-    sidecar::{BEGIN, FILE, copy_dir, killed, open_dir, open_dir_with, run},
+    out_of_order::offer,
+    sidecar::{BEGIN, FILE, killed, open_dir, open_dir_with, run},
 };
 
 type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
@@ -117,7 +119,7 @@ fn a_mending_that_was_cut_short_loses_nothing() {
     let old_names: Vec<_> = fs::read_dir(before.path().join("chunks_head")).unwrap().collect();
     assert!(!old_names.is_empty());
     let both = killed(dir.path());
-    copy_dir(&before.path().join("chunks_head"), &both.path().join("chunks_head"));
+    copy_tree(&before.path().join("chunks_head"), &both.path().join("chunks_head"));
     for has_sidecar in [true, false] {
         let copy = killed(both.path());
         if !has_sidecar {
@@ -216,18 +218,8 @@ fn run_late(db: &Db, rounds: std::ops::Range<i64>, all: &mut Content) {
         if round > 50 {
             batch.extend([(1, late(37), value), (3, late(11), value), (2, late(7), value)]);
         }
-        let mut appender = db.appender();
-        let samples: Vec<_> = batch
-            .iter()
-            .map(|(number, timestamp_ms, value)| FloatSample {
-                series: appender.series(&labels(*number)).unwrap(),
-                timestamp_ms: *timestamp_ms,
-                value: *value,
-            })
-            .collect();
         // Where the first one is the newest of its series, the second one is refused.
-        appender.append(&samples, &mut Vec::new());
-        appender.commit().unwrap();
+        offer(db, &batch);
         for (number, t, value) in batch {
             all.entry(labels(number)).or_default().entry(t).or_insert(value.to_bits());
         }

@@ -32,7 +32,7 @@ fn open(disk: &FaultyDisk) -> std::sync::Arc<Db> {
 }
 
 /// What each sample is told.
-fn offer(db: &Db, samples: &[(usize, i64, f64)]) -> Vec<(usize, Rejection)> {
+pub(super) fn offer(db: &Db, samples: &[(usize, i64, f64)]) -> Vec<(usize, Rejection)> {
     let mut appender = db.appender();
     let mut rejected: Vec<Rejected> = Vec::new();
     let batch: Vec<_> = samples

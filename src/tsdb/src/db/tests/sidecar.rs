@@ -13,6 +13,7 @@ use std::{
 };
 
 use prom_telemetry::Registry;
+use prom_testkit::copy_tree;
 
 use crate::{Options, db::sidecar};
 
@@ -33,7 +34,7 @@ pub(super) fn open_dir_with(dir: &Path, options: Options) -> Arc<Db> {
 /// The directory as a killed process leaves it.
 pub(super) fn killed(dir: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
-    copy_dir(dir, copy.path());
+    copy_tree(dir, copy.path());
     copy
 }
 
@@ -43,22 +44,6 @@ fn since(content: &Content, min_t: i64) -> Content {
     left.values_mut().for_each(|samples| samples.retain(|t, _| *t >= min_t));
     left.retain(|_, samples| !samples.is_empty());
     left
-}
-
-pub(super) fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        match path.is_dir() {
-            true => copy_dir(&path, &to),
-            false => match fs::copy(&path, &to) {
-                // The record of the run gets its name while the rest of a start goes on.
-                Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
-                copied => drop(copied.unwrap()),
-            },
-        }
-    }
 }
 
 /// Rounds of samples; series come and go.
