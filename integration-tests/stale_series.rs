@@ -38,7 +38,7 @@ fn slow_series_that_have_ended_leave_the_head_after_a_reload() {
     let stays = Target::serving(|index| format!("stays {index}\n"));
     let both = [("ends", &ends), ("stays", &stays)];
     let mut server = ServerBuilder::new(&config(&both, "")).start();
-    eventually("samples", || ended_count(&server));
+    eventually("samples of both", || ended_count(&server).and(server.value("stays")));
     let before = metric(&server, "prometheus_tsdb_head_series");
     assert!(before > ENDED_COUNT as f64);
     let storage = "storage: {tsdb: {stale_series_compaction_threshold: 0.5}}\n";
