@@ -37,6 +37,8 @@ pub struct FloatSample {
 pub struct HistogramSample {
     pub series: SeriesHandle,
     pub timestamp_ms: i64,
+    /// Since when it counts; 0 if nobody knows.
+    pub start_ms: i64,
     pub histogram: HistogramValue,
 }
 
@@ -119,6 +121,15 @@ pub trait Appender: Send {
     /// Adds samples; those that the series' state refuses are pushed to `rejected`.
     /// A sample equal in time and bits to the series' last one is accepted and changes nothing.
     fn append(&mut self, samples: &[FloatSample], rejected: &mut Vec<Rejected>);
+
+    /// Like [`Appender::append`], with since when each sample counts: `starts_ms[i]` belongs to `samples[i]`, 0
+    /// where nobody knows. A store that keeps no start times takes the samples without them.
+    fn append_with_starts(
+        &mut self,
+        samples: &[FloatSample],
+        starts_ms: &[i64],
+        rejected: &mut Vec<Rejected>,
+    );
 
     /// Adds histograms, by the same rules as floats; equality is of all fields, floats by their bits.
     /// They are sound: spans and buckets agree, as do the counts (`prom_model` checks that).

@@ -28,6 +28,7 @@ struct State {
     added: Vec<(Labels, i64, f64)>,
     exemplars: Vec<(Labels, Exemplar)>,
     histograms: Vec<(Labels, i64, HistogramValue)>,
+    starts: Vec<(Labels, i64, i64)>,
     metadata: Vec<(Labels, Metadata)>,
     last_ref: u64,
     commit_count: usize,
@@ -53,6 +54,14 @@ impl RecordingStore {
     /// Histograms that were committed since the last call, as they came. All are taken, whatever their time.
     pub fn take_histograms(&self) -> Vec<(Labels, i64, HistogramValue)> {
         std::mem::take(&mut self.lock().histograms)
+    }
+
+    /// Of the samples and histograms that were committed since the last call, those whose start is known: series,
+    /// time, start.
+    pub fn take_starts(&self) -> Vec<(Labels, i64, i64)> {
+        let mut starts = std::mem::take(&mut self.lock().starts);
+        starts.sort();
+        starts
     }
 
     /// What was said of series since the last call, as it was committed, known or not.
@@ -105,6 +114,7 @@ impl Appendable for RecordingStore {
             store: self,
             added: HashMap::new(),
             samples: Vec::new(),
+            starts_ms: Vec::new(),
             exemplars: Vec::new(),
             histograms: Vec::new(),
             metadata: Vec::new(),
@@ -118,6 +128,8 @@ struct Batch<'a> {
     /// Series that exist only if the batch is committed.
     added: HashMap<Labels, SeriesRef>,
     samples: Vec<FloatSample>,
+    /// Of the samples, in their order.
+    starts_ms: Vec<i64>,
     exemplars: Vec<ExemplarSample>,
     histograms: Vec<HistogramSample>,
     metadata: Vec<(SeriesHandle, Metadata)>,
@@ -159,6 +171,16 @@ impl Appender for Batch<'_> {
     }
 
     fn append(&mut self, samples: &[FloatSample], rejected: &mut Vec<Rejected>) {
+        self.append_with_starts(samples, &vec![0; samples.len()], rejected);
+    }
+
+    fn append_with_starts(
+        &mut self,
+        samples: &[FloatSample],
+        starts_ms: &[i64],
+        rejected: &mut Vec<Rejected>,
+    ) {
+        assert_eq!(samples.len(), starts_ms.len());
         let state = self.store.lock();
         for (index, sample) in samples.iter().enumerate() {
             let reason = match self.last_of(&state, sample.series.series_ref) {
@@ -180,6 +202,7 @@ impl Appender for Batch<'_> {
                     let last = Some((sample.timestamp_ms, sample.value));
                     self.last.insert(sample.series.series_ref, last);
                     self.samples.push(*sample);
+                    self.starts_ms.push(starts_ms[index]);
                 }
             }
         }
@@ -198,7 +221,12 @@ impl Appender for Batch<'_> {
             match zero {
                 Some(histogram) => {
                     let (series, histogram) = (*series, histogram.clone());
-                    self.histograms.push(HistogramSample { series, timestamp_ms, histogram });
+                    self.histograms.push(HistogramSample {
+                        series,
+                        timestamp_ms,
+                        start_ms: 0,
+                        histogram,
+                    });
                 }
                 // One that is too late is refused, as any sample.
                 None => {
@@ -227,9 +255,13 @@ impl Appender for Batch<'_> {
             state.refs.insert(labels.clone(), series_ref);
             state.series.insert(series_ref, (labels, Vec::new()));
         }
-        let State { series, added, exemplars, histograms, metadata, .. } = &mut *state;
-        for HistogramSample { series: handle, timestamp_ms, histogram } in self.histograms {
+        let State { series, added, exemplars, histograms, starts, metadata, .. } = &mut *state;
+        for HistogramSample { series: handle, timestamp_ms, start_ms, histogram } in self.histograms
+        {
             let (labels, _) = series.get(&handle.series_ref).expect("its series was looked up");
+            if start_ms != 0 {
+                starts.push((labels.clone(), timestamp_ms, start_ms));
+            }
             histograms.push((labels.clone(), timestamp_ms, histogram));
         }
         for ExemplarSample { series: handle, exemplar } in self.exemplars {
@@ -240,11 +272,14 @@ impl Appender for Batch<'_> {
             let (labels, _) = series.get(&handle.series_ref).expect("its series was looked up");
             metadata.push((labels.clone(), said));
         }
-        for sample in self.samples {
+        for (sample, start_ms) in self.samples.into_iter().zip(self.starts_ms) {
             let series = series.get_mut(&sample.series.series_ref);
             let (labels, samples) = series.expect("append has refused unknown series");
             samples.push((sample.timestamp_ms, sample.value));
             added.push((labels.clone(), sample.timestamp_ms, sample.value));
+            if start_ms != 0 {
+                starts.push((labels.clone(), sample.timestamp_ms, start_ms));
+            }
         }
         state.commit_count += 1;
         Ok(())

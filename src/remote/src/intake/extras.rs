@@ -34,7 +34,7 @@ impl Intake<'_> {
                 self.tally.refuse_as(series, timestamp_ms, || err.to_string());
                 continue;
             }
-            samples.push(HistogramSample { series: handle, timestamp_ms, histogram });
+            samples.push(HistogramSample { series: handle, timestamp_ms, start_ms: 0, histogram });
         }
         let mut lost = Vec::new();
         self.appender.append_histograms(&samples, &mut self.rejected);

@@ -93,7 +93,7 @@ impl SampleValue for HistogramValue {
 
     fn push(self, batch: &mut Batch, appender: &mut dyn Appender, position: usize, to: Pushed) {
         let Pushed { series, timestamp_ms } = to;
-        let sample = HistogramSample { series, timestamp_ms, histogram: self };
+        let sample = HistogramSample { series, timestamp_ms, start_ms: 0, histogram: self };
         batch.push_histogram(appender, position, sample);
     }
 }

@@ -88,6 +88,15 @@ impl Appender for HeadAppender {
         }
     }
 
+    fn append_with_starts(
+        &mut self,
+        samples: &[FloatSample],
+        _starts_ms: &[i64],
+        rejected: &mut Vec<Rejected>,
+    ) {
+        self.append(samples, rejected);
+    }
+
     fn append_histograms(&mut self, samples: &[HistogramSample], rejected: &mut Vec<Rejected>) {
         let Some(first) = samples.first() else { return };
         let bounds = self.bounds(first.timestamp_ms);
@@ -228,7 +237,7 @@ impl HeadAppender {
         sample: &HistogramSample,
         bounds: Bounds,
     ) -> Result<(), Rejection> {
-        let HistogramSample { series, timestamp_ms: t, histogram } = sample;
+        let HistogramSample { series, timestamp_ms: t, histogram, .. } = sample;
         let head = Arc::clone(&self.head);
         let group = head.groups.get(series.slot).ok_or(Rejection::UnknownSeries)?;
         let data = read(&group.data);

@@ -103,7 +103,7 @@ fn it_is_known_who_has_histograms() {
     let mut appender = Box::new(head.appender());
     let series = appender.series(&sets[0]).unwrap();
     let histogram = HistogramValue::Integer(Arc::new(Histogram::default()));
-    let sample = HistogramSample { series, timestamp_ms: 1000, histogram };
+    let sample = HistogramSample { series, timestamp_ms: 1000, start_ms: 0, histogram };
     let mut rejected = Vec::new();
     appender.append_histograms(&[sample], &mut rejected);
     assert_eq!(rejected, []);

@@ -122,7 +122,7 @@ pub(super) fn fill_histograms(db: &Db, rounds: i64) {
                 continue;
             }
             let histogram = value_of(number, round);
-            samples.push(HistogramSample { series, timestamp_ms, histogram });
+            samples.push(HistogramSample { series, timestamp_ms, start_ms: 0, histogram });
         }
         let mut rejected = Vec::new();
         appender.append(&floats, &mut rejected);

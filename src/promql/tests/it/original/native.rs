@@ -52,7 +52,8 @@ pub(super) fn database() -> (Arc<Db>, TempDir) {
                         appender.append(&[sample], &mut rejected);
                     }
                     Value::Histogram(histogram) => {
-                        let sample = HistogramSample { series, timestamp_ms, histogram };
+                        let sample =
+                            HistogramSample { series, timestamp_ms, start_ms: 0, histogram };
                         appender.append_histograms(&[sample], &mut rejected);
                     }
                 }

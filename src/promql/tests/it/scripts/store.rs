@@ -130,7 +130,8 @@ impl DiskStore {
                     }
                     Value::Histogram(histogram) => {
                         let histogram = HistogramValue::Float(Arc::new(histogram.clone()));
-                        let sample = HistogramSample { series, timestamp_ms, histogram };
+                        let sample =
+                            HistogramSample { series, timestamp_ms, start_ms: 0, histogram };
                         appender.append_histograms(&[sample], &mut rejected);
                     }
                 }

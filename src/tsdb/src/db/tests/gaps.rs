@@ -43,7 +43,7 @@ fn append_round(db: &Db, round: usize) {
     for number in (OF_HISTOGRAMS..=OF_BOTH).filter(|number| !is_float(number)) {
         let series = appender.series(&labels(number)).unwrap();
         let histogram = histogram(number, round, 0);
-        histograms.push(HistogramSample { series, timestamp_ms: t, histogram });
+        histograms.push(HistogramSample { series, timestamp_ms: t, start_ms: 0, histogram });
     }
     let mut rejected: Vec<Rejected> = Vec::new();
     appender.append_histograms(&histograms, &mut rejected);

@@ -130,7 +130,7 @@ fn commit_round(db: &Db, round: usize, dice: &[u8]) {
             floats.push(FloatSample { series, timestamp_ms: t, value });
         } else {
             let histogram = histogram(number, round, dice);
-            histograms.push(HistogramSample { series, timestamp_ms: t, histogram });
+            histograms.push(HistogramSample { series, timestamp_ms: t, start_ms: 0, histogram });
         }
         if dice % 5 == 1 {
             let labels = Labels::from_pairs([("trace", dice.to_string().as_str())]);
@@ -252,6 +252,7 @@ fn one_commit_with_histograms_of_all_kinds_comes_out_of_the_log() {
         histograms.extend((0..40).map(|round| HistogramSample {
             series,
             timestamp_ms: BEGIN + round as i64 * 15_000,
+            start_ms: 0,
             // Each kind comes behind each.
             histogram: kinds[(round / (number + 1) * (number + 1) + round / 7) % 4](round),
         }));

@@ -257,7 +257,12 @@ impl Run {
             let series = appender.series(&labels(*number)).unwrap();
             let Value::Histogram(of) = value else { unreachable!("histograms come last") };
             let histogram = histogram(*of);
-            batch.push(HistogramSample { series, timestamp_ms: *timestamp_ms, histogram });
+            batch.push(HistogramSample {
+                series,
+                timestamp_ms: *timestamp_ms,
+                start_ms: 0,
+                histogram,
+            });
         }
         appender.append_histograms(&batch, &mut rejected);
         rejected.iter_mut().skip(floats_rejected).for_each(|one| one.index += count);

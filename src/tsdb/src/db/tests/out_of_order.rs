@@ -448,6 +448,7 @@ fn histograms_come_late_too() {
             .map(|t| HistogramSample {
                 series,
                 timestamp_ms: *t,
+                start_ms: 0,
                 histogram: histogram((t - NEWEST) as f64),
             })
             .collect();

@@ -39,7 +39,7 @@ fn scrape(db: &Db, t: i64, told: &[(usize, i64, u64)]) {
         starts.push(SeriesStart { series, start_ms: *start_ms, sample_ms: t, zero });
         if is_histogram {
             let histogram = histogram(*count, CounterResetHint::Unknown);
-            histograms.push(HistogramSample { series, timestamp_ms: t, histogram });
+            histograms.push(HistogramSample { series, timestamp_ms: t, start_ms: 0, histogram });
         } else {
             floats.push(FloatSample { series, timestamp_ms: t, value: *count as f64 });
         }

@@ -32,7 +32,7 @@ fn float(count: f64) -> HistogramValue {
 }
 
 fn histogram(series: SeriesHandle, t: i64, histogram: HistogramValue) -> HistogramSample {
-    HistogramSample { series, timestamp_ms: t, histogram }
+    HistogramSample { series, timestamp_ms: t, start_ms: 0, histogram }
 }
 
 fn commit_histograms(head: &Arc<Head>, samples: &[HistogramSample]) -> Vec<(usize, Rejection)> {
