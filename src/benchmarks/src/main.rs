@@ -2,7 +2,7 @@
 //! of the design hold.
 //!
 //! `cargo build --release --bin prometheus && cargo run --release -p benchmarks -- [start] [scrape] [page]
-//! [reload] [write] [restart] [disk] [churn] [query] [memory] [--series=N] [--hours=H]`
+//! [reload] [write] [restart] [disk] [churn] [query] [memory] [--series=N] [--hours=H] [--targets=N]`
 //! `PROMETHEUS_PEERS` names the folder of `prometheus` and `victoria-metrics`; a missing one is left out.
 
 mod churn;
@@ -46,7 +46,7 @@ fn run() -> Result<()> {
         report::line(&format!("\n== {name}"));
         match name.as_str() {
             "start" => start::run()?,
-            "scrape" => scrape::run()?,
+            "scrape" => scrape::run(sizes)?,
             "page" => page::run()?,
             "reload" => reload::run()?,
             "write" => write::run(sizes)?,

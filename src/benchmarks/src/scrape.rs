@@ -9,6 +9,7 @@ use crate::{
     contender::{Contender, Kind, now},
     gate::Gate,
     report,
+    sizes::Sizes,
     synthetic::{Encoding, Targets},
 };
 
@@ -30,8 +31,9 @@ const WARM_UP: Duration = Duration::from_secs(20);
 const SLICE: Duration = Duration::from_secs(15);
 const SLICE_COUNT: usize = 3;
 
-pub(crate) fn run() -> Result<()> {
-    for (target_count, per_target, encoding) in RUNS {
+pub(crate) fn run(sizes: Sizes) -> Result<()> {
+    let is_wanted = |count: usize| sizes.target_count.is_none_or(|wanted| wanted == count);
+    for (target_count, per_target, encoding) in RUNS.into_iter().filter(|run| is_wanted(run.0)) {
         run_with(target_count, per_target, encoding)?;
     }
     Ok(())

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::{
     BodyLimit, Buffer, HttpError,
     error::{Cause, errno_text},
+    own_wakes::OwnWakes,
     stream::{End, Stream},
     tls,
 };
@@ -39,6 +40,7 @@ pub(crate) struct Exchange {
     /// The connection has ended and must not be polled again.
     is_ended: bool,
     failure: Option<hyper::Error>,
+    wakes: OwnWakes,
 }
 
 /// An answer that did not come.
@@ -72,11 +74,15 @@ impl Exchange {
             cause: Cause::Request(error.to_string()),
             is_silent: true,
         })?;
-        let mut exchange = Self { connection, sender, is_ended: false, failure: None };
+        let wakes = OwnWakes::new();
+        let mut exchange = Self { connection, sender, is_ended: false, failure: None, wakes };
         let mut answer = pin!(exchange.sender.send_request(request));
+        let wakes = exchange.wakes.clone();
         let result = poll_fn(|cx| {
-            exchange.drive(cx);
-            answer.as_mut().poll(cx)
+            wakes.poll(cx, |cx| {
+                exchange.drive(cx);
+                answer.as_mut().poll(cx)
+            })
         })
         .await;
         match result {
@@ -143,20 +149,26 @@ impl Exchange {
         &mut self,
         body: &mut Incoming,
     ) -> Option<Result<Bytes, HttpError>> {
-        poll_fn(|cx| {
-            loop {
-                self.drive(cx);
-                match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                    None => return Poll::Ready(None),
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) => return Poll::Ready(Some(Ok(data))),
-                        Err(_trailers) => {}
-                    },
-                    Some(Err(error)) => return Poll::Ready(Some(Err(self.body_error(&error)))),
-                }
+        let wakes = self.wakes.clone();
+        poll_fn(|cx| wakes.poll(cx, |cx| self.poll_part(body, cx))).await
+    }
+
+    fn poll_part(
+        &mut self,
+        body: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, HttpError>>> {
+        loop {
+            self.drive(cx);
+            match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => return Poll::Ready(Some(Ok(data))),
+                    Err(_trailers) => {}
+                },
+                Some(Err(error)) => return Poll::Ready(Some(Err(self.body_error(&error)))),
             }
-        })
-        .await
+        }
     }
 
     /// Turns a failed exchange into the words of Go's client.

@@ -39,6 +39,7 @@ mod gzip;
 mod headers;
 mod idle;
 mod oauth2;
+mod own_wakes;
 mod pieces;
 mod program;
 mod proxy;

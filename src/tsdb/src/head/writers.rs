@@ -21,6 +21,8 @@ struct WritersState {
     last_id: u64,
     /// By id: the oldest time that the appender accepts, once it has been told.
     min_valid: BTreeMap<u64, Option<i64>>,
+    /// How many threads wait until appenders have ended.
+    waiting_count: usize,
 }
 
 /// An open appender.
@@ -56,10 +58,13 @@ impl Writers {
     }
 
     fn wait(&self, patience: Duration, is_held: impl Fn(&WritersState) -> bool) -> bool {
-        let (state, _) = self
+        let mut state = lock(&self.state);
+        state.waiting_count += 1;
+        let (mut state, _) = self
             .has_left
-            .wait_timeout_while(lock(&self.state), patience, |state| is_held(state))
+            .wait_timeout_while(state, patience, |state| is_held(state))
             .expect("no thread panics while it holds this lock");
+        state.waiting_count -= 1;
         !is_held(&state)
     }
 }
@@ -76,8 +81,12 @@ impl WriterTicket {
 
 impl Drop for WriterTicket {
     fn drop(&mut self) {
-        lock(&self.writers.state).min_valid.remove(&self.id);
-        self.writers.has_left.notify_all();
+        let mut state = lock(&self.writers.state);
+        state.min_valid.remove(&self.id);
+        // Telling nobody would be a system call for every commit.
+        if state.waiting_count > 0 {
+            self.writers.has_left.notify_all();
+        }
     }
 }
 
