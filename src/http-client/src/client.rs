@@ -11,11 +11,11 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, PROXY_AUTHORIZATION, USER_AGENT},
+    response::Parts,
 };
-use http_body_util::Full;
-use hyper::{body::Incoming, ext::ReasonPhrase};
+use hyper::ext::ReasonPhrase;
 use prom_config::HttpClientConfig;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -24,8 +24,9 @@ use crate::{
     AwsAccount, BodyLimit, Buffer, HttpError,
     aws::{Signer, sign::Signing},
     connect::{Origin, Turns, connect},
+    connection::{Answering, Connection, Message},
     error::Cause,
-    exchange::{Exchange, Failure},
+    exchange::Failure,
     files::Files,
     headers::{add_configured, remove_sensitive, to_secret_value},
     idle::IdleConnections,
@@ -90,8 +91,7 @@ pub struct Response {
     status: StatusCode,
     headers: HeaderMap,
     reason: Option<ReasonPhrase>,
-    body: Incoming,
-    exchange: Exchange,
+    answering: Answering,
     origin: Origin,
     generation: u64,
     deadline: Instant,
@@ -260,48 +260,34 @@ impl Client {
             uri = hop.uri.clone();
             headers.extend(proxy.authorization.clone().map(|value| (PROXY_AUTHORIZATION, value)));
         }
-        let make = || {
-            let mut request = http::Request::new(Full::new(hop.body.clone()));
-            request.method_mut().clone_from(&hop.method);
-            *request.uri_mut() = uri.clone();
-            *request.version_mut() = Version::HTTP_11;
-            request.headers_mut().clone_from(&headers);
-            request
-        };
-        if let Some(stream) = shared.idle.take(&way.origin, way.generation()) {
-            match Exchange::begin(stream, make()).await {
+        let message =
+            Message { method: &hop.method, uri: &uri, headers: &headers, body: &hop.body };
+        while let Some(idle) = shared.idle.take(&way.origin, way.generation()) {
+            let Some(connection) = idle.wake().await else { continue };
+            match connection.send(&message).await {
                 // The peer closed the idle connection at this very moment; Go asks again, too.
-                Err(Failure { is_silent: true, .. }) if hop.method.is_idempotent() => {}
+                Err(Failure { is_silent: true, .. }) if hop.method.is_idempotent() => break,
+                Err(Failure { is_unprocessed: true, .. }) => break,
                 done => return self.respond(done, way, deadline),
             }
         }
         let stream = shared.open(&way).await?;
-        self.respond(Exchange::begin(stream, make()).await, way, deadline)
+        let sent = async { Connection::new(stream).await?.send(&message).await };
+        self.respond(sent.await, way, deadline)
     }
 
     fn respond(
         &self,
-        begun: Result<(Exchange, http::Response<Incoming>), Failure>,
+        sent: Result<(Answering, Parts), Failure>,
         way: Way<'_>,
         deadline: Instant,
     ) -> Result<Response, Cause> {
-        let (exchange, response) = begun.map_err(|failure| failure.cause)?;
-        let (head, body) = response.into_parts();
+        let (answering, head) = sent.map_err(|failure| failure.cause)?;
         let reason = head.extensions.get::<ReasonPhrase>().cloned();
         let (status, headers) = (head.status, head.headers);
         let (generation, origin) = (way.generation(), way.origin);
         let shared = Arc::clone(&self.shared);
-        Ok(Response {
-            status,
-            headers,
-            reason,
-            body,
-            exchange,
-            origin,
-            generation,
-            deadline,
-            shared,
-        })
+        Ok(Response { status, headers, reason, answering, origin, generation, deadline, shared })
     }
 }
 
@@ -312,7 +298,7 @@ impl Shared {
         let of_tokens = tokens.as_ref().and_then(Tokens::secret_file);
         Self {
             files: Files::new(files.iter().map(|file| &**file).chain(of_tokens)),
-            tls: Tls::new(cfg.tls.clone()),
+            tls: Tls::new(cfg.tls.clone(), cfg.enable_http2),
             proxies: Proxies::new(&cfg.proxy, |name| std::env::var(name).ok()),
             tokens,
             signer: None,
@@ -343,7 +329,7 @@ impl Shared {
     async fn reach(&self, proxy: &Proxy, way: &Way<'_>) -> Result<Stream, Cause> {
         let stream = connect(&proxy.origin, self.turns.as_ref()).await?;
         match way.connector.as_ref().filter(|_| proxy.origin.is_https) {
-            Some(connector) => self.tls.wrap(connector, &proxy.origin.host, stream).await,
+            Some(connector) => self.tls.wrap_proxy(connector, &proxy.origin.host, stream).await,
             None => Ok(stream),
         }
     }
@@ -394,7 +380,7 @@ impl Response {
     /// # Errors
     /// The deadline passed, the bound was reached, or the peer broke off.
     pub async fn read_body(mut self, out: &mut Buffer, limit: BodyLimit) -> Result<(), HttpError> {
-        let read = self.exchange.read_body(&mut self.body, out, limit);
+        let read = self.answering.read_body(out, limit);
         timeout_at(self.deadline, read).await.unwrap_or(Err(HttpError::Deadline))?;
         self.keep_connection().await;
         Ok(())
@@ -403,21 +389,20 @@ impl Response {
     /// The body piece by piece, without a deadline; more than `idle` of silence ends it. The connection is
     /// not kept.
     pub fn into_pieces(self, idle: Duration) -> Pieces {
-        Pieces::new(self.exchange, self.body, idle)
+        Pieces::new(self.answering, idle)
     }
 
     /// Drops the body; a short one is read to its end, so that the connection can be kept.
     pub async fn discard(mut self) {
-        let read = self.exchange.discard_body(&mut self.body, DISCARD_SIZE_BYTES_MAX);
+        let read = self.answering.discard_body(DISCARD_SIZE_BYTES_MAX);
         if timeout_at(self.deadline, read).await.unwrap_or(false) {
             self.keep_connection().await;
         }
     }
 
     async fn keep_connection(self) {
-        drop(self.body);
-        if let Some(stream) = self.exchange.into_stream().await {
-            self.shared.idle.put(&self.origin, self.generation, stream);
+        if let Some(connection) = self.answering.into_connection().await {
+            self.shared.idle.put(&self.origin, self.generation, connection);
         }
     }
 }

@@ -56,6 +56,9 @@ pub enum Cause {
     /// What came back is not HTTP/1.x; `detail` shows the start of it.
     #[error("net/http: HTTP/1.x transport connection broken: {detail}")]
     Malformed { detail: String },
+    /// The server, or what it sent, ended the request or its HTTP/2 connection.
+    #[error("{0}")]
+    Http2(String),
     #[error("failed to parse Location header {}: {reason}", quote_go(location))]
     Location { location: String, reason: String },
     #[error("stopped after {count} redirects")]

@@ -1,6 +1,8 @@
 //! One HTTP/1.1 request and its answer on one connection, driven by the task that asks: no task is
 //! spawned, and giving up is dropping. Which connection, and what follows, is the client's matter.
 
+pub(crate) mod http2;
+
 use std::{
     future::{Future, poll_fn},
     io,
@@ -50,6 +52,8 @@ pub(crate) struct Failure {
     /// Not a byte came back: on a reused connection, which the peer may have closed just then, the
     /// request can be sent again.
     pub(crate) is_silent: bool,
+    /// The server has not begun with the request, so it can be sent again whatever it asks for.
+    pub(crate) is_unprocessed: bool,
 }
 
 /// The socket, with a copy of the first bytes it brought.
@@ -61,6 +65,13 @@ struct Tapped {
     start: Vec<u8>,
 }
 
+impl Failure {
+    /// Nothing was sent.
+    pub(crate) fn before(reason: String) -> Self {
+        Self { cause: Cause::Request(reason), is_silent: true, is_unprocessed: false }
+    }
+}
+
 impl Exchange {
     /// Sends `request` (origin form, with `Host`) and waits for the head of the response.
     pub(crate) async fn begin(
@@ -70,10 +81,7 @@ impl Exchange {
         let peer = stream.peer();
         let io = TokioIo::new(Tapped { stream, peer, start: Vec::new() });
         let made = Builder::new().read_buf_exact_size(Some(READ_SIZE_BYTES)).handshake(io).await;
-        let (sender, connection) = made.map_err(|error| Failure {
-            cause: Cause::Request(error.to_string()),
-            is_silent: true,
-        })?;
+        let (sender, connection) = made.map_err(|error| Failure::before(error.to_string()))?;
         let wakes = OwnWakes::new();
         let mut exchange = Self { connection, sender, is_ended: false, failure: None, wakes };
         let mut answer = pin!(exchange.sender.send_request(request));
@@ -176,17 +184,18 @@ impl Exchange {
         let Tapped { stream, peer, start } = self.connection.into_parts().io.into_inner();
         let failures = [Some(error), self.failure.as_ref()];
         let io_error = failures.into_iter().flatten().find_map(io_source);
+        let is_silent = start.is_empty();
         if let Some(text) = io_error.and_then(tls::go_text) {
-            return Failure { cause: Cause::Tls(text), is_silent: start.is_empty() };
+            return Failure { cause: Cause::Tls(text), is_silent, is_unprocessed: false };
         }
         let cause = match io_error {
             Some(io_error) if io_error.kind() != io::ErrorKind::UnexpectedEof => {
                 Cause::read(&stream.local(), &peer, io_error)
             }
-            _ if start.is_empty() => Cause::Eof,
+            _ if is_silent => Cause::Eof,
             _ => Cause::Malformed { detail: malformed_text(error, &start) },
         };
-        Failure { cause, is_silent: start.is_empty() }
+        Failure { cause, is_silent, is_unprocessed: false }
     }
 
     fn body_error(&self, error: &hyper::Error) -> HttpError {

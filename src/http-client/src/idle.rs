@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{connect::Origin, stream::Stream};
+use crate::{connect::Origin, connection::Connection};
 
 /// Compat: Go transport settings of prometheus/common (`MaxIdleConns`, `IdleConnTimeout`).
 const IDLE_COUNT_MAX: usize = 20_000;
@@ -30,7 +30,7 @@ struct State {
 
 #[derive(Debug)]
 struct Idle {
-    stream: Stream,
+    connection: Connection,
     /// Of the certificates that it was made with.
     generation: u64,
     since: Instant,
@@ -38,7 +38,7 @@ struct Idle {
 
 impl IdleConnections {
     /// The connection that was used last and that the peer has not closed; never one of another generation.
-    pub(crate) fn take(&self, origin: &Origin, generation: u64) -> Option<Stream> {
+    pub(crate) fn take(&self, origin: &Origin, generation: u64) -> Option<Connection> {
         let now = Instant::now();
         let mut state = self.lock();
         let State { by_origin, count } = &mut *state;
@@ -49,7 +49,7 @@ impl IdleConnections {
         {
             *count -= 1;
             let is_fresh = now - last.since < IDLE_AGE_MAX && last.generation == generation;
-            found = (is_fresh && last.stream.is_silent()).then_some(last.stream);
+            found = (is_fresh && last.connection.is_silent()).then_some(last.connection);
         }
         if idle.is_empty() {
             by_origin.remove(origin);
@@ -58,7 +58,7 @@ impl IdleConnections {
     }
 
     /// Keeps a connection for the next request; beyond the bounds it is closed.
-    pub(crate) fn put(&self, origin: &Origin, generation: u64, stream: Stream) {
+    pub(crate) fn put(&self, origin: &Origin, generation: u64, connection: Connection) {
         let since = Instant::now();
         let mut state = self.lock();
         if state.count >= IDLE_COUNT_MAX {
@@ -71,7 +71,7 @@ impl IdleConnections {
         // Nearly always the origin is new: the connection was taken out of here.
         let idle = by_origin.entry(origin.clone()).or_default();
         if idle.len() < IDLE_COUNT_PER_ORIGIN_MAX {
-            idle.push(Idle { stream, generation, since });
+            idle.push(Idle { connection, generation, since });
             *count += 1;
         }
     }

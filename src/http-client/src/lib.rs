@@ -31,6 +31,7 @@ mod base64;
 mod buffer;
 mod client;
 mod connect;
+mod connection;
 mod crypto;
 mod error;
 mod exchange;

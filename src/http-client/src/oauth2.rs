@@ -69,6 +69,7 @@ impl Tokens {
         let of_endpoint = HttpClientConfig {
             tls: cfg.tls_config.clone(),
             proxy: cfg.proxy.clone(),
+            enable_http2: false,
             ..HttpClientConfig::default()
         };
         let client = Client::new(of_endpoint, user_agent);

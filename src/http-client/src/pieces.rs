@@ -4,23 +4,21 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use crate::{HttpError, exchange::Exchange};
+use crate::{HttpError, connection::Answering};
 
 /// The rest of an answer. It has no deadline; dropping it closes the connection.
 #[derive(Debug)]
 pub struct Pieces {
-    exchange: Exchange,
-    body: Incoming,
+    answering: Answering,
     idle: Duration,
 }
 
 impl Pieces {
     /// `idle` bounds the silence between two pieces.
-    pub(crate) fn new(exchange: Exchange, body: Incoming, idle: Duration) -> Self {
-        Self { exchange, body, idle }
+    pub(crate) fn new(answering: Answering, idle: Duration) -> Self {
+        Self { answering, idle }
     }
 
     /// The next piece, never larger than what is read from a socket at once (64 KiB); `None` at the end.
@@ -31,7 +29,7 @@ impl Pieces {
     /// # Cancel safety
     /// Dropping the future loses no piece.
     pub async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
-        let next = self.exchange.next_part(&mut self.body);
+        let next = self.answering.next_part();
         timeout(self.idle, next).await.unwrap_or(Some(Err(HttpError::Deadline))).transpose()
     }
 }

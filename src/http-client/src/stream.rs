@@ -14,6 +14,10 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
+/// Names of protocols in the handshake of TLS (RFC 7301).
+pub(crate) const HTTP2_PROTOCOL: &[u8] = b"h2";
+pub(crate) const HTTP1_PROTOCOL: &[u8] = b"http/1.1";
+
 /// A connection to a server or a proxy.
 #[derive(Debug)]
 pub(crate) enum Stream {
@@ -47,6 +51,12 @@ impl Stream {
             Self::Unix(stream) => stream.peer_addr().map_or(End::Unknown, |it| End::of_unix(&it)),
             Self::Tls(stream) => stream.get_ref().0.peer(),
         }
+    }
+
+    /// The server has chosen HTTP/2 while TLS was agreed on.
+    pub(crate) fn is_http2(&self) -> bool {
+        let Self::Tls(stream) = self else { return false };
+        stream.get_ref().1.alpn_protocol() == Some(HTTP2_PROTOCOL)
     }
 
     /// An idle peer has nothing to say: bytes or an end of stream mean that it is done with us.

@@ -10,6 +10,7 @@ use tower::ServiceExt;
 
 use crate::{BodyLimit, BufferPool, Client, HttpError, Request, inflate_gzip};
 
+mod http2;
 mod tls;
 mod ways;
 

@@ -19,7 +19,11 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use tokio_rustls::TlsConnector;
 
-use crate::{error::Cause, files::Contents, stream::Stream};
+use crate::{
+    error::Cause,
+    files::Contents,
+    stream::{HTTP1_PROTOCOL, HTTP2_PROTOCOL, Stream},
+};
 pub(crate) use errors::go_text;
 use verify::Verifier;
 
@@ -30,6 +34,8 @@ const VERSIONS: [&str; 4] = ["TLS10", "TLS11", "TLS12", "TLS13"];
 #[derive(Debug)]
 pub(crate) struct Tls {
     cfg: TlsConfig,
+    /// What servers are offered to be spoken to in, best first; none is HTTP/1.1.
+    protocols: Vec<Vec<u8>>,
     built: Mutex<Option<Built>>,
 }
 
@@ -56,8 +62,12 @@ struct Material {
 }
 
 impl Tls {
-    pub(crate) fn new(cfg: TlsConfig) -> Self {
-        Self { cfg, built: Mutex::default() }
+    pub(crate) fn new(cfg: TlsConfig, enable_http2: bool) -> Self {
+        let protocols = match enable_http2 {
+            true => vec![HTTP2_PROTOCOL.to_vec(), HTTP1_PROTOCOL.to_vec()],
+            false => Vec::new(),
+        };
+        Self { cfg, protocols, built: Mutex::default() }
     }
 
     /// How to connect at this moment.
@@ -85,11 +95,31 @@ impl Tls {
         host: &str,
         stream: Stream,
     ) -> Result<Stream, Cause> {
+        self.shake_hands(connector, host, stream, self.protocols.clone()).await
+    }
+
+    /// Shakes hands with a proxy, which is asked in HTTP/1.1.
+    pub(crate) async fn wrap_proxy(
+        &self,
+        connector: &Connector,
+        host: &str,
+        stream: Stream,
+    ) -> Result<Stream, Cause> {
+        self.shake_hands(connector, host, stream, Vec::new()).await
+    }
+
+    async fn shake_hands(
+        &self,
+        connector: &Connector,
+        host: &str,
+        stream: Stream,
+        protocols: Vec<Vec<u8>>,
+    ) -> Result<Stream, Cause> {
         let name = if self.cfg.server_name.is_empty() { host } else { &self.cfg.server_name };
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| Cause::Tls(format!("tls: invalid server name {name:?}")))?;
         let ends = (stream.local(), stream.peer());
-        match connector.connector.connect(name, stream).await {
+        match connector.connector.with_alpn(protocols).connect(name, stream).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
             Err(error) => Err(errors::handshake_failure(&error, ends)),
         }

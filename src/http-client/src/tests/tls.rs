@@ -102,7 +102,7 @@ impl TlsTarget {
             TlsAcceptor::from(Arc::new(config.with_single_cert(vec![cert], key).unwrap()));
         let target = FakeTarget::start().await;
         target.answer("/metrics", Answer::text("a 1\n"));
-        let port = in_front_of(target.address(), acceptor).await;
+        let port = tls_in_front_of(target.address(), acceptor).await;
         Self { target, port }
     }
 
@@ -126,25 +126,36 @@ impl TlsTarget {
     }
 }
 
-/// Takes TLS off what is meant for `inner`; the port to connect to.
-async fn in_front_of(inner: String, acceptor: TlsAcceptor) -> u16 {
+/// Serves each connection of a port.
+pub(super) async fn spawn_listener<F>(mut serve: impl FnMut(TcpStream) -> F + Send + 'static) -> u16
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     spawn(async move {
-        while let Ok((outer, _)) = listener.accept().await {
-            let (acceptor, inner) = (acceptor.clone(), inner.clone());
-            spawn(async move {
-                let Ok(mut outer) = acceptor.accept(outer).await else { return };
-                let mut inner = TcpStream::connect(inner).await.unwrap();
-                drop(copy_bidirectional(&mut outer, &mut inner).await);
-            });
+        while let Ok((stream, _)) = listener.accept().await {
+            spawn(serve(stream));
         }
     });
     port
 }
 
-/// The same with the identity alone.
-pub(super) async fn tls_in_front_of(inner: String, identity: &Identity) -> u16 {
+/// Takes TLS off what is meant for `inner`; the port to connect to.
+pub(super) async fn tls_in_front_of(inner: String, acceptor: TlsAcceptor) -> u16 {
+    spawn_listener(move |outer| {
+        let (acceptor, inner) = (acceptor.clone(), inner.clone());
+        async move {
+            let Ok(mut outer) = acceptor.accept(outer).await else { return };
+            let mut inner = TcpStream::connect(inner).await.unwrap();
+            drop(copy_bidirectional(&mut outer, &mut inner).await);
+        }
+    })
+    .await
+}
+
+/// Of a server that chooses the first of these protocols that it is offered.
+pub(super) fn acceptor(identity: &Identity, protocols: &[&str]) -> TlsAcceptor {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -152,8 +163,9 @@ pub(super) async fn tls_in_front_of(inner: String, identity: &Identity) -> u16 {
         .with_no_client_auth();
     let cert = CertificateDer::from_pem_slice(identity.cert.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
-    let config = config.with_single_cert(vec![cert], key).unwrap();
-    in_front_of(inner, TlsAcceptor::from(Arc::new(config))).await
+    let mut config = config.with_single_cert(vec![cert], key).unwrap();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a server of a test needs no supervisor")]

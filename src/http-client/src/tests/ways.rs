@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    tls::{Authority, TlsTarget, parsed, spawn, tls_in_front_of, trusting, tunnels},
+    tls::{Authority, TlsTarget, acceptor, parsed, spawn, tls_in_front_of, trusting, tunnels},
     *,
 };
 
@@ -86,7 +86,7 @@ async fn proxies_may_speak_tls_themselves() {
     let identity = ca.sign(&["localhost"]);
     let target = TlsTarget::plain(&identity).await;
     let (tunnels, heads) = tunnels().await;
-    let port = tls_in_front_of(tunnels, &identity).await;
+    let port = tls_in_front_of(tunnels, acceptor(&identity, &[])).await;
     let text = format!("{{proxy_url: 'https://me:pw@localhost:{port}'}}");
     let secure = client(HttpClientConfig { tls: trusting(&ca), ..parsed(&text) });
     for _ in 0..2 {
@@ -101,7 +101,7 @@ async fn proxies_may_speak_tls_themselves() {
     let proxy = FakeTarget::start().await;
     let url = "http://far.invalid:9100/metrics";
     proxy.answer(url, Answer::text("b 2\n"));
-    let port = tls_in_front_of(proxy.address(), &identity).await;
+    let port = tls_in_front_of(proxy.address(), acceptor(&identity, &[])).await;
     let text = format!("{{proxy_url: 'https://localhost:{port}'}}");
     let trusted = client(HttpClientConfig { tls: trusting(&ca), ..parsed(&text) });
     assert_eq!(get(&trusted, url, PATIENCE).await.unwrap(), "200 OK: b 2\n");
