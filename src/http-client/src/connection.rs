@@ -2,15 +2,31 @@
 //! one. What is asked, and whether it is asked again, is the client's matter.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version, header::HOST, response::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
+    response::Parts,
+};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::{
     BodyLimit, Buffer, HttpError,
-    exchange::{Exchange, Failure, http2::Http2},
+    exchange::{
+        Exchange, Failure,
+        http2::{Download, Http2},
+    },
     stream::Stream,
 };
+
+/// Not for HTTP/2 (RFC 9113, section 8.2.2).
+const CONNECTION_HEADERS: [HeaderName; 5] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
 
 /// A connection that nobody waits for at this moment.
 #[derive(Debug)]
@@ -21,9 +37,10 @@ pub(crate) enum Connection {
 
 /// A connection whose answer has been read up to its body. Dropping it closes the connection.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the usual variant takes no allocation of its own")]
 pub(crate) enum Answering {
     Http1 { exchange: Exchange, body: Incoming },
-    Http2 { exchange: Box<Http2>, body: Incoming },
+    Http2 { exchange: Box<Http2>, body: Download },
 }
 
 /// What goes over a connection, as HTTP/1.1 has it: the path, or for a proxy the whole URL, and the host
@@ -45,6 +62,10 @@ impl Connection {
         }
     }
 
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
     /// Whether the peer has not ended it, as far as can be told at a glance.
     pub(crate) fn is_silent(&self) -> bool {
         match self {
@@ -58,7 +79,9 @@ impl Connection {
     pub(crate) async fn wake(self) -> Option<Self> {
         match self {
             Self::Http1(stream) => Some(Self::Http1(stream)),
-            Self::Http2(mut exchange) => exchange.wake().await.then_some(Self::Http2(exchange)),
+            Self::Http2(mut exchange) => {
+                exchange.is_reusable().await.then_some(Self::Http2(exchange))
+            }
         }
     }
 
@@ -124,33 +147,35 @@ impl Answering {
 
 impl Message<'_> {
     fn to_http1(&self) -> http::Request<Full<Bytes>> {
-        self.to_request(self.uri.clone(), self.headers.clone(), Version::HTTP_11)
+        let mut request = http::Request::new(Full::new(self.body.clone()));
+        request.method_mut().clone_from(self.method);
+        request.uri_mut().clone_from(self.uri);
+        *request.version_mut() = Version::HTTP_11;
+        request.headers_mut().clone_from(self.headers);
+        request
     }
 
-    /// The host moves from the headers into the URL.
-    fn to_http2(&self) -> Result<http::Request<Full<Bytes>>, Failure> {
-        let mut headers = self.headers.clone();
+    /// The host moves from the headers into the URL; what is about the connection is left out.
+    fn to_http2(&self) -> Result<http::Request<Bytes>, Failure> {
+        let mut request = http::Request::new(self.body.clone());
+        let headers = request.headers_mut();
+        headers.clone_from(self.headers);
         let host = headers.remove(HOST);
-        let uri = Uri::builder()
+        for name in CONNECTION_HEADERS {
+            headers.remove(name);
+        }
+        let is_upload = matches!(*self.method, Method::POST | Method::PUT | Method::PATCH);
+        if is_upload || !self.body.is_empty() {
+            headers.insert(CONTENT_LENGTH, self.body.len().into());
+        }
+        request.method_mut().clone_from(self.method);
+        *request.uri_mut() = Uri::builder()
             .scheme("https")
             .authority(host.as_ref().map_or(&[][..], HeaderValue::as_bytes))
             .path_and_query(self.uri.path_and_query().map_or("/", |path| path.as_str()))
             .build()
             .map_err(|error| Failure::before(error.to_string()))?;
-        Ok(self.to_request(uri, headers, Version::HTTP_2))
-    }
-
-    fn to_request(
-        &self,
-        uri: Uri,
-        headers: HeaderMap,
-        version: Version,
-    ) -> http::Request<Full<Bytes>> {
-        let mut request = http::Request::new(Full::new(self.body.clone()));
-        request.method_mut().clone_from(self.method);
-        *request.uri_mut() = uri;
-        *request.version_mut() = version;
-        *request.headers_mut() = headers;
-        request
+        *request.version_mut() = Version::HTTP_2;
+        Ok(request)
     }
 }

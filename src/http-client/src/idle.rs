@@ -1,5 +1,6 @@
 //! Connections between two requests: sockets without a task, so that an idle target costs a descriptor and,
-//! with TLS, its keys, but no buffer. They are bounded in number and age; whether one still works is asked when it is taken.
+//! with TLS, its keys; only HTTP/2 keeps buffers and tables. They are bounded in number and age; whether one
+//! still works is asked when it is taken.
 
 use std::{
     collections::HashMap,
@@ -15,6 +16,8 @@ use crate::{connect::Origin, connection::Connection};
 const IDLE_COUNT_MAX: usize = 20_000;
 const IDLE_COUNT_PER_ORIGIN_MAX: usize = 1_000;
 const IDLE_AGE_MAX: Duration = Duration::from_secs(5 * 60);
+/// Of those that speak HTTP/2, with some 44 KiB each.
+const IDLE_HTTP2_COUNT_MAX: usize = 4_096;
 
 /// Idle connections of one client.
 #[derive(Debug, Default)]
@@ -25,7 +28,15 @@ pub(crate) struct IdleConnections {
 #[derive(Debug, Default)]
 struct State {
     by_origin: HashMap<Origin, Vec<Idle>>,
-    count: usize,
+    counts: Counts,
+    /// When the old ones were last closed.
+    expired_at: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    http2: usize,
 }
 
 #[derive(Debug)]
@@ -41,13 +52,13 @@ impl IdleConnections {
     pub(crate) fn take(&self, origin: &Origin, generation: u64) -> Option<Connection> {
         let now = Instant::now();
         let mut state = self.lock();
-        let State { by_origin, count } = &mut *state;
+        let State { by_origin, counts, .. } = &mut *state;
         let idle = by_origin.get_mut(origin)?;
         let mut found = None;
         while found.is_none()
             && let Some(last) = idle.pop()
         {
-            *count -= 1;
+            counts.remove(&last.connection);
             let is_fresh = now - last.since < IDLE_AGE_MAX && last.generation == generation;
             found = (is_fresh && last.connection.is_silent()).then_some(last.connection);
         }
@@ -61,18 +72,20 @@ impl IdleConnections {
     pub(crate) fn put(&self, origin: &Origin, generation: u64, connection: Connection) {
         let since = Instant::now();
         let mut state = self.lock();
-        if state.count >= IDLE_COUNT_MAX {
+        // Those of targets that are gone are not taken any more.
+        let is_due = state.expired_at.is_none_or(|at| since - at >= IDLE_AGE_MAX);
+        if is_due || state.counts.are_full_for(&connection) {
             state.expire(since);
         }
-        if state.count >= IDLE_COUNT_MAX {
+        if state.counts.are_full_for(&connection) {
             return;
         }
-        let State { by_origin, count } = &mut *state;
+        let State { by_origin, counts, .. } = &mut *state;
         // Nearly always the origin is new: the connection was taken out of here.
         let idle = by_origin.entry(origin.clone()).or_default();
         if idle.len() < IDLE_COUNT_PER_ORIGIN_MAX {
+            counts.add(&connection);
             idle.push(Idle { connection, generation, since });
-            *count += 1;
         }
     }
 
@@ -84,10 +97,67 @@ impl IdleConnections {
 
 impl State {
     fn expire(&mut self, now: Instant) {
+        let counts = &mut self.counts;
         self.by_origin.retain(|_, idle| {
-            idle.retain(|idle| now - idle.since < IDLE_AGE_MAX);
+            idle.retain(|idle| {
+                let is_kept = now - idle.since < IDLE_AGE_MAX;
+                if !is_kept {
+                    counts.remove(&idle.connection);
+                }
+                is_kept
+            });
             !idle.is_empty()
         });
-        self.count = self.by_origin.values().map(Vec::len).sum();
+        self.expired_at = Some(now);
+    }
+}
+
+impl Counts {
+    fn are_full_for(&self, connection: &Connection) -> bool {
+        self.all >= IDLE_COUNT_MAX || connection.is_http2() && self.http2 >= IDLE_HTTP2_COUNT_MAX
+    }
+
+    fn add(&mut self, connection: &Connection) {
+        self.all += 1;
+        self.http2 += usize::from(connection.is_http2());
+    }
+
+    fn remove(&mut self, connection: &Connection) {
+        self.all -= 1;
+        self.http2 -= usize::from(connection.is_http2());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::stream::Stream;
+
+    fn origin(port: u16) -> Origin {
+        Origin { is_https: false, host: "a".into(), port, socket: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_takes_is_closed_when_it_is_old() {
+        let idle = IdleConnections::default();
+        let mut others = Vec::new();
+        let mut connection = || {
+            let (one, other) = UnixStream::pair().unwrap();
+            others.push(other);
+            Connection::Http1(Stream::Unix(one))
+        };
+        idle.put(&origin(1), 0, connection());
+        tokio::time::advance(IDLE_AGE_MAX / 2).await;
+        idle.put(&origin(2), 0, connection());
+        tokio::time::advance(IDLE_AGE_MAX / 2).await;
+        idle.put(&origin(2), 1, connection());
+        assert_eq!(idle.lock().counts.all, 2, "the first one was too old");
+        assert!(idle.take(&origin(1), 0).is_none());
+        assert!(idle.take(&origin(2), 1).is_some());
+        assert!(idle.take(&origin(2), 1).is_none(), "another generation is not taken, but closed");
+        assert_eq!(idle.lock().counts.all, 0);
+        assert!(idle.lock().by_origin.is_empty());
     }
 }

@@ -1,8 +1,7 @@
-//! HTTP/2 on one connection (RFC 9113), one request at a time, driven by the task that asks: hyper's pieces
-//! of the connection are kept here and moved along with the exchange. Several streams at once, and pings of
-//! our own, are left out: who waits for an answer has a deadline.
+//! HTTP/2 on one connection (RFC 9113), one request at a time, driven by the task that asks. Several streams
+//! at once, and pings of our own, are left out: who waits for an answer has a deadline.
 
-mod pieces;
+mod upload;
 mod words;
 
 use std::{
@@ -14,16 +13,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::Body as _;
-use http_body_util::Full;
-use hyper::{
-    body::Incoming,
-    client::conn::http2::{Builder, Connection, SendRequest},
+use h2::{
+    RecvStream,
+    client::{Builder, Connection, SendRequest},
 };
-use hyper_util::rt::TokioIo;
+use http::header::CONTENT_LENGTH;
 
 use self::{
-    pieces::{Inbox, Pieces},
+    upload::Upload,
     words::{Seen, Watched},
 };
 use super::Failure;
@@ -38,59 +35,67 @@ const WINDOW_SIZE_BYTES: u32 = 256 << 10;
 const FRAME_SIZE_BYTES_MAX: u32 = 16 << 10;
 /// The head of a response, names and values, with 32 bytes for each. As over HTTP/1.1.
 const HEAD_SIZE_BYTES_MAX: u32 = 64 << 10;
-/// Of the tables that shorten headers: what the servers' default is, kept while the connection is.
+/// Of the table that shortens the headers of responses, kept while the connection is: what a server takes
+/// for granted.
 const HEADER_TABLE_SIZE_BYTES: u32 = 4 << 10;
-/// How much of a request's body waits for the server's window.
+/// How much of a request's body is taken over at once, to wait for the socket.
 const SEND_SIZE_BYTES_MAX: usize = 256 << 10;
 /// Streams have odd numbers below 2^31; long before they end, the connection does.
 const REQUEST_COUNT_MAX: u32 = 1 << 24;
 
-type Body = Full<Bytes>;
-
 /// A connection over which one request after the other goes.
 pub(crate) struct Http2 {
-    sender: SendRequest<Body>,
-    /// Hands requests over to the pieces; `None` once it has ended.
-    dispatch: Option<Connection<TokioIo<Watched>, Body, Inbox>>,
-    pieces: Pieces,
-    failure: Option<hyper::Error>,
+    sender: SendRequest<Bytes>,
+    connection: Connection<Watched, Bytes>,
+    /// The connection must not be polled again.
+    is_ended: bool,
+    /// A request whose body is not sent to its end.
+    upload: Option<Upload>,
     seen: Arc<Seen>,
     request_count: u32,
+}
+
+/// The body of a response.
+#[derive(Debug)]
+pub(crate) struct Download {
+    stream: RecvStream,
+    /// What the head has promised; 0 if nothing.
+    size_bytes: u64,
 }
 
 impl Http2 {
     /// Begins to speak on a connection whose server has chosen HTTP/2.
     pub(crate) async fn open(stream: Stream) -> Result<Self, Failure> {
         let seen = Arc::new(Seen::new(stream.peer()));
-        let pieces = Pieces::default();
-        let io = TokioIo::new(Watched { stream, seen: Arc::clone(&seen) });
-        let made = Builder::new(pieces.inbox())
-            .initial_stream_window_size(WINDOW_SIZE_BYTES)
+        let watched = Watched { stream, seen: Arc::clone(&seen) };
+        let made = Builder::new()
+            .enable_push(false)
+            .initial_window_size(WINDOW_SIZE_BYTES)
             .initial_connection_window_size(WINDOW_SIZE_BYTES)
             .max_frame_size(FRAME_SIZE_BYTES_MAX)
             .max_header_list_size(HEAD_SIZE_BYTES_MAX)
             .header_table_size(HEADER_TABLE_SIZE_BYTES)
-            .max_send_buf_size(SEND_SIZE_BYTES_MAX)
-            .handshake(io)
+            .max_send_buffer_size(SEND_SIZE_BYTES_MAX)
+            .handshake(watched)
             .await;
         match made {
-            Ok((sender, dispatch)) => {
-                let dispatch = Some(dispatch);
-                Ok(Self { sender, dispatch, pieces, failure: None, seen, request_count: 0 })
+            Ok((sender, connection)) => {
+                let (is_ended, upload, request_count) = (false, None, 0);
+                Ok(Self { sender, connection, is_ended, upload, seen, request_count })
             }
-            Err(error) => Err(seen.explain(&error, None, 1)),
+            Err(error) => Err(seen.explain(&error, 1)),
         }
     }
 
-    /// Whether the connection still works after it was left alone: what has come meanwhile is read first, and
-    /// the server's pings and settings are answered.
-    pub(crate) async fn wake(&mut self) -> bool {
+    /// Whether another request may be made: what has come while nobody waited is read first, and the server's
+    /// pings and settings are answered.
+    pub(crate) async fn is_reusable(&mut self) -> bool {
         poll_fn(|cx| {
             self.drive(cx);
             Poll::Ready(())
         })
         .await;
-        self.is_open()
+        !self.is_ended && self.upload.is_none() && self.request_count < REQUEST_COUNT_MAX
     }
 
     /// Sends `request` (absolute form, without `Host`) and waits for the head of the response.
@@ -99,26 +104,21 @@ impl Http2 {
     /// A connection whose answer was not waited for must be dropped.
     pub(crate) async fn begin(
         &mut self,
-        request: http::Request<Body>,
-    ) -> Result<http::Response<Incoming>, Failure> {
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Download>, Failure> {
         self.request_count += 1;
-        let mut answer = pin!(self.sender.send_request(request));
-        let result = poll_fn(|cx| {
-            self.drive(cx);
-            answer.as_mut().poll(cx)
-        })
-        .await;
-        result.map_err(|error| self.seen.explain(&error, self.failure.as_ref(), self.stream_id()))
+        let answered = self.exchange(request).await;
+        answered.map_err(|error| self.seen.explain(&error, self.stream_id()))
     }
 
     /// Appends the whole body to `out`; the bound holds before memory is taken.
     pub(crate) async fn read_body(
         &mut self,
-        body: &mut Incoming,
+        body: &mut Download,
         out: &mut Buffer,
         limit: BodyLimit,
     ) -> Result<(), HttpError> {
-        if body.size_hint().lower() >= limit.size_bytes {
+        if body.size_bytes >= limit.size_bytes {
             return Err(HttpError::BodyTooLarge { limit_bytes: limit.size_bytes });
         }
         while let Some(part) = self.next_part(body).await {
@@ -128,68 +128,85 @@ impl Http2 {
     }
 
     /// Reads up to `size_bytes_max` of a body that nobody wants; says whether that was all of it.
-    pub(crate) async fn discard_body(&mut self, body: &mut Incoming, size_bytes_max: u64) -> bool {
-        let mut size_bytes = body.size_hint().lower();
-        while size_bytes <= size_bytes_max {
-            match self.next_part(body).await {
-                None => return true,
-                Some(Ok(part)) => size_bytes += part.len() as u64,
-                Some(Err(_)) => return false,
+    pub(crate) async fn discard_body(&mut self, body: &mut Download, size_bytes_max: u64) -> bool {
+        let mut left_bytes = size_bytes_max;
+        if body.size_bytes > left_bytes {
+            return false;
+        }
+        while let Some(part) = self.next_part(body).await {
+            let Ok(part) = part else { return false };
+            match left_bytes.checked_sub(part.len() as u64) {
+                Some(left) => left_bytes = left,
+                None => return false,
             }
         }
-        false
+        true
     }
 
     /// The next part of a body, no larger than a frame.
     pub(crate) async fn next_part(
         &mut self,
-        body: &mut Incoming,
+        body: &mut Download,
     ) -> Option<Result<Bytes, HttpError>> {
         poll_fn(|cx| {
             loop {
-                self.drive(cx);
-                match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                    // hyper takes a stream that was reset with `NO_ERROR` for one that has ended.
-                    None if !body.is_end_stream() => {
-                        let cut_off = words::cut_off(self.stream_id());
-                        return Poll::Ready(Some(Err(HttpError::Body(cut_off))));
-                    }
-                    None => return Poll::Ready(None),
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) => return Poll::Ready(Some(Ok(data))),
-                        Err(_trailers) => {}
-                    },
-                    Some(Err(error)) => {
-                        let failure = self.failure.as_ref();
-                        let error = self.seen.explain_body(&error, failure, self.stream_id());
-                        return Poll::Ready(Some(Err(error)));
-                    }
+                // What has come is handed on first: moving the connection costs more than a part.
+                let mut polled = body.stream.poll_data(cx);
+                if polled.is_pending() {
+                    self.drive(cx);
+                    polled = body.stream.poll_data(cx);
                 }
+                return Poll::Ready(match ready!(polled) {
+                    Some(Ok(part)) => {
+                        // The stream may be over by now, and then nobody counts.
+                        let _is_over = body.stream.flow_control().release_capacity(part.len());
+                        if part.is_empty() {
+                            continue;
+                        }
+                        Some(Ok(part))
+                    }
+                    Some(Err(error)) => Some(Err(self.seen.explain_body(&error, self.stream_id()))),
+                    None => None,
+                });
             }
         })
         .await
     }
 
-    /// Whether another request may be made once the answer to this one was read whole.
-    pub(crate) async fn is_reusable(&mut self) -> bool {
-        self.wake().await && self.request_count < REQUEST_COUNT_MAX
+    async fn exchange(
+        &mut self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Download>, h2::Error> {
+        let (head, body) = request.into_parts();
+        let request = http::Request::from_parts(head, ());
+        // The server may allow no stream at this moment.
+        poll_fn(|cx| {
+            self.drive(cx);
+            self.sender.poll_ready(cx)
+        })
+        .await?;
+        let (answer, stream) = self.sender.send_request(request, body.is_empty())?;
+        self.upload = Upload::new(stream, body);
+        let mut answer = pin!(answer);
+        let response = poll_fn(|cx| {
+            self.drive(cx);
+            answer.as_mut().poll(cx)
+        })
+        .await?;
+        let size = response.headers().get(CONTENT_LENGTH).and_then(|size| size.to_str().ok());
+        let size_bytes = size.and_then(|size| size.parse().ok()).unwrap_or(0);
+        Ok(response.map(|stream| Download { stream, size_bytes }))
     }
 
     /// Moves frames until the connection waits for the peer, the body's reader or its end.
     fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(dispatch) = &mut self.dispatch
-            && let Poll::Ready(ended) = Pin::new(dispatch).poll(cx)
-        {
-            // A request that still waits in it is failed by this.
-            self.dispatch = None;
-            self.failure = ended.err();
+        if self.upload.as_mut().is_some_and(|upload| upload.poll(cx).is_ready()) {
+            self.upload = None;
         }
-        self.pieces.drive(cx);
-    }
-
-    /// Both halves live, and no request is half-sent.
-    fn is_open(&self) -> bool {
-        self.dispatch.is_some() && self.pieces.count() == 1
+        // Why it ends is told to the stream, too.
+        if !self.is_ended && Pin::new(&mut self.connection).poll(cx).is_ready() {
+            self.is_ended = true;
+        }
     }
 
     fn stream_id(&self) -> u32 {

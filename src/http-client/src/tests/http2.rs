@@ -17,8 +17,7 @@ use hyper_util::{
 
 use super::{
     tls::{
-        Authority, Identity, acceptor, parsed, spawn, spawn_listener, tls_in_front_of, trusting,
-        tunnels,
+        Authority, Identity, acceptor, parsed, spawn_listener, tls_in_front_of, trusting, tunnels,
     },
     *,
 };

@@ -3,11 +3,10 @@
 //! Compat: Go `net/http` `h2_bundle.go`.
 
 use std::{
-    error::Error,
     io,
     pin::Pin,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -31,7 +30,7 @@ const EOF: &str = "unexpected EOF";
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) stream: Stream,
-    pub(super) seen: std::sync::Arc<Seen>,
+    pub(super) seen: Arc<Seen>,
 }
 
 /// How a connection ended.
@@ -54,52 +53,51 @@ impl Seen {
         Self { peer, is_at_end: AtomicBool::new(false), broken: OnceLock::new() }
     }
 
-    /// Why no answer came to the request of stream `id`: hyper's error for it, and for the connection.
-    pub(super) fn explain(
-        &self,
-        error: &hyper::Error,
-        of_connection: Option<&hyper::Error>,
-        id: u32,
-    ) -> Failure {
-        let protocol = protocol_error(error).or_else(|| of_connection.and_then(protocol_error));
-        let is_unprocessed = protocol.is_some_and(is_unprocessed);
+    /// Why no answer came to the request of stream `id`.
+    pub(super) fn explain(&self, error: &h2::Error, id: u32) -> Failure {
+        let is_unprocessed = is_unprocessed(error);
         // A stream that was reset has been looked at; a connection that ended has brought nothing.
-        let is_silent = is_unprocessed || protocol.is_none();
-        let cause = match (self.broken.get(), protocol) {
-            (Some(Broken::Tls(text)), _) => Cause::Tls(text.clone()),
-            (Some(Broken::Socket { local, error }), _) => Cause::read(local, &self.peer, error),
-            (None, Some(protocol)) if protocol.is_library() && protocol.is_reset() => {
-                let text = text_of(protocol, id);
-                Cause::Http2(format!(
-                    "{text}; the head of the response is malformed or exceeds {HEAD_SIZE_BYTES_MAX} bytes"
-                ))
-            }
-            (None, Some(protocol)) => Cause::Http2(text_of(protocol, id)),
-            (None, None) => Cause::Http2(self.text_without_error(error)),
+        let is_silent = is_unprocessed || error.is_io();
+        let cause = match self.broken.get() {
+            Some(Broken::Tls(text)) => Cause::Tls(text.clone()),
+            Some(Broken::Socket { local, error }) => Cause::read(local, &self.peer, error),
+            None => Cause::Http2(match error.is_library() && error.is_reset() {
+                true => {
+                    let text = self.text(error, id);
+                    format!(
+                        "{text}; the head of the response is malformed or exceeds {HEAD_SIZE_BYTES_MAX} bytes"
+                    )
+                }
+                false => self.text(error, id),
+            }),
         };
         Failure { cause, is_silent, is_unprocessed }
     }
 
     /// Why a body ended early.
-    pub(super) fn explain_body(
-        &self,
-        error: &hyper::Error,
-        of_connection: Option<&hyper::Error>,
-        id: u32,
-    ) -> HttpError {
-        let protocol = protocol_error(error).or_else(|| of_connection.and_then(protocol_error));
-        HttpError::Body(match (self.broken.get(), protocol) {
-            (Some(Broken::Tls(text)), _) => text.clone(),
-            (Some(Broken::Socket { error, .. }), _) => errno_text(error),
-            (None, Some(protocol)) => text_of(protocol, id),
-            (None, None) => self.text_without_error(error),
+    pub(super) fn explain_body(&self, error: &h2::Error, id: u32) -> HttpError {
+        HttpError::Body(match self.broken.get() {
+            Some(Broken::Tls(text)) => text.clone(),
+            Some(Broken::Socket { error, .. }) => errno_text(error),
+            None => self.text(error, id),
         })
     }
 
-    fn text_without_error(&self, error: &hyper::Error) -> String {
-        match self.is_at_end.load(Ordering::Relaxed) {
-            true => EOF.to_owned(),
-            false => error.to_string(),
+    fn text(&self, error: &h2::Error, id: u32) -> String {
+        let Some(reason) = error.reason().map(name_of) else {
+            let is_at_end = error.is_io() && self.is_at_end.load(Ordering::Relaxed);
+            return if is_at_end { EOF.to_owned() } else { error.to_string() };
+        };
+        match (error.is_go_away(), error.is_remote()) {
+            (true, true) if error.reason() == Some(Reason::NO_ERROR) => {
+                "http2: Transport received Server's graceful shutdown GOAWAY".to_owned()
+            }
+            (true, true) => {
+                format!("http2: Transport received GOAWAY from server ErrCode:{reason}")
+            }
+            (true, false) => format!("connection error: {reason}"),
+            (false, true) => format!("stream error: stream ID {id}; {reason}; received from peer"),
+            (false, false) => format!("stream error: stream ID {id}; {reason}"),
         }
     }
 
@@ -113,24 +111,6 @@ impl Seen {
                 Broken::Socket { local: stream.local(), error }
             }
         });
-    }
-}
-
-/// The text for a stream that the server has closed without its end, and without a reason.
-pub(super) fn cut_off(id: u32) -> String {
-    format!("stream error: stream ID {id}; {}; received from peer", name_of(Reason::NO_ERROR))
-}
-
-fn text_of(error: &h2::Error, id: u32) -> String {
-    let reason = error.reason().map_or_else(|| error.to_string(), name_of);
-    match (error.is_go_away(), error.is_remote()) {
-        (true, true) if error.reason() == Some(Reason::NO_ERROR) => {
-            "http2: Transport received Server's graceful shutdown GOAWAY".to_owned()
-        }
-        (true, true) => format!("http2: Transport received GOAWAY from server ErrCode:{reason}"),
-        (true, false) => format!("connection error: {reason}"),
-        (false, true) => format!("stream error: stream ID {id}; {reason}; received from peer"),
-        (false, false) => format!("stream error: stream ID {id}; {reason}"),
     }
 }
 
@@ -162,12 +142,6 @@ fn name_of(reason: Reason) -> String {
 fn is_unprocessed(error: &h2::Error) -> bool {
     let is_refused = error.reason() == Some(Reason::REFUSED_STREAM);
     error.is_remote() && (error.is_go_away() || is_refused)
-}
-
-/// The protocol's error inside of hyper's, if that is what it was.
-fn protocol_error(error: &hyper::Error) -> Option<&h2::Error> {
-    let error = error.source()?.downcast_ref::<h2::Error>()?;
-    (!error.is_io()).then_some(error)
 }
 
 impl AsyncRead for Watched {
