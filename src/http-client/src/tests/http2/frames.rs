@@ -8,7 +8,6 @@ use std::sync::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::Mutex,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
