@@ -20,6 +20,7 @@ mod crash;
 mod directories;
 mod discovery;
 mod discovery_peers;
+mod http2;
 mod kinds;
 mod kubernetes;
 mod ledger;

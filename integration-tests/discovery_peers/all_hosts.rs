@@ -20,7 +20,7 @@ pub(super) struct AllHosts {
 impl AllHosts {
     pub(super) fn new(hosts: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (acceptor, authority) = tls_of(hosts);
+        let (acceptor, authority) = tls_of(hosts, &[]);
         let all = Self { acceptor, folder };
         std::fs::write(all.authority(), authority).unwrap();
         all

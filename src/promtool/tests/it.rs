@@ -254,6 +254,24 @@ async fn whoever_knows_targets_is_asked() {
 }
 
 #[test]
+fn a_kubeconfig_that_cannot_be_read_holds_nobody_up() {
+    let files = Files::new();
+    // Nobody ever writes into the pipe: opening it would wait for ever.
+    let pipe = files.directory.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    files.add(
+        "p.yml",
+        "scrape_configs:\n- {job_name: a, kubernetes_sd_configs: [{role: pod, kubeconfig_file: pipe}]}\n",
+    );
+    files.check(
+        &["check", "service-discovery", "--timeout=50ms", "p.yml", "a"],
+        0,
+        "[]\n",
+        "Unable to refresh target groups: kubernetes: context deadline exceeded\n",
+    );
+}
+
+#[test]
 fn the_effect_of_a_change_is_told() {
     let files = Files::new();
     files.add("old.yml", "scrape_configs:\n- {job_name: a, static_configs: [{targets: ['x:1', 'x:2']}]}\n- {job_name: b, basic_auth: {password: one}}\n");

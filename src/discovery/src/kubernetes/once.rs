@@ -26,8 +26,11 @@ pub(crate) async fn discover(
     means: &Means,
 ) -> Result<Vec<TargetGroup>, String> {
     let means = KubernetesMeans::new(means, &Registry::default());
-    let api = Api::new(find_access(cfg, &means.around)?, means.user_agent);
     let handle = Handle::detached("discovery", State::Ready);
+    let (asked, around) = (cfg.clone(), means.around.clone());
+    let found = handle.blocking(move || find_access(&asked, &around)).await;
+    let access = found.map_err(|error| error.to_string()).flatten()?;
+    let api = Api::new(access, means.user_agent);
     let mut cluster = Cluster::new(cfg.attach_metadata.clone());
     for (index, source) in sources(cfg, api.own_namespace.as_deref()).into_iter().enumerate() {
         let (news, receiver) = mpsc::channel(NEWS_COUNT_MAX);

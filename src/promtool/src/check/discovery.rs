@@ -87,6 +87,8 @@ fn discover_all(job: &ScrapeConfig, timeout: Duration) -> Result<Vec<ExplainedTa
         }
         asked
     });
+    // What hangs in a system call has been given up, and must not be waited for now.
+    runtime.shutdown_background();
     found(job, &asked)
 }
 

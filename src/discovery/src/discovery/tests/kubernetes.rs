@@ -143,7 +143,7 @@ async fn pods_are_listed_watched_and_listed_again() {
 /// TLS before a server; its certificate and its port.
 #[expect(clippy::disallowed_methods, reason = "a server of a test needs no supervisor")]
 async fn with_tls(server: &FakeKubernetes) -> (String, u16) {
-    let ((acceptor, authority), inner) = (tls_of(&["localhost"]), server.address());
+    let ((acceptor, authority), inner) = (tls_of(&["localhost"], &[]), server.address());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
