@@ -17,6 +17,8 @@ use crate::contender::now;
 
 /// The mix is that of a target with so many series; smaller ones have every n-th of them.
 const MIX_COUNT: usize = 5_000;
+/// What goes out first; the rest follows at once. As exporters in Go, which write through such a buffer.
+const FIRST_SIZE_BYTES: usize = 4_096;
 /// The type of a gauge in protobuf.
 const GAUGE: u64 = 1;
 
@@ -57,6 +59,7 @@ impl Targets {
 }
 
 fn serve(stream: TcpStream, exporter: &Mutex<Exporter>) -> Result<()> {
+    stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut stream = stream;
     let mut line = String::new();
@@ -87,11 +90,13 @@ fn serve(stream: TcpStream, exporter: &Mutex<Exporter>) -> Result<()> {
             }
         };
         let size = body.len();
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\nContent-Type: {head}\r\nContent-Length: {size}\r\n\r\n"
-        )?;
-        stream.write_all(&body)?;
+        let mut first =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: {head}\r\nContent-Length: {size}\r\n\r\n")
+                .into_bytes();
+        let (begin, rest) = body.split_at(size.min(FIRST_SIZE_BYTES - first.len()));
+        first.extend_from_slice(begin);
+        stream.write_all(&first)?;
+        stream.write_all(rest)?;
     }
 }
 

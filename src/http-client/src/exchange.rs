@@ -2,6 +2,7 @@
 //! spawned, and giving up is dropping. Which connection, and what follows, is the client's matter.
 
 pub(crate) mod http2;
+mod tapped;
 
 use std::{
     future::{Future, poll_fn},
@@ -19,20 +20,19 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use prom_model::quote_go_bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
     BodyLimit, Buffer, HttpError,
     error::{Cause, errno_text},
     own_wakes::OwnWakes,
-    stream::{End, Stream},
+    stream::Stream,
     tls,
 };
 
+use self::tapped::Tapped;
+
 /// How much is read from the socket at once; the head of a response must fit.
-const READ_SIZE_BYTES: usize = 64 << 10;
-/// How much of the start of an answer is kept for an error text.
-const START_SIZE_BYTES: usize = 96;
+const READ_SIZE_BYTES: usize = 32 << 10;
 
 /// A connection during an exchange, and what moves its bytes.
 #[derive(Debug)]
@@ -56,15 +56,6 @@ pub(crate) struct Failure {
     pub(crate) is_unprocessed: bool,
 }
 
-/// The socket, with a copy of the first bytes it brought.
-#[derive(Debug)]
-struct Tapped {
-    stream: Stream,
-    /// A socket that was reset does not tell any more.
-    peer: End,
-    start: Vec<u8>,
-}
-
 impl Failure {
     /// Nothing was sent.
     pub(crate) fn before(reason: String) -> Self {
@@ -78,12 +69,12 @@ impl Exchange {
         stream: Stream,
         request: http::Request<Full<Bytes>>,
     ) -> Result<(Self, http::Response<Incoming>), Failure> {
-        let peer = stream.peer();
-        let io = TokioIo::new(Tapped { stream, peer, start: Vec::new() });
+        let io = TokioIo::new(Tapped::new(stream));
         let made = Builder::new().read_buf_exact_size(Some(READ_SIZE_BYTES)).handshake(io).await;
         let (sender, connection) = made.map_err(|error| Failure::before(error.to_string()))?;
         let wakes = OwnWakes::new();
-        let mut exchange = Self { connection, sender, is_ended: false, failure: None, wakes };
+        let (is_ended, failure) = (false, None);
+        let mut exchange = Self { connection, sender, is_ended, failure, wakes };
         let mut answer = pin!(exchange.sender.send_request(request));
         let wakes = exchange.wakes.clone();
         let result = poll_fn(|cx| {
@@ -181,7 +172,8 @@ impl Exchange {
 
     /// Turns a failed exchange into the words of Go's client.
     fn explain(self, error: &hyper::Error) -> Failure {
-        let Tapped { stream, peer, start } = self.connection.into_parts().io.into_inner();
+        let tapped = self.connection.into_parts().io.into_inner();
+        let start = tapped.start();
         let failures = [Some(error), self.failure.as_ref()];
         let io_error = failures.into_iter().flatten().find_map(io_source);
         let is_silent = start.is_empty();
@@ -190,10 +182,10 @@ impl Exchange {
         }
         let cause = match io_error {
             Some(io_error) if io_error.kind() != io::ErrorKind::UnexpectedEof => {
-                Cause::read(&stream.local(), &peer, io_error)
+                Cause::read(&tapped.stream.local(), &tapped.peer, io_error)
             }
             _ if is_silent => Cause::Eof,
-            _ => Cause::Malformed { detail: malformed_text(error, &start) },
+            _ => Cause::Malformed { detail: malformed_text(error, start) },
         };
         Failure { cause, is_silent, is_unprocessed: false }
     }
@@ -211,53 +203,6 @@ impl Exchange {
             }
             _ => "unexpected EOF".to_owned(),
         })
-    }
-}
-
-impl AsyncRead for Tapped {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let missing = START_SIZE_BYTES - self.start.len();
-        if missing > 0 {
-            let came = &buf.filled()[before..];
-            self.start.extend_from_slice(&came[..came.len().min(missing)]);
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Tapped {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 }
 

@@ -11,6 +11,7 @@ use tower::ServiceExt;
 use crate::{BodyLimit, BufferPool, Client, HttpError, Request, inflate_gzip};
 
 mod http2;
+mod sizes;
 mod tls;
 mod ways;
 
@@ -143,7 +144,7 @@ async fn what_is_no_answer_is_named() {
         ),
         (
             Answer::BytesThenForever(b"HTTP/1.1 200 OK\r\n".to_vec(), vec![b'x'; 9_000]),
-            "Get \"URL\": net/http: HTTP/1.x transport connection broken: net/http: server response headers exceeded 65536 bytes; aborted",
+            "Get \"URL\": net/http: HTTP/1.x transport connection broken: net/http: server response headers exceeded 32768 bytes; aborted",
         ),
     ])
     .await;

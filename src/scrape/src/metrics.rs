@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prom_model::format_go_duration;
 use prom_telemetry::{
-    Counter, CounterVec, GaugeVec, Histogram, HistogramVec, Registry, SummaryVec,
+    Counter, CounterVec, GaugeVec, Histogram, HistogramVec, Registry, Summary, SummaryVec,
 };
 
 use crate::{batch::Tally, digest::Digested, pass::BodyRefused};
@@ -219,11 +219,27 @@ impl LoopMetrics {
         }
     }
 
-    /// Notes how long it was from one scrape of a target to the next.
-    pub(crate) fn observe_interval(&self, interval: Duration, length: Duration) {
+    /// Where the loops of targets with this interval tell how long theirs were.
+    pub(crate) fn interval_length(&self, interval: Duration) -> IntervalLength {
         let interval = go_text(interval);
-        self.interval_length.with(&[&interval]).observe(length.as_secs_f64());
-        self.interval_length_histogram.with(&[&interval]).observe(length.as_secs_f64());
+        IntervalLength {
+            summary: self.interval_length.with(&[&interval]),
+            histogram: self.interval_length_histogram.with(&[&interval]),
+        }
+    }
+}
+
+/// How long it is from one scrape of a target to the next.
+#[derive(Clone, Debug)]
+pub(crate) struct IntervalLength {
+    summary: Summary,
+    histogram: Histogram,
+}
+
+impl IntervalLength {
+    pub(crate) fn observe(&self, length: Duration) {
+        self.summary.observe(length.as_secs_f64());
+        self.histogram.observe(length.as_secs_f64());
     }
 }
 

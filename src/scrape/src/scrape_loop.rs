@@ -28,7 +28,7 @@ use crate::{
     fetch::Fetcher,
     live::{LastScrape, Target},
     metadata::MetadataTable,
-    metrics::Metrics,
+    metrics::{IntervalLength, Metrics},
     rules::Rules,
     schedule::Schedule,
     store::{ScrapeTime, TargetStore},
@@ -91,6 +91,8 @@ struct ScrapeLoop {
     store: Arc<Mutex<TargetStore>>,
     schedule: Schedule,
     last_began: Option<Instant>,
+    /// Once there were two scrapes.
+    interval_length: Option<IntervalLength>,
     end: Option<End>,
     hint: Hint,
 }
@@ -138,6 +140,7 @@ impl ScrapeLoop {
             store: Arc::new(Mutex::new(store)),
             schedule,
             last_began: None,
+            interval_length: None,
             end: None,
             hint: Hint::default(),
         }
@@ -315,6 +318,7 @@ impl ScrapeLoop {
         }
         if plan.spec.interval != self.plan.spec.interval {
             self.schedule = plan.schedule(&self.ctx);
+            self.interval_length = None;
             self.end = None;
         }
         self.plan = plan;
@@ -326,7 +330,11 @@ impl ScrapeLoop {
 
     fn observe_interval(&mut self, began: Instant) {
         let Some(last) = self.last_began.replace(began) else { return };
-        self.ctx.metrics.loops.observe_interval(self.schedule.interval(), began - last);
+        let interval = self.schedule.interval();
+        let length = self
+            .interval_length
+            .get_or_insert_with(|| self.ctx.metrics.loops.interval_length(interval));
+        length.observe(began - last);
     }
 
     /// I5: until then the loop makes its next step, or it is wedged.
