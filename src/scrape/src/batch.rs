@@ -24,8 +24,10 @@ pub(crate) struct Tally {
 /// The lane between a body and an appender.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    starts: Vec<SeriesStart>,
+    start_zeros: Vec<SeriesStart>,
     samples: Vec<FloatSample>,
+    /// Since when the first samples count, 0 where nobody knows; of those behind them nobody does.
+    starts_ms: Vec<i64>,
     /// For each sample the entry it came from.
     positions: Vec<u32>,
     histograms: Vec<HistogramSample>,
@@ -48,8 +50,9 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn new() -> Self {
         Self {
-            starts: Vec::new(),
+            start_zeros: Vec::new(),
             samples: Vec::with_capacity(SAMPLE_COUNT_MAX),
+            starts_ms: Vec::new(),
             positions: Vec::with_capacity(SAMPLE_COUNT_MAX),
             histograms: Vec::new(),
             histogram_positions: Vec::new(),
@@ -64,12 +67,12 @@ impl Batch {
         }
     }
 
-    /// Adds since when a series counts, before the sample that tells it.
-    pub(crate) fn push_start(&mut self, appender: &mut dyn Appender, start: SeriesStart) {
-        if self.starts.len() == SAMPLE_COUNT_MAX {
+    /// Adds a zero at the time since when a series counts, before the sample that tells it.
+    pub(crate) fn push_start_zero(&mut self, appender: &mut dyn Appender, start: SeriesStart) {
+        if self.start_zeros.len() == SAMPLE_COUNT_MAX {
             self.flush(appender);
         }
-        self.starts.push(start);
+        self.start_zeros.push(start);
     }
 
     /// Adds a sample of the entry at `position`.
@@ -85,6 +88,13 @@ impl Batch {
         }
         self.samples.push(sample);
         self.positions.push(position as u32);
+    }
+
+    /// Adds since when the sample counts that was pushed last.
+    pub(crate) fn note_start(&mut self, start_ms: i64) {
+        let before_count = self.samples.len().saturating_sub(1);
+        self.starts_ms.resize(before_count, 0);
+        self.starts_ms.push(start_ms);
     }
 
     /// Adds a histogram of the entry at `position`.
@@ -129,9 +139,15 @@ impl Batch {
 
     /// Hands over what is left.
     pub(crate) fn flush(&mut self, appender: &mut dyn Appender) {
-        appender.append_start_zeros(&self.starts);
-        self.starts.clear();
-        appender.append(&self.samples, &mut self.rejected);
+        appender.append_start_zeros(&self.start_zeros);
+        self.start_zeros.clear();
+        if self.starts_ms.is_empty() {
+            appender.append(&self.samples, &mut self.rejected);
+        } else {
+            self.starts_ms.resize(self.samples.len(), 0);
+            appender.append_with_starts(&self.samples, &self.starts_ms, &mut self.rejected);
+            self.starts_ms.clear();
+        }
         for at in 0..self.rejected.len() {
             let Rejected { index, reason } = self.rejected[at];
             self.note(reason, self.samples[index].series, self.positions[index]);

@@ -26,6 +26,7 @@ use crate::{
     metrics::Metrics,
     pool::{Job, Pool, PoolSnapshot, Starter},
     pulse,
+    rules::StartRules,
     scrape_loop::Context,
     target::offset_seed,
 };
@@ -55,6 +56,8 @@ pub struct ScrapeOptions {
     pub has_type_and_unit_labels: bool,
     /// Series begin with a zero at the time since when they count.
     pub has_start_zeros: bool,
+    /// Samples are stored with the time since when they count.
+    pub has_start_times: bool,
 }
 
 /// A configuration, ready to be taken over.
@@ -106,6 +109,7 @@ impl ScrapeOptions {
             is_metadata_logged: false,
             has_type_and_unit_labels: false,
             has_start_zeros: false,
+            has_start_times: false,
         }
     }
 }
@@ -143,7 +147,10 @@ impl ScrapeManager {
             tells_extra: options.extra_scrape_metrics,
             logs_metadata: options.is_metadata_logged,
             labels_types_and_units: options.has_type_and_unit_labels,
-            zeroes_starts: options.has_start_zeros,
+            starts: StartRules {
+                are_zeroed: options.has_start_zeros,
+                are_stored: options.has_start_times,
+            },
             base: Instant::now(),
         };
         let discovery = DiscoveryOptions::new("scrape", options.user_agent);

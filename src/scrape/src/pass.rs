@@ -2,6 +2,7 @@
 //! Nothing here outlives the scrape: the cache is changed by whoever stores the batch, if it is stored.
 
 mod converted;
+mod counting;
 mod families;
 mod lines;
 mod rebuilt;
@@ -12,11 +13,10 @@ mod value;
 use hashbrown::HashSet;
 use prom_exposition::{ClassicError, Format, ParseError, protobuf::ProtobufError, text::Dialect};
 use prom_model::{Exemplar, HistogramError, Labels, LabelsBuilder};
-use prom_storage::{
-    Appender, ExemplarSample, Rejection, SeriesHandle, SeriesRef, SeriesStart, StorageError,
-};
+use prom_storage::{Appender, ExemplarSample, Rejection, SeriesHandle, SeriesRef, StorageError};
 
 use self::{
+    counting::Start,
     rebuilt::{Found, Rebuilt},
     said::Said,
     value::SampleValue,
@@ -190,8 +190,8 @@ struct Taken<V> {
     value: V,
     /// The sample's own time, if it is honored.
     explicit_ms: Option<i64>,
-    /// Since when the series counts, if that is asked for.
-    start_ms: Option<i64>,
+    /// Since when the series counts, if that is told and asked for.
+    start: Option<Start>,
 }
 
 /// A sample on its way to the store; its exemplars may follow.
@@ -240,8 +240,8 @@ impl Pass<'_> {
     ) -> Result<Option<Pushed>, BodyRefused> {
         self.counts.scraped += 1;
         taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
-        if taken.start_ms.is_some_and(|start_ms| self.cache.has_begun_by(&entry, start_ms)) {
-            taken.start_ms = None;
+        if let Some(start) = &mut taken.start {
+            start.is_new = !self.cache.has_begun_by(&entry, start.start_ms);
         }
         match entry.kind() {
             Kind::Series => {
@@ -313,12 +313,10 @@ impl Pass<'_> {
             return Ok(None);
         }
         let pushed = Pushed { series, timestamp_ms };
-        if let Some(start_ms) = taken.start_ms {
-            let (sample_ms, zero) = (timestamp_ms, taken.value.zero());
-            let start = SeriesStart { series, start_ms, sample_ms, zero };
-            self.batch.push_start(self.appender, start);
+        match taken.start {
+            None => taken.value.push(&mut self.batch, self.appender, position, pushed, 0),
+            Some(start) => self.push_counting(position, pushed, taken.value, start),
         }
-        taken.value.push(&mut self.batch, self.appender, position, pushed);
         Ok(Some(pushed))
     }
 
@@ -330,8 +328,8 @@ impl Pass<'_> {
         taken: Taken<V>,
     ) -> Result<Option<Pushed>, BodyRefused> {
         if taken.explicit_ms.is_some() {
-            if taken.start_ms.is_some() {
-                // Starts are handed over before all samples, and this one may be newer than some of its own.
+            if taken.start.is_some() {
+                // Zeros are handed over before all samples, and this one may be newer than some of its own.
                 self.batch.flush(self.appender);
             }
             return self.take_sample(position, series, taken);

@@ -250,7 +250,7 @@ impl Pool {
                 tells_extra: cfg.extra_scrape_metrics || starter.ctx.tells_extra,
                 logs_metadata: starter.ctx.logs_metadata,
                 labels_types_and_units: starter.ctx.labels_types_and_units,
-                zeroes_starts: starter.ctx.zeroes_starts,
+                starts: starter.ctx.starts,
                 cfg,
                 target_labels,
                 histograms: spec.histograms,

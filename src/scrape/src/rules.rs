@@ -27,6 +27,15 @@ pub(crate) struct HistogramRules {
     pub(crate) schema_max: i32,
 }
 
+/// What becomes of the times since when series count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StartRules {
+    /// Series begin with a zero there.
+    pub(crate) are_zeroed: bool,
+    /// Samples are stored with them.
+    pub(crate) are_stored: bool,
+}
+
 /// What decides about the series of one target; a change of it makes the cached lines worthless.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
@@ -40,8 +49,7 @@ pub(crate) struct Rules {
     pub(crate) logs_metadata: bool,
     /// Series get the type and the unit of their family as labels.
     pub(crate) labels_types_and_units: bool,
-    /// Series begin with a zero at the time since when they count; lines of OpenMetrics that tell it are no series.
-    pub(crate) zeroes_starts: bool,
+    pub(crate) starts: StartRules,
     /// Equal generations of one target understand every line in the same way.
     pub(crate) generation: u64,
 }
@@ -79,6 +87,14 @@ impl HistogramRules {
             bucket_count_max,
             schema_max: schema_of_factor(cfg.native_histogram_min_bucket_factor),
         }
+    }
+}
+
+impl StartRules {
+    /// Whether anybody wants to know what targets tell; lines of OpenMetrics that tell it are no series then.
+    #[inline]
+    pub(crate) fn are_read(self) -> bool {
+        self.are_zeroed || self.are_stored
     }
 }
 

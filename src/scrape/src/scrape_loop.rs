@@ -29,7 +29,7 @@ use crate::{
     live::{LastScrape, Target},
     metadata::MetadataTable,
     metrics::{IntervalLength, Metrics},
-    rules::Rules,
+    rules::{Rules, StartRules},
     schedule::Schedule,
     store::{ScrapeTime, TargetStore},
     target::{TargetSpec, delay_to_offset, offset},
@@ -65,8 +65,7 @@ pub(crate) struct Context {
     pub(crate) logs_metadata: bool,
     /// See [`Rules::labels_types_and_units`].
     pub(crate) labels_types_and_units: bool,
-    /// See [`Rules::zeroes_starts`].
-    pub(crate) zeroes_starts: bool,
+    pub(crate) starts: StartRules,
     /// Where promises of loops are counted from.
     pub(crate) base: Instant,
 }

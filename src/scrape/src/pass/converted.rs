@@ -11,6 +11,7 @@ use prom_model::{self as model, Labels, LabelsBuilder, METRIC_NAME, MetricType, 
 
 use super::{
     BodyRefused, Key, Pass, Pushed, Taken,
+    counting::Start,
     said::Statement,
     starts::{Family, LineAt, Starts},
 };
@@ -27,7 +28,7 @@ pub(super) fn read<'a>(
     body: &'a [u8],
     dialect: Dialect,
 ) -> Result<(), BodyRefused> {
-    let has_starts = pass.rules.zeroes_starts && dialect == Dialect::OpenMetrics;
+    let has_starts = pass.rules.starts.are_read() && dialect == Dialect::OpenMetrics;
     let mut converted = Converted {
         starts: has_starts.then(|| Starts::new(body, Parser::new(body, dialect))),
         pass,
@@ -72,7 +73,7 @@ struct Gathered {
     labels: Option<Labels>,
     histogram: ClassicHistogram,
     explicit_ms: Option<i64>,
-    start_ms: Option<i64>,
+    start: Option<Start>,
     exemplars: Vec<model::Exemplar>,
 }
 
@@ -108,10 +109,10 @@ impl<'a> Converted<'_, 'a> {
         {
             return Ok(());
         }
-        let start_ms = self.start_of(sample);
+        let start = self.start_of(sample);
         if self.family.metric_type != MetricType::Histogram {
             self.emit()?;
-            return self.take_line(sample, start_ms);
+            return self.take_line(sample, start);
         }
         let mut exposed = LabelsBuilder::default();
         self.parser.labels(sample, self.family.metric_type, &mut exposed)?;
@@ -121,22 +122,23 @@ impl<'a> Converted<'_, 'a> {
         if self.gathered.labels.as_ref().is_some_and(|gathered| *gathered != base) {
             self.emit()?;
         }
-        let Some(role) = role else { return self.take_line(sample, start_ms) };
+        let Some(role) = role else { return self.take_line(sample, start) };
         if self.gathered.labels.is_none() {
-            self.gathered.start_ms = start_ms;
+            self.gathered.start = start;
         }
         self.gather(base, role, sample);
         match self.pass.rules.histograms.keeps_classic {
-            true => self.take_line(sample, start_ms),
+            true => self.take_line(sample, start),
             false => Ok(()),
         }
     }
 
-    fn start_of(&mut self, sample: &Sample<'a>) -> Option<i64> {
+    fn start_of(&mut self, sample: &Sample<'a>) -> Option<Start> {
         let end = self.body.len() - self.parser.rest().len();
         let line = LineAt { begin: sample.offset(), end, series: sample.series };
         // Which entries a line is for is not known yet; whoever takes it leaves out what it has.
-        self.starts.as_mut()?.of(line, self.family, |_| false)
+        let told_ms = self.starts.as_mut()?.of(line, self.family, |_| false);
+        self.pass.rules.starts.start(told_ms)
     }
 
     /// The labels of the histogram that a line could belong to, and what it is to it.
@@ -179,7 +181,7 @@ impl<'a> Converted<'_, 'a> {
 
     /// Ends the histogram at hand. Lines that make none are left out.
     fn emit(&mut self) -> Result<(), BodyRefused> {
-        let Gathered { labels, mut histogram, explicit_ms, start_ms, exemplars } =
+        let Gathered { labels, mut histogram, explicit_ms, start, exemplars } =
             std::mem::take(&mut self.gathered);
         let Some(labels) = labels else { return Ok(()) };
         let converted = histogram.convert().ok();
@@ -189,7 +191,7 @@ impl<'a> Converted<'_, 'a> {
         let base = self.pass.cache.key.hash(labels.as_bytes());
         let hash = self.pass.cache.key.hash_part(base, HISTOGRAM);
         let key = Key { hash, size_bytes: labels.as_bytes().len() };
-        let taken = Taken { value, explicit_ms, start_ms };
+        let taken = Taken { value, explicit_ms, start };
         let (body, statement, dialect) = (self.body, self.statement, self.dialect);
         let pushed = self.pass.take(key, taken, |exposed, said| {
             said.read_lines(body, statement, dialect);
@@ -203,10 +205,10 @@ impl<'a> Converted<'_, 'a> {
     }
 
     /// Takes a line as the sample that it is.
-    fn take_line(&mut self, sample: &Sample<'a>, start_ms: Option<i64>) -> Result<(), BodyRefused> {
+    fn take_line(&mut self, sample: &Sample<'a>, start: Option<Start>) -> Result<(), BodyRefused> {
         let hash = self.pass.cache.key.hash(sample.series);
         let key = Key { hash, size_bytes: sample.series.len() };
-        let taken = Taken { value: sample.value, explicit_ms: sample.timestamp_ms, start_ms };
+        let taken = Taken { value: sample.value, explicit_ms: sample.timestamp_ms, start };
         let (parser, declared) = (&mut self.parser, self.family.metric_type);
         let (body, statement, dialect) = (self.body, self.statement, self.dialect);
         let pushed = self.pass.take(key, taken, |labels, said| {

@@ -190,9 +190,8 @@ impl Families<'_, '_> {
     ) -> Result<Option<Pushed>, BodyRefused> {
         let Hashed { family, metric, hash, labels_size_bytes: size_bytes } = series;
         let key = Key { hash: self.pass.cache.key.hash_part(hash, part.number()), size_bytes };
-        // Zero is what the format has for none.
-        let start_ms = metric.created_ms.filter(|ms| self.pass.rules.zeroes_starts && *ms != 0);
-        let taken = Taken { value, explicit_ms: metric.timestamp_ms, start_ms };
+        let start = self.pass.rules.starts.start(metric.created_ms);
+        let taken = Taken { value, explicit_ms: metric.timestamp_ms, start };
         let number = self.number;
         self.pass.take(key, taken, |labels, said| {
             said.read_family(&family, number);

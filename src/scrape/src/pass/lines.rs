@@ -6,6 +6,7 @@ use prom_storage::ExemplarSample;
 
 use super::{
     BodyRefused, Key, Pass, Pushed, Taken,
+    counting::Start,
     said::Statement,
     starts::{Family, LineAt, Starts},
 };
@@ -21,7 +22,7 @@ pub(super) fn read<'a>(
     dialect: Dialect,
 ) -> Result<(), BodyRefused> {
     let parser = Parser::new(body, dialect);
-    let has_starts = pass.rules.zeroes_starts && dialect == Dialect::OpenMetrics;
+    let has_starts = pass.rules.starts.are_read() && dialect == Dialect::OpenMetrics;
     let starts = has_starts.then(|| Starts::new(body, Parser::new(body, dialect)));
     let declared = Declared::default();
     let statement = Statement::default();
@@ -123,10 +124,10 @@ impl<'a> Lines<'_, 'a> {
         let begin = self.body.len() - self.parser.rest().len();
         let Some(suffix) = self.parser.take_predicted(text.len()) else { return false };
         let Suffix { value, timestamp_ms, exemplar, .. } = suffix;
-        let mut taken = Taken { value, explicit_ms: timestamp_ms, start_ms: None };
+        let mut taken = Taken { value, explicit_ms: timestamp_ms, start: None };
         if self.starts.is_some() {
             let known = Some(entry);
-            taken.start_ms = self.start_of(begin, &self.body[begin..begin + text.len()], known);
+            taken.start = self.start_of(begin, &self.body[begin..begin + text.len()], known);
         }
         // A float is never refused with its body.
         if let Ok(Some(pushed)) = self.pass.take_known(entry, taken)
@@ -167,8 +168,8 @@ impl<'a> Lines<'_, 'a> {
     fn take_unexpected(&mut self, sample: &Sample<'a>) -> Result<(), BodyRefused> {
         let hash = self.pass.cache.key.hash(sample.series);
         let key = Key { hash, size_bytes: sample.series.len() };
-        let start_ms = self.start_of(sample.offset(), sample.series, None);
-        let taken = Taken { value: sample.value, explicit_ms: sample.timestamp_ms, start_ms };
+        let start = self.start_of(sample.offset(), sample.series, None);
+        let taken = Taken { value: sample.value, explicit_ms: sample.timestamp_ms, start };
         let (body, dialect, statement) = (self.body, self.dialect, self.statement);
         let Self { pass, parser, declared, .. } = self;
         let pushed = pass.take_unexpected(key, taken, |labels, said| {
@@ -192,17 +193,19 @@ impl<'a> Lines<'_, 'a> {
         starts.is_start(sample, self.declared.find(self.body, self.dialect))
     }
 
-    /// The start of the series of the line that was read last, if that could bring anything new.
-    fn start_of(&mut self, begin: usize, series: &'a [u8], known: Option<Entry>) -> Option<i64> {
+    /// The start of the series of the line that was read last, if anybody wants it.
+    fn start_of(&mut self, begin: usize, series: &'a [u8], known: Option<Entry>) -> Option<Start> {
         let starts = self.starts.as_mut()?;
         let family = self.declared.find(self.body, self.dialect);
         let end = self.body.len() - self.parser.rest().len();
-        let cache = self.pass.cache;
-        starts.of(LineAt { begin, end, series }, family, |start_ms| {
+        let (cache, rules) = (self.pass.cache, self.pass.rules.starts);
+        let told_ms = starts.of(LineAt { begin, end, series }, family, |start_ms| {
             known.is_some_and(|entry| {
-                entry.kind() == Kind::Dropped || cache.has_begun_by(&entry, start_ms)
+                let is_settled = !rules.are_stored && cache.has_begun_by(&entry, start_ms);
+                entry.kind() == Kind::Dropped || is_settled
             })
-        })
+        });
+        rules.start(told_ms)
     }
 
     /// An exemplar without a time of its own has that of its sample.

@@ -29,7 +29,15 @@ pub(super) trait SampleValue {
     /// What the series had when it began to count; none for floats, whose zero is known.
     fn zero(&self) -> Option<HistogramValue>;
 
-    fn push(self, batch: &mut Batch, appender: &mut dyn Appender, position: usize, to: Pushed);
+    /// `start_ms` is since when it counts; 0 if nobody knows.
+    fn push(
+        self,
+        batch: &mut Batch,
+        appender: &mut dyn Appender,
+        position: usize,
+        to: Pushed,
+        start_ms: i64,
+    );
 }
 
 impl SampleValue for f64 {
@@ -49,9 +57,19 @@ impl SampleValue for f64 {
     }
 
     #[inline]
-    fn push(self, batch: &mut Batch, appender: &mut dyn Appender, position: usize, to: Pushed) {
+    fn push(
+        self,
+        batch: &mut Batch,
+        appender: &mut dyn Appender,
+        position: usize,
+        to: Pushed,
+        start_ms: i64,
+    ) {
         let Pushed { series, timestamp_ms } = to;
         batch.push(appender, position, FloatSample { series, timestamp_ms, value: self });
+        if start_ms != 0 {
+            batch.note_start(start_ms);
+        }
     }
 }
 
@@ -91,9 +109,16 @@ impl SampleValue for HistogramValue {
         })
     }
 
-    fn push(self, batch: &mut Batch, appender: &mut dyn Appender, position: usize, to: Pushed) {
+    fn push(
+        self,
+        batch: &mut Batch,
+        appender: &mut dyn Appender,
+        position: usize,
+        to: Pushed,
+        start_ms: i64,
+    ) {
         let Pushed { series, timestamp_ms } = to;
-        let sample = HistogramSample { series, timestamp_ms, start_ms: 0, histogram: self };
+        let sample = HistogramSample { series, timestamp_ms, start_ms, histogram: self };
         batch.push_histogram(appender, position, sample);
     }
 }

@@ -4,6 +4,7 @@ mod bad_bodies;
 mod families;
 mod logged_metadata;
 mod starts;
+mod stored_starts;
 mod types_and_units;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -19,7 +20,7 @@ use crate::{
     metadata::MetadataTable,
     pass::Body,
     report::Report,
-    rules::{HistogramRules, Rules},
+    rules::{HistogramRules, Rules, StartRules},
 };
 
 /// The first scrape is at 1000 ms, each next one a second later.
@@ -121,7 +122,7 @@ fn rules(keys: &str) -> Rules {
         tells_extra,
         logs_metadata: false,
         labels_types_and_units: false,
-        zeroes_starts: false,
+        starts: StartRules::default(),
         generation: 0,
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 impl Rig {
     fn zeroing(keys: &str, format: Format) -> Self {
         let mut rig = Self { format, ..Self::new(keys) };
-        rig.rules.zeroes_starts = true;
+        rig.rules.starts.are_zeroed = true;
         rig
     }
 }
