@@ -109,6 +109,7 @@ impl Prometheus {
         options.is_name_removal_delayed = features.has(Feature::DelayedNameRemoval);
         options.has_per_step_stats = features.has(Feature::PerStepStats);
         options.has_type_and_unit_labels = features.has(Feature::TypeAndUnitLabels);
+        options.uses_start_timestamps = features.has(Feature::UseStartTimestamps);
         options.concurrency_max = self.options.query_concurrency_max;
         options.samples_count_max = self.options.query_sample_count_max as u64;
         let (of_one, of_all) =
@@ -426,6 +427,8 @@ impl Prometheus {
         options.is_metadata_logged = features.has(Feature::MetadataRecords);
         options.has_type_and_unit_labels = features.has(Feature::TypeAndUnitLabels);
         options.has_start_zeros = features.has(Feature::StartZeros);
+        options.has_start_times = features.has(Feature::StStorage);
+        options.has_synthetic_starts = features.has(Feature::StSynthesis);
         options
     }
 }

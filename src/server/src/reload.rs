@@ -44,7 +44,9 @@ impl Prometheus {
         LoadOptions {
             check_expression: Some(check_expression),
             leaves_rules_unevaluated: self.options.is_rule_evaluation_off,
-            prefers_protobuf: self.options.features.has(Feature::StartZeros),
+            prefers_protobuf: [Feature::StartZeros, Feature::StStorage]
+                .iter()
+                .any(|feature| self.options.features.has(*feature)),
             previous,
             ..LoadOptions::SERVER
         }

@@ -27,6 +27,10 @@ pub(crate) enum Feature {
     TypeAndUnitLabels,
     StartZeros,
     Xor2Encoding,
+    StStorage,
+    StSynthesis,
+    UseStartTimestamps,
+    HistogramStarts,
 }
 
 /// Every name, in alphabetical order.
@@ -38,7 +42,7 @@ const FEATURES: [(&str, Support); 28] = [
     ("exemplar-storage", Support::Switch(Feature::ExemplarStorage)),
     ("extra-scrape-metrics", Support::Switch(Feature::ExtraScrapeMetrics)),
     ("fast-startup", Support::NotYet),
-    ("histograms-st-encoding", Support::NotYet),
+    ("histograms-st-encoding", Support::Switch(Feature::HistogramStarts)),
     ("memory-snapshot-on-shutdown", Support::Switch(Feature::ChunkSnapshots)),
     ("metadata-wal-records", Support::Switch(Feature::MetadataRecords)),
     ("native-histograms", Support::AlwaysOn),
@@ -53,10 +57,10 @@ const FEATURES: [(&str, Support); 28] = [
     ("promql-extended-range-selectors", Support::Switch(Feature::ExtendedRangeSelectors)),
     ("promql-per-step-stats", Support::Switch(Feature::PerStepStats)),
     ("search-api", Support::NotYet),
-    ("st-storage", Support::NotYet),
-    ("st-synthesis", Support::NotYet),
+    ("st-storage", Support::Switch(Feature::StStorage)),
+    ("st-synthesis", Support::Switch(Feature::StSynthesis)),
     ("type-and-unit-labels", Support::Switch(Feature::TypeAndUnitLabels)),
-    ("use-start-timestamps", Support::NotYet),
+    ("use-start-timestamps", Support::Switch(Feature::UseStartTimestamps)),
     ("use-uncached-io", Support::NotYet),
     ("xor2-encoding", Support::Switch(Feature::Xor2Encoding)),
 ];
