@@ -6,6 +6,8 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::RandomState;
 use prom_storage::{SeriesHandle, SeriesRef};
 
+use crate::synthesis::Synthesis;
+
 /// An entry can stand for a line, or a block of comments, of up to 32 MiB.
 const SIZE_BITS: u32 = 25;
 const KIND_SHIFT: u32 = SIZE_BITS;
@@ -27,7 +29,7 @@ pub(crate) enum Kind {
 /// A property of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flag {
-    /// The line had a timestamp of its own.
+    /// The line had a timestamp of its own, and its series ends by that.
     Explicit,
     /// The store refused the last sample, so the series' end is not ours to mark.
     Refused,
@@ -65,6 +67,8 @@ pub(crate) struct Cache {
     pub(crate) is_live: bool,
     /// When the scrape was taken that was stored last; all entries were part of it.
     pub(crate) stored_ms: Option<i64>,
+    /// Since when series count, where that is made up. A series may stand here before it has an entry.
+    pub(crate) synthesis: Option<Box<Synthesis>>,
 }
 
 /// Hashes lines with a key of this process, so that no target can prepare a collision.
@@ -215,6 +219,7 @@ impl Cache {
     pub(crate) fn retire(&mut self, tracks_explicit: bool) {
         self.orphans = self.live_series(tracks_explicit);
         self.entries = Vec::new();
+        self.synthesis = None;
     }
 
     /// Forgets lines of series that the store does not know any more.

@@ -8,7 +8,7 @@
 //! I1. A scrape is one batch: its samples, its reports and its staleness markers are stored together, or
 //!     the target shows why not.
 //! I2. A line that the last body had, or a float of a family, costs no string, no allocation and no lookup, as long as the lines
-//!     come in their order.
+//!     come in their order and nobody wants to know since when they count.
 //! I3. A reload leaves alone what it does not change: the loop of such a target misses no beat and keeps
 //!     its cache and its connection.
 //! I4. Readers take a snapshot; none waits for a reload or a scrape, and no scrape waits for a reader.
@@ -21,7 +21,7 @@
 //! where they arrive, large and unknown ones on a bounded pool of threads. `ScrapeManager` may be used
 //! from any thread; reloads come one at a time.
 //!
-//! Limits: bodies (`fetch`, `manager`), lines and comments (`pass`), exemplars of a converted histogram
+//! Limits: bodies (`fetch`, `manager`), lines, comments and series that count (`pass`), exemplars of a converted histogram
 //! (`pass::converted`), metadata (`metadata`), waiting work
 //! (`manager`), labels of one series (`prom_exposition`), targets of one job (`prom_discovery`).
 
@@ -46,6 +46,7 @@ mod rules;
 mod schedule;
 mod scrape_loop;
 mod store;
+mod synthesis;
 mod target;
 #[cfg(test)]
 mod tests;

@@ -58,6 +58,9 @@ pub struct ScrapeOptions {
     pub has_start_zeros: bool,
     /// Samples are stored with the time since when they count.
     pub has_start_times: bool,
+    /// Where targets do not tell since when a series counts, its first sample is left out and later ones count from
+    /// there.
+    pub has_synthetic_starts: bool,
 }
 
 /// A configuration, ready to be taken over.
@@ -110,6 +113,7 @@ impl ScrapeOptions {
             has_type_and_unit_labels: false,
             has_start_zeros: false,
             has_start_times: false,
+            has_synthetic_starts: false,
         }
     }
 }
@@ -150,6 +154,7 @@ impl ScrapeManager {
             starts: StartRules {
                 are_zeroed: options.has_start_zeros,
                 are_stored: options.has_start_times,
+                are_synthesized: options.has_synthetic_starts,
             },
             base: Instant::now(),
         };

@@ -16,7 +16,7 @@ use prom_model::{Exemplar, HistogramError, Labels, LabelsBuilder};
 use prom_storage::{Appender, ExemplarSample, Rejection, SeriesHandle, SeriesRef, StorageError};
 
 use self::{
-    counting::Start,
+    counting::{NewSeries, Start},
     rebuilt::{Found, Rebuilt},
     said::Said,
     value::SampleValue,
@@ -25,6 +25,7 @@ use crate::{
     batch::Batch,
     cache::{Cache, Entry, Flag, Kind},
     rules::{LabelsRefused, Rules},
+    synthesis::{Synthesis, Synthesizer},
 };
 
 /// Most lines of one target.
@@ -90,6 +91,8 @@ pub(crate) struct Outcome {
     /// Lines of metadata are not those of the last body.
     pub(crate) has_new_metadata: bool,
     pub(crate) beyond_limit: Option<BeyondLimit>,
+    /// What is known of series that count, if that has changed.
+    pub(crate) synthesis: Option<Synthesis>,
 }
 
 /// New series that the store refused because it has as many as it may have.
@@ -111,6 +114,8 @@ pub(crate) fn read_body(
     appender: &mut dyn Appender,
     counts: &mut Counts,
 ) -> Result<Outcome, BodyRefused> {
+    // An empty body says nothing, and leaves what is known.
+    let synthesizes = rules.starts.are_synthesized && !body.bytes.is_empty();
     let mut pass = Pass {
         cache,
         rules,
@@ -129,6 +134,7 @@ pub(crate) fn read_body(
         exposed: LabelsBuilder::default(),
         said: Said::new(rules),
         statements: None,
+        synthesis: synthesizes.then(|| Synthesizer::new(cache.synthesis.as_deref())),
         batch: Batch::new(),
     };
     let read = match Dialect::of(body.format) {
@@ -174,6 +180,8 @@ struct Pass<'a> {
     said: Said,
     /// Hashes of what the last body said, once that is asked for.
     statements: Option<HashSet<u64>>,
+    /// Where starts are made up.
+    synthesis: Option<Synthesizer<'a>>,
     batch: Batch,
 }
 
@@ -240,18 +248,18 @@ impl Pass<'_> {
     ) -> Result<Option<Pushed>, BodyRefused> {
         self.counts.scraped += 1;
         taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
-        if let Some(start) = &mut taken.start {
-            start.is_new = !self.cache.has_begun_by(&entry, start.start_ms);
+        if let Some(Start::At { start_ms, is_new }) = &mut taken.start {
+            *is_new = !self.cache.has_begun_by(&entry, *start_ms);
         }
         match entry.kind() {
             Kind::Series => {
-                let entry = self.settle_explicit(entry, taken.explicit_ms.is_some());
+                let entry = self.settle_explicit(entry, self.has_own_end(entry.hash(), &taken));
                 let position = self.keep(entry);
-                self.take_sample(position, entry.series(), taken)
+                self.take_sample(position, entry, taken)
             }
             Kind::Repeat => {
                 let position = self.keep(entry);
-                self.take_repeat(position, entry.series(), taken)
+                self.take_repeat(position, entry, taken)
             }
             Kind::Dropped | Kind::Comments => {
                 self.keep(entry);
@@ -263,13 +271,13 @@ impl Pass<'_> {
     /// A series that has changed between samples with and without a time of their own is remembered
     /// anew; one that loses its markers by that ends here. Compat: `trackStaleness`.
     #[inline]
-    fn settle_explicit(&mut self, entry: Entry, is_explicit: bool) -> Entry {
-        if entry.has(Flag::Explicit) == is_explicit {
+    fn settle_explicit(&mut self, entry: Entry, has_own_end: bool) -> Entry {
+        if entry.has(Flag::Explicit) == has_own_end {
             return entry;
         }
         self.rebuild();
         let tracks_explicit = self.rules.cfg.track_timestamps_staleness;
-        let changed = entry.with(Flag::Explicit, is_explicit);
+        let changed = entry.with(Flag::Explicit, has_own_end);
         if entry.is_tracked(tracks_explicit) && !changed.is_tracked(tracks_explicit) {
             self.ended.push(entry.series());
         }
@@ -292,10 +300,24 @@ impl Pass<'_> {
     fn take_sample<V: SampleValue>(
         &mut self,
         position: usize,
+        entry: Entry,
+        taken: Taken<V>,
+    ) -> Result<Option<Pushed>, BodyRefused> {
+        self.counts.post_relabeling += 1;
+        match taken.start {
+            None => self.store_sample(position, entry.series(), taken),
+            Some(_) => self.take_counting(position, entry, taken),
+        }
+    }
+
+    /// Hands a sample over that is within the limits.
+    #[inline]
+    fn store_sample<V: SampleValue>(
+        &mut self,
+        position: usize,
         series: SeriesHandle,
         mut taken: Taken<V>,
     ) -> Result<Option<Pushed>, BodyRefused> {
-        self.counts.post_relabeling += 1;
         if !taken.value.fit(&self.rules.histograms) {
             self.is_over_bucket_limit = true;
             return Ok(None);
@@ -324,15 +346,15 @@ impl Pass<'_> {
     fn take_repeat<V: SampleValue>(
         &mut self,
         position: usize,
-        series: SeriesHandle,
+        entry: Entry,
         taken: Taken<V>,
     ) -> Result<Option<Pushed>, BodyRefused> {
         if taken.explicit_ms.is_some() {
-            if taken.start.is_some() {
+            if taken.start.is_some() && self.rules.starts.are_zeroed {
                 // Zeros are handed over before all samples, and this one may be newer than some of its own.
                 self.batch.flush(self.appender);
             }
-            return self.take_sample(position, series, taken);
+            return self.take_sample(position, entry, taken);
         }
         self.counts.post_relabeling += 1;
         self.batch.tally.duplicate += 1;
@@ -388,7 +410,7 @@ impl Pass<'_> {
         let entry = first.with_kind(Kind::Repeat);
         let position = self.rebuilt_mut().push(entry);
         taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
-        self.take_repeat(position, entry.series(), taken)
+        self.take_repeat(position, entry, taken)
     }
 
     /// A series that the last body did not have.
@@ -409,6 +431,14 @@ impl Pass<'_> {
             self.remember_new(key, Kind::Dropped, nobody);
             return Ok(None);
         };
+        taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
+        let new = match taken.start {
+            None => NewSeries { is_known: false, has_own_end: taken.explicit_ms.is_some() },
+            Some(_) => match self.settle_new(key.hash, &labels, &mut taken)? {
+                None => return Ok(None),
+                Some(new) => new,
+            },
+        };
         let limit = self.rules.cfg.limits.sample_count;
         let is_over_bucket_limit = !taken.value.fit(&self.rules.histograms);
         if is_over_bucket_limit || limit > 0 && self.appended_count >= limit {
@@ -428,15 +458,15 @@ impl Pass<'_> {
             }
             found => found?,
         };
-        self.counts.series_added += u64::from(!self.is_over_bucket_limit);
-        self.has_new_series = true;
-        taken.explicit_ms = taken.explicit_ms.filter(|_| self.rules.cfg.honor_timestamps);
+        self.counts.series_added += u64::from(!self.is_over_bucket_limit && !new.is_known);
+        self.has_new_series |= !new.is_known;
         let position = self.remember_new(key, Kind::Series, series);
         let entry = &mut self.rebuilt_mut().entries[position];
-        entry.set(Flag::Explicit, taken.explicit_ms.is_some());
-        entry.set(Flag::New, true);
+        entry.set(Flag::Explicit, new.has_own_end);
+        entry.set(Flag::New, !new.is_known);
         self.log_metadata(series, &labels);
-        self.take_sample(position, series, taken)
+        self.counts.post_relabeling += 1;
+        self.store_sample(position, series, taken)
     }
 
     /// Logs what the body says of a series, if the log takes that. The store leaves out what it knows.
@@ -555,6 +585,7 @@ impl Pass<'_> {
             has_new_series: self.has_new_series,
             has_new_metadata: self.has_new_metadata,
             beyond_limit: self.beyond_limit,
+            synthesis: self.synthesis.map(Synthesizer::into_next),
         }
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct StartRules {
     pub(crate) are_zeroed: bool,
     /// Samples are stored with them.
     pub(crate) are_stored: bool,
+    /// Where a target tells none they are made up, and values count from the first one of their series on.
+    pub(crate) are_synthesized: bool,
 }
 
 /// What decides about the series of one target; a change of it makes the cached lines worthless.
@@ -95,6 +97,17 @@ impl StartRules {
     #[inline]
     pub(crate) fn are_read(self) -> bool {
         self.are_zeroed || self.are_stored
+    }
+
+    /// Whether each sample needs its own, also where the series has begun long ago.
+    pub(crate) fn are_kept(self) -> bool {
+        self.are_stored || self.are_synthesized
+    }
+
+    /// Whether samples have any.
+    #[inline]
+    pub(crate) fn are_wanted(self) -> bool {
+        self.are_read() || self.are_synthesized
     }
 }
 

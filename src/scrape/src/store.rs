@@ -209,11 +209,17 @@ impl Cache {
         if self.has_refused {
             self.entries.iter_mut().for_each(|entry| entry.set(Flag::Refused, false));
         }
+        if let Some(synthesis) = outcome.synthesis {
+            self.synthesis = Some(Box::new(synthesis));
+        }
         let refused = outcome.batch.refused;
         self.has_refused = !refused.is_empty();
         for position in refused {
             if let Some(entry) = self.entries.get_mut(position as usize) {
                 entry.set(Flag::Refused, true);
+                if let Some(synthesis) = &mut self.synthesis {
+                    synthesis.restart(entry.hash());
+                }
             }
         }
         if outcome.has_new_series {

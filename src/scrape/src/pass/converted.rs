@@ -137,7 +137,8 @@ impl<'a> Converted<'_, 'a> {
         let end = self.body.len() - self.parser.rest().len();
         let line = LineAt { begin: sample.offset(), end, series: sample.series };
         // Which entries a line is for is not known yet; whoever takes it leaves out what it has.
-        let told_ms = self.starts.as_mut()?.of(line, self.family, |_| false);
+        let starts = self.starts.as_mut();
+        let told_ms = starts.and_then(|starts| starts.of(line, self.family, |_| false));
         self.pass.rules.starts.start(told_ms)
     }
 

@@ -24,10 +24,20 @@ pub(super) fn read<'a>(
     let parser = Parser::new(body, dialect);
     let has_starts = pass.rules.starts.are_read() && dialect == Dialect::OpenMetrics;
     let starts = has_starts.then(|| Starts::new(body, Parser::new(body, dialect)));
+    let wants_starts = pass.rules.starts.are_wanted();
     let declared = Declared::default();
     let statement = Statement::default();
-    let mut lines =
-        Lines { pass, parser, dialect, body, declared, comments: None, statement, starts };
+    let mut lines = Lines {
+        pass,
+        parser,
+        dialect,
+        body,
+        declared,
+        comments: None,
+        statement,
+        starts,
+        wants_starts,
+    };
     loop {
         lines.follow();
         if !lines.read_unexpected()? {
@@ -49,6 +59,7 @@ struct Lines<'p, 'a> {
     statement: Statement,
     /// Where they are asked for and the format tells them.
     starts: Option<Starts<'a>>,
+    wants_starts: bool,
 }
 
 /// Comments that follow each other, from where to where.
@@ -125,7 +136,7 @@ impl<'a> Lines<'_, 'a> {
         let Some(suffix) = self.parser.take_predicted(text.len()) else { return false };
         let Suffix { value, timestamp_ms, exemplar, .. } = suffix;
         let mut taken = Taken { value, explicit_ms: timestamp_ms, start: None };
-        if self.starts.is_some() {
+        if self.wants_starts {
             let known = Some(entry);
             taken.start = self.start_of(begin, &self.body[begin..begin + text.len()], known);
         }
@@ -195,13 +206,14 @@ impl<'a> Lines<'_, 'a> {
 
     /// The start of the series of the line that was read last, if anybody wants it.
     fn start_of(&mut self, begin: usize, series: &'a [u8], known: Option<Entry>) -> Option<Start> {
-        let starts = self.starts.as_mut()?;
+        let rules = self.pass.rules.starts;
+        let Some(starts) = &mut self.starts else { return rules.start(None) };
         let family = self.declared.find(self.body, self.dialect);
         let end = self.body.len() - self.parser.rest().len();
-        let (cache, rules) = (self.pass.cache, self.pass.rules.starts);
+        let cache = self.pass.cache;
         let told_ms = starts.of(LineAt { begin, end, series }, family, |start_ms| {
             known.is_some_and(|entry| {
-                let is_settled = !rules.are_stored && cache.has_begun_by(&entry, start_ms);
+                let is_settled = !rules.are_kept() && cache.has_begun_by(&entry, start_ms);
                 entry.kind() == Kind::Dropped || is_settled
             })
         });

@@ -1,6 +1,6 @@
 //! What a body says of the family at hand: for the log of the store, told of each series that is new, and of
-//! known ones where it is not what the last body said; and for labels of type and unit.
-//! Nothing is read while neither is asked for; then, only what a series asks for.
+//! known ones where it is not what the last body said; for labels of type and unit; and to tell series that count.
+//! Nothing is read while none of it is asked for; then, only what a series asks for.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(super) struct Statement {
 impl Said {
     pub(super) fn new(rules: &Rules) -> Self {
         let becomes_labels = rules.labels_types_and_units;
-        let is_wanted = becomes_labels || rules.logs_metadata;
+        let is_wanted = becomes_labels || rules.logs_metadata || rules.starts.are_synthesized;
         Self { is_wanted, becomes_labels, ..Self::default() }
     }
 

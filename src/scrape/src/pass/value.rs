@@ -9,7 +9,11 @@ use prom_model::{
 use prom_storage::{Appender, FloatSample, HistogramSample};
 
 use super::Pushed;
-use crate::{batch::Batch, rules::HistogramRules};
+use crate::{
+    batch::Batch,
+    rules::HistogramRules,
+    synthesis::{Step, Synthesizer},
+};
 
 /// The finest resolution that is stored, and the coarsest.
 const SCHEMA_MAX: i32 = 8;
@@ -25,6 +29,12 @@ pub(super) trait SampleValue {
 
     /// Whether the store can take it.
     fn check(&self) -> Result<(), HistogramError>;
+
+    /// Notes that the series of `line` counts from now on.
+    fn begin(by: &mut Synthesizer<'_>, line: u64);
+
+    /// Reduces the value by what its series had counted at its point of reference; `None` if it does not count.
+    fn synthesize(&mut self, by: &mut Synthesizer<'_>, line: u64, time_ms: i64) -> Option<Step>;
 
     /// What the series had when it began to count; none for floats, whose zero is known.
     fn zero(&self) -> Option<HistogramValue>;
@@ -49,6 +59,14 @@ impl SampleValue for f64 {
     #[inline]
     fn check(&self) -> Result<(), HistogramError> {
         Ok(())
+    }
+
+    fn begin(by: &mut Synthesizer<'_>, line: u64) {
+        by.begin_float(line);
+    }
+
+    fn synthesize(&mut self, by: &mut Synthesizer<'_>, line: u64, time_ms: i64) -> Option<Step> {
+        by.take_float(line, self, time_ms)
     }
 
     #[inline]
@@ -86,6 +104,14 @@ impl SampleValue for HistogramValue {
             Self::Integer(histogram) => histogram.check(),
             Self::Float(histogram) => histogram.check(),
         }
+    }
+
+    fn begin(by: &mut Synthesizer<'_>, line: u64) {
+        by.begin_histogram(line);
+    }
+
+    fn synthesize(&mut self, by: &mut Synthesizer<'_>, line: u64, time_ms: i64) -> Option<Step> {
+        by.take_histogram(line, self, time_ms)
     }
 
     /// Of the same shape, so that no chunk ends for it. Compat: `AppendHistogramSTZeroSample` in `tsdb/head_append.go`.

@@ -5,6 +5,7 @@ mod families;
 mod logged_metadata;
 mod starts;
 mod stored_starts;
+mod synthesized_starts;
 mod types_and_units;
 
 use std::{path::Path, sync::Arc, time::Duration};

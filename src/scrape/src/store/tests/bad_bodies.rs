@@ -104,10 +104,18 @@ proptest! {
     fn any_bodies_are_survived(
         bodies in prop::collection::vec(any_body(), 0..6),
         converts in any::<bool>(),
+        (are_zeroed, are_stored, are_synthesized) in any::<(bool, bool, bool)>(),
     ) {
         let mut rig = Rig::new(&format!(
             "convert_classic_histograms_to_nhcb: {converts}\nscrape_native_histograms: true"
         ));
+        rig.rules.starts = StartRules { are_zeroed, are_stored, are_synthesized };
+        for (format, body) in &bodies {
+            rig.format = *format;
+            rig.scrape_bytes(body);
+        }
+        rig.target.retire(&rig.rules);
+        rig.rules.starts = StartRules::default();
         survive(&mut rig, &bodies);
     }
 }

@@ -13,7 +13,7 @@ impl Rig {
 
     /// The starts of all samples since the last call: `name{labels} start`, with the time of the sample if it
     /// is not that of the last scrape.
-    fn starts(&self) -> Vec<String> {
+    pub(super) fn starts(&self) -> Vec<String> {
         let starts = self.store.take_starts().into_iter();
         starts
             .map(|(labels, timestamp_ms, start_ms)| {
@@ -43,13 +43,13 @@ fn shown(labels: &Labels) -> String {
     format!("{}{rest}", labels.metric_name())
 }
 
-fn family(name: &str, kind: u64, metrics: &[Message]) -> Vec<u8> {
+pub(super) fn family(name: &str, kind: u64, metrics: &[Message]) -> Vec<u8> {
     let family = Message::new().text(1, name).integer(3, kind);
     metrics.iter().fold(family, |family, metric| family.message(4, metric)).delimited()
 }
 
 /// A counter, gauge, summary or histogram; `field` says which.
-fn metric(field: u64, part: &Message) -> Message {
+pub(super) fn metric(field: u64, part: &Message) -> Message {
     Message::new().message(field, part)
 }
 
