@@ -36,6 +36,7 @@ mod rules;
 mod scraping;
 mod stale_series;
 mod start;
+mod start_times;
 mod storage_faults;
 mod systemd;
 mod target_faults;
