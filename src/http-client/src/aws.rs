@@ -9,6 +9,7 @@ mod credentials;
 mod metadata;
 mod process;
 mod profile;
+mod proof;
 mod roles;
 pub(crate) mod sign;
 mod sso;
@@ -22,6 +23,7 @@ use prom_config::{HttpClientConfig, Secret, Sigv4Config};
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{BodyLimit, BufferPool, Client, Request, SmallFiles, error::Cause};
+pub use proof::AwsProof;
 use sign::{Scope, Signing};
 
 /// Longest answer of a service that gives keys.

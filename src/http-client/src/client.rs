@@ -115,6 +115,14 @@ impl Request {
         Ok(Self { body: body.into(), ..Self::new(Method::POST, url, timeout)? })
     }
 
+    /// A PUT without a body.
+    ///
+    /// # Errors
+    /// The URL is none.
+    pub fn put(url: &str, timeout: Duration) -> Result<Self, HttpError> {
+        Self::new(Method::PUT, url, timeout)
+    }
+
     /// A POST of a form, percent-encoded already.
     pub(crate) fn post_form(
         url: &str,
@@ -461,12 +469,13 @@ async fn sign(
     deadline: Instant,
 ) -> Result<(), Cause> {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let content_type = text(&CONTENT_TYPE).map(|value| (CONTENT_TYPE.as_str(), value));
     let signing = Signing {
         method: hop.method.as_str(),
         host: text(&HOST).unwrap_or_default(),
         path: hop.uri.path(),
         query: hop.uri.query().unwrap_or_default(),
-        content_type: text(&CONTENT_TYPE),
+        headers: content_type.as_slice(),
         body: &hop.body,
     };
     for (name, value) in signer.sign(signing, deadline).await? {

@@ -3,10 +3,12 @@
 use std::fmt;
 
 use aws_lc_rs::{
-    digest, hmac,
+    digest,
+    encoding::{AsDer, PublicKeyX509Der},
+    hmac,
     rand::{SecureRandom, SystemRandom},
     rsa,
-    signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding},
+    signature::{KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding},
 };
 use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 
@@ -29,6 +31,19 @@ pub enum RsaHash {
 }
 
 impl RsaKey {
+    /// A new key of 2048 bits, which takes a while, and its public half (`SubjectPublicKeyInfo`, DER).
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub fn generate() -> Result<(Self, Vec<u8>), String> {
+        let made = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).and_then(|key| {
+            let public: PublicKeyX509Der<'_> = key.public_key().as_der()?;
+            let public = public.as_ref().to_vec();
+            Ok((Self(key), public))
+        });
+        made.map_err(|_| "no RSA key can be generated".to_owned())
+    }
+
     /// A key as PKCS #1 or PKCS #8 in PEM.
     ///
     /// # Errors

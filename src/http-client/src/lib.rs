@@ -31,10 +31,12 @@
 mod aws;
 mod base64;
 mod buffer;
+mod certificate;
 mod client;
 mod connect;
 mod connection;
 mod crypto;
+mod der;
 mod error;
 mod exchange;
 mod files;
@@ -53,9 +55,10 @@ mod stream;
 mod tests;
 mod tls;
 
-pub use aws::{AwsAccount, AwsConfig, aws_domain};
+pub use aws::{AwsAccount, AwsConfig, AwsProof, aws_domain};
 pub use base64::encode as base64;
 pub use buffer::{BodyLimit, Buffer, BufferPool};
+pub use certificate::Certificate;
 pub use client::{Client, Request, Response};
 pub use crypto::{RsaHash, RsaKey, random_uuid, sha256};
 pub use error::{Cause, HttpError};

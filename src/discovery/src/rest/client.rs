@@ -48,6 +48,8 @@ pub(crate) struct Call {
     pub(crate) headers: Vec<(Cow<'static, str>, String)>,
     /// A POST has one.
     pub(crate) body: Option<Vec<u8>>,
+    /// Without a body, where a GET would not do.
+    pub(crate) is_put: bool,
     /// A unix socket that is asked in place of the host.
     pub(crate) socket: Option<PathBuf>,
 }
@@ -90,14 +92,15 @@ impl Call {
     pub(crate) fn get(base: &str, path: &str) -> Self {
         let url = format!("{}{path}", base.trim_end_matches('/'));
         let headers = vec![("accept".into(), "application/json".to_owned())];
-        Self { url, headers, body: None, socket: None }
+        Self { url, headers, body: None, is_put: false, socket: None }
     }
 
     /// A POST of a form, percent-encoded already.
     pub(crate) fn post_form(url: &str, form: String) -> Self {
         let content_type = "application/x-www-form-urlencoded".to_owned();
         let headers = vec![("content-type".into(), content_type)];
-        Self { url: url.to_owned(), headers, body: Some(form.into_bytes()), socket: None }
+        let body = Some(form.into_bytes());
+        Self { url: url.to_owned(), headers, body, is_put: false, socket: None }
     }
 
     /// A POST of JSON.
@@ -127,6 +130,7 @@ impl Call {
 
     fn request(&self, timeout: Duration) -> Result<Request, AskError> {
         let mut request = match &self.body {
+            None if self.is_put => Request::put(&self.url, timeout)?,
             None => Request::get(&self.url, timeout)?,
             Some(body) => Request::post(&self.url, body.clone(), timeout)?,
         };

@@ -77,7 +77,7 @@ impl AwsAccount {
                 host,
                 path: "/",
                 query: "",
-                content_type: Some(FORM),
+                headers: &[("content-type", FORM)],
                 body: form.as_bytes(),
             };
             let scope = Scope { region: &region, service: "sts", at: Timestamp::now() };

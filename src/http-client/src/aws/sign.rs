@@ -22,7 +22,8 @@ pub(crate) struct Signing<'r> {
     /// As sent, percent-encoded.
     pub(crate) path: &'r str,
     pub(crate) query: &'r str,
-    pub(crate) content_type: Option<&'r str>,
+    /// Others that the signature covers, by names in lower case.
+    pub(crate) headers: &'r [(&'r str, &'r str)],
     pub(crate) body: &'r [u8],
 }
 
@@ -47,7 +48,7 @@ pub(crate) fn sign(
         added.push(("x-amz-security-token", keys.session_token.reveal().to_owned()));
     }
     let mut signed = vec![("host", signing.host)];
-    signed.extend(signing.content_type.map(|value| ("content-type", value)));
+    signed.extend(signing.headers);
     signed.extend(added.iter().map(|(name, value)| (*name, value.as_str())));
     signed.sort_unstable();
     let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();

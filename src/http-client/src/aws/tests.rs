@@ -18,10 +18,10 @@ fn signatures_are_those_of_the_test_suite_of_amazon() {
         host: "example.amazonaws.com",
         path: "/",
         query: "",
-        content_type: None,
+        headers: &[],
         body: b"",
     };
-    let form = Some("application/x-www-form-urlencoded");
+    let form = [("content-type", "application/x-www-form-urlencoded")];
     for (signing, names, signature) in [
         (
             Signing { ..get },
@@ -34,7 +34,7 @@ fn signatures_are_those_of_the_test_suite_of_amazon() {
             "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
         ),
         (
-            Signing { method: "POST", content_type: form, body: b"Param1=value1", ..get },
+            Signing { method: "POST", headers: &form, body: b"Param1=value1", ..get },
             "content-type;host;x-amz-date",
             "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
         ),

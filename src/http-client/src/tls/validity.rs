@@ -2,7 +2,8 @@
 
 use jiff::{civil::DateTime, tz::TimeZone};
 
-const SEQUENCE: u8 = 0x30;
+use crate::der::{SEQUENCE, element, expect};
+
 const EXPLICIT_VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -29,26 +30,6 @@ pub(super) fn validity(der: &[u8]) -> Option<Validity> {
     let (not_before, rest) = time(validity)?;
     let (not_after, _) = time(rest)?;
     Some(Validity { not_before, not_after })
-}
-
-/// Tag, content and what follows.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (size, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x84 => {
-            let (size, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (size.iter().fold(0, |size, byte| size << 8 | usize::from(*byte)), rest)
-        }
-        _ => return None,
-    };
-    let (content, rest) = rest.split_at_checked(size)?;
-    Some((tag, content, rest))
-}
-
-fn expect(bytes: &[u8], expected: u8) -> Option<(&[u8], &[u8])> {
-    element(bytes).filter(|(tag, ..)| *tag == expected).map(|(_, content, rest)| (content, rest))
 }
 
 fn time(bytes: &[u8]) -> Option<(i64, &[u8])> {

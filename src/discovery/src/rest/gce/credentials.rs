@@ -111,7 +111,8 @@ impl Credentials {
                 ("refresh_token", of("/refresh_token")),
             ],
             "external_account" => {
-                let account = ExternalAccount { file: &file, files: &self.files, client };
+                let account =
+                    ExternalAccount { file: &file, files: &self.files, env: &self.env, client };
                 return account.fetch(SCOPE).await;
             }
             other => {

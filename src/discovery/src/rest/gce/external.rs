@@ -1,6 +1,9 @@
 //! Google's external accounts: a token of somebody else, from a file or an address, is exchanged for one of Google's, and
-//! that one, if the account says so, for one of a service account. Sources that are programs, certificates or Amazon's
-//! are refused by name. Compat: `google/externalaccount` of Go's `oauth2`.
+//! that one, if the account says so, for one of a service account. That somebody may also be a program ([`program`]) or
+//! Amazon's cloud ([`amazon`]); a certificate is refused by name. Compat: `google/externalaccount` of Go's `oauth2`.
+
+mod amazon;
+mod program;
 
 use std::path::Path;
 
@@ -14,6 +17,7 @@ use super::super::{
     json::read_value,
     rules::{int, text},
 };
+use crate::polled::Env;
 
 const TOKEN_URL: &str = "https://sts.googleapis.com/v1/token";
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -39,6 +43,7 @@ const IMPERSONATION_REFUSAL: Refusal = Refusal { reason_at: "/error/message", ..
 pub(super) struct ExternalAccount<'a> {
     pub(super) file: &'a Value,
     pub(super) files: &'a SmallFiles,
+    pub(super) env: &'a Env,
     pub(super) client: &'a RestClient,
 }
 
@@ -62,17 +67,17 @@ impl ExternalAccount<'_> {
     async fn subject(&self) -> Result<String, AskError> {
         let source = self.file.get("credential_source").unwrap_or(&Value::Null);
         let (path, url) = (text(source, "/file"), text(source, "/url"));
-        for (key, name) in [
-            ("environment_id", "Amazon's cloud"),
-            ("executable", "a program"),
-            ("certificate", "a certificate"),
-        ] {
-            if source.get(key).is_some_and(|value| !value.is_null()) {
-                let text = format!(
-                    "credentials of an external account from {name} ({key}) are not supported"
-                );
-                return Err(AskError::new(text));
-            }
+        if text(source, "/environment_id").starts_with("aws") {
+            return self.proof_of_amazon(source).await;
+        }
+        let named = |key| source.get(key).filter(|value| !value.is_null());
+        if named("certificate").is_some() {
+            return Err(AskError::new(
+                "credentials of an external account from a certificate (certificate) are not supported",
+            ));
+        }
+        if let (Some(executable), true) = (named("executable"), path.is_empty() && url.is_empty()) {
+            return self.token_of_program(executable).await;
         }
         let bytes = match (&*path, &*url) {
             ("", "") => {

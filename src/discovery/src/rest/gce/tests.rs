@@ -1,5 +1,7 @@
 //! Instances of Google's cloud, and where tokens come from.
 
+mod sources;
+
 use prom_testkit::{Answer, FakeTarget};
 
 use crate::rest::tests::{asker_in, ends_a_hang, json, lines, survives};
@@ -110,6 +112,17 @@ async fn external(
     source: &str,
     more: &str,
 ) -> Result<String, String> {
+    external_in(service, folder, source, more, &[]).await
+}
+
+/// The same in an environment.
+async fn external_in(
+    service: &FakeTarget,
+    folder: &std::path::Path,
+    source: &str,
+    more: &str,
+    env: &[(&str, &str)],
+) -> Result<String, String> {
     let (file, url) = (folder.join("account.json"), service.url(""));
     let account = format!(
         r#"{{"type": "external_account", "audience": "//iam/pool", "subject_token_type": "urn:jwt", "token_url": "{url}/sts",
@@ -117,8 +130,8 @@ async fn external(
     );
     let account = account.replace("URL", &url).replace("FOLDER", &folder.display().to_string());
     std::fs::write(&file, account).unwrap();
-    let env = [("GOOGLE_APPLICATION_CREDENTIALS", file.to_str().unwrap())];
-    match asker_in(service, SD, &env).ask().await {
+    let file = ("GOOGLE_APPLICATION_CREDENTIALS", file.to_str().unwrap());
+    match asker_in(service, SD, &[&[file], env].concat()).ask().await {
         Ok(_) => Ok(service.requests().pop().unwrap()),
         Err(error) => {
             let cut = "error setting up communication with GCE service: ";
@@ -197,15 +210,35 @@ async fn external_accounts_that_get_nothing_say_why() {
     let google = "oauth2/google/externalaccount: ";
     let as_json = r#""format": {"type": "json", "subject_token_field_name": "x"}"#;
     for (source, expected) in [
-        (r#""file": "FOLDER/token""#.to_owned(), "oauth2/google: status code 400: unknown pool".to_owned()),
-        (r#""file": "FOLDER/gone""#.to_owned(), format!("{google}failed to open credential file: open FOLDER/gone: no such file or directory")),
-        (r#""file": "FOLDER/empty""#.to_owned(), format!("{google}improperly formatted subject token")),
-        (format!(r#""file": "FOLDER/token", {as_json}"#), format!("{google}failed to unmarshal subject token")),
-        (r#""file": "FOLDER/token", "format": {"type": "xml"}"#.to_owned(), format!("{google}invalid credential_source file format type")),
+        (
+            r#""file": "FOLDER/token""#.to_owned(),
+            "oauth2/google: status code 400: unknown pool".to_owned(),
+        ),
+        (
+            r#""file": "FOLDER/gone""#.to_owned(),
+            format!(
+                "{google}failed to open credential file: open FOLDER/gone: no such file or directory"
+            ),
+        ),
+        (
+            r#""file": "FOLDER/empty""#.to_owned(),
+            format!("{google}improperly formatted subject token"),
+        ),
+        (
+            format!(r#""file": "FOLDER/token", {as_json}"#),
+            format!("{google}failed to unmarshal subject token"),
+        ),
+        (
+            r#""file": "FOLDER/token", "format": {"type": "xml"}"#.to_owned(),
+            format!("{google}invalid credential_source file format type"),
+        ),
         (r#""url": "URL/identity""#.to_owned(), format!("{google}status code 404")),
         (String::new(), format!("{google}unable to parse credential source")),
-        (r#""environment_id": "aws1""#.to_owned(), "credentials of an external account from Amazon's cloud (environment_id) are not supported".to_owned()),
-        (r#""executable": {"command": "x"}"#.to_owned(), "credentials of an external account from a program (executable) are not supported".to_owned()),
+        (
+            r#""certificate": {}"#.to_owned(),
+            "credentials of an external account from a certificate (certificate) are not supported"
+                .to_owned(),
+        ),
     ] {
         let error = external(&service, at, &source, "").await.unwrap_err();
         assert_eq!(error, expected.replace("FOLDER", &at.display().to_string()), "{source}");
