@@ -3,8 +3,8 @@
 
 use super::{Checker, Sections};
 use crate::{
-    AlertmanagerConfig, Config, DiscoveryConfig, HttpAuth, HttpClientConfig, OciSdConfig,
-    ProxyConfig, ScrapeConfig, Source, TlsConfig, key_path::KeyPath,
+    AlertmanagerConfig, Config, HttpAuth, HttpClientConfig, ProxyConfig, ScrapeConfig, Source,
+    TlsConfig, key_path::KeyPath,
 };
 
 /// How proxies are asked.
@@ -35,29 +35,11 @@ impl Checker<'_> {
             self.report_unsupported(&at.key("sigv4"), "sigv4");
         }
         self.note_unrunnable_client(&config.http_client, at);
-        self.note_unrunnable_discovery(&config.discovery_configs, at);
     }
 
     /// Notes what a job asks for that scraping cannot do.
     pub(super) fn note_unrunnable_job(&mut self, job: &ScrapeConfig, at: &KeyPath<'_>) {
         self.note_unrunnable_client(&job.http_client, at);
-        self.note_unrunnable_discovery(&job.discovery_configs, at);
-    }
-
-    fn note_unrunnable_discovery(&mut self, configs: &[DiscoveryConfig], at: &KeyPath<'_>) {
-        for of_kind in configs.chunk_by(|one, other| one.key() == other.key()) {
-            for (i, config) in of_kind.iter().enumerate() {
-                if let DiscoveryConfig::Oci(oci) = config {
-                    self.note_unrunnable_oci(oci, &at.key(config.key()).index(i));
-                }
-            }
-        }
-    }
-
-    fn note_unrunnable_oci(&mut self, oci: &OciSdConfig, at: &KeyPath<'_>) {
-        if oci.auth == "instance_principal" {
-            self.report_unsupported(&at.key("auth"), "instance_principal");
-        }
     }
 
     fn note_unrunnable_client(&mut self, client: &HttpClientConfig, at: &KeyPath<'_>) {

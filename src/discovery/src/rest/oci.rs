@@ -1,23 +1,25 @@
 //! `oci_sd_configs`: instances of Oracle's cloud, by requests that an RSA key signs.
-//! Compat: Prometheus `discovery/oci/oci.go`;
-//! <https://docs.oracle.com/en-us/iaas/Content/API/Concepts/signingrequests.htm>.
-//! Instance principals are refused by the configuration.
+//! Compat: Prometheus `discovery/oci/oci.go`.
+
+mod principal;
+mod signature;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
 use prom_config::{OciSdConfig, Secret};
-use prom_http_client::{RsaHash, RsaKey, SmallFiles, base64};
+use prom_http_client::{RsaKey, SmallFiles};
 use prom_model::{Labels, LabelsBuilder};
-use prom_telemetry::clock;
 use serde_json::Value;
 use tokio::{
     task::spawn_blocking,
     time::{Instant, sleep_until},
 };
-use url::Url;
 
+use self::{
+    principal::InstancePrincipal,
+    signature::{Signer, sign},
+};
 use super::{
     AskError, Call, LabelRule, Listing, Paging, Refusal, RestAsker, RestClient,
     Rule::{self, Map, Text},
@@ -72,6 +74,10 @@ struct OciAsker {
     files: Arc<SmallFiles>,
     /// What was signed with before.
     signing: Option<Signing>,
+    /// Who asks, if that is the machine.
+    principal: Option<InstancePrincipal>,
+    /// What all compartments are below.
+    tenancy: String,
 }
 
 struct Signing {
@@ -91,8 +97,12 @@ pub(super) fn asker(cfg: &OciSdConfig, means: &Means) -> Box<dyn RestAsker> {
     let (region, realm) = (&cfg.region, realm(&cfg.region));
     let identity = format!("https://identity.{region}.oci.{realm}");
     let compute = format!("https://iaas.{region}.{realm}");
+    let plain = RestClient::new(&cfg.http_client, cfg.refresh_interval, means);
+    let is_machine = cfg.auth == "instance_principal";
     Box::new(OciAsker {
-        plain: RestClient::new(&cfg.http_client, cfg.refresh_interval, means),
+        principal: is_machine.then(|| InstancePrincipal::new(&plain, means)),
+        tenancy: cfg.tenancy.clone(),
+        plain,
         identity: means.endpoint(&identity).to_owned(),
         compute: means.endpoint(&compute).to_owned(),
         cfg: cfg.clone(),
@@ -123,7 +133,14 @@ impl Pace {
 
 impl OciAsker {
     async fn targets(&mut self) -> Result<Vec<TargetGroup>, AskError> {
-        let client = self.signing_client().await?;
+        let client = match &mut self.principal {
+            None => self.signing_client().await?,
+            Some(principal) => {
+                let session = principal.session().await?;
+                self.tenancy = session.tenancy;
+                signing(&self.plain, session.signer)
+            }
+        };
         let compartments = self.compartments(&client).await;
         let compartments =
             compartments.map_err(|error| error.during("oci_sd: failed to list compartments"))?;
@@ -148,7 +165,7 @@ impl OciAsker {
         if !self.cfg.compartments.is_empty() {
             return Ok(self.cfg.compartments.clone());
         }
-        let mut all = vec![self.cfg.tenancy.clone()];
+        let mut all = vec![self.tenancy.clone()];
         let mut known: HashSet<String> = all.iter().cloned().collect();
         let mut next = 0;
         while let Some(parent) = all.get(next).cloned() {
@@ -238,7 +255,7 @@ impl OciAsker {
         Rule::apply(&INSTANCE_LABELS, PREFIX, instance, &mut labels);
         Rule::apply(&VNIC_LABELS, PREFIX, vnic, &mut labels);
         labels.set(ADDRESS, &host_port(ip, self.cfg.port));
-        labels.set("__meta_oci_tenancy_id", &self.cfg.tenancy);
+        labels.set("__meta_oci_tenancy_id", &self.tenancy);
         labels.set("__meta_oci_ipv6_addresses", &joined(ipv6.iter(), ","));
         let spaces = instance.get("definedTags").and_then(Value::as_object);
         for (space, tags) in spaces.into_iter().flatten() {
@@ -267,7 +284,7 @@ impl OciAsker {
         let opened = opened.await.map_err(|error| failed(error.to_string()))?;
         let key = opened.map_err(failed)?;
         let key_id = format!("{}/{}/{}", self.cfg.tenancy, self.cfg.user, self.cfg.fingerprint);
-        let client = self.plain.clone().with_sign(Arc::new(move |call| sign(call, &key, &key_id)));
+        let client = signing(&self.plain, Arc::new(Signer { key, key_id }));
         self.signing = Some(Signing { from: (pem, passphrase), client: client.clone() });
         Ok(client)
     }
@@ -301,34 +318,25 @@ impl std::fmt::Debug for Signing {
 
 impl RestAsker for OciAsker {
     fn ask(&mut self) -> BoxFuture<'_, Result<Vec<TargetGroup>, AskError>> {
-        Box::pin(self.targets())
+        Box::pin(async {
+            let asked = self.targets().await;
+            if let (Err(AskError { status_code: Some(401), .. }), Some(principal)) =
+                (&asked, &mut self.principal)
+            {
+                principal.forget();
+            }
+            asked
+        })
     }
+}
+
+fn signing(plain: &RestClient, signer: Arc<Signer>) -> RestClient {
+    plain.clone().with_sign(Arc::new(move |call| sign(call, &signer)))
 }
 
 /// Whether the service says that we may not see a thing, or that it is not there.
 fn is_hidden(error: &AskError) -> bool {
     matches!(error.status_code, Some(403 | 404))
-}
-
-fn sign(call: &mut Call, key: &RsaKey, key_id: &str) -> Result<(), AskError> {
-    let now = Timestamp::from_millisecond(clock::now_ms()).unwrap_or_default();
-    let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    let url = Url::parse(&call.url).map_err(|error| AskError::new(error.to_string()))?;
-    let mut host = url.host_str().unwrap_or_default().to_owned();
-    if let Some(port) = url.port() {
-        host.push_str(&format!(":{port}"));
-    }
-    let mut target = url.path().to_owned();
-    if let Some(query) = url.query() {
-        target.push_str(&format!("?{query}"));
-    }
-    let text = format!("date: {date}\n(request-target): get {target}\nhost: {host}");
-    let signature = base64(&key.sign(RsaHash::Sha256, text.as_bytes())?);
-    let authorization = format!(
-        "Signature version=\"1\",keyId=\"{key_id}\",algorithm=\"rsa-sha256\",headers=\"date (request-target) host\",signature=\"{signature}\""
-    );
-    *call = call.clone().with_header("date", date).with_header("authorization", authorization);
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Instances of Oracle's cloud, and what may go wrong.
 
+mod principal;
+
 use prom_testkit::FakeTarget;
 
 use crate::rest::tests::{asker_of, ends_a_hang, json, lines, survives};
