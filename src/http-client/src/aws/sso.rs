@@ -1,10 +1,13 @@
 //! Keys for a single sign-on that somebody has done before: `aws sso login` leaves a token, which is used as long as it
-//! is good and never renewed here, since that would take it from whoever signed in.
+//! is good, and then, if it is that of a session, renewed. Nobody is signed on here.
 //! Compat: `ssocreds` of the AWS SDK for Go v2.
+
+mod renewal;
 
 use http::Method;
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::{
@@ -17,12 +20,12 @@ use crate::{
     error::Cause,
 };
 
-/// What was left by the sign-on.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CachedToken {
+/// What was left by the sign-on. No `Debug`: most of it is secret.
+struct LeftToken {
     access_token: String,
     expires_at: Timestamp,
+    /// All that the file holds.
+    fields: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -67,24 +70,45 @@ impl AwsAccount {
         };
         let (account, role) = (of("sso_account_id")?, of("sso_role_name")?);
         let (region, start_url) = (of("sso_region")?, of("sso_start_url")?);
-        let token = self.cached_token(profile, profile.get("sso_session").unwrap_or(start_url));
+        let session = profile.get("sso_session");
+        let token = self.token(profile, session.unwrap_or(start_url), region, session.is_some());
         let token = token.await?;
         self.keys_for_token(profile, region, account, role, &token).await.map(Some)
     }
 
-    async fn cached_token(&self, profile: &Profile, name: &str) -> Result<String, Cause> {
+    /// The token that is good at this moment.
+    async fn token(
+        &self,
+        profile: &Profile,
+        name: &str,
+        region: &str,
+        is_renewable: bool,
+    ) -> Result<String, Cause> {
         let home = self.env("HOME").unwrap_or_default();
         let path = format!("{home}/.aws/sso/cache/{}.json", hex(&sha1(name.as_bytes())));
-        let text = self.read(&path).await;
+        let left = self.left_token(profile, &path).await?;
+        if left.is_good() {
+            return Ok(left.access_token);
+        }
+        if !is_renewable {
+            return Err(expired(profile));
+        }
+        if let Some(token) = self.renew(profile, region, &path, left.fields).await? {
+            return Ok(token);
+        }
+        // Somebody else may have been faster.
+        let left = self.left_token(profile, &path).await?;
+        if left.is_good() { Ok(left.access_token) } else { Err(expired(profile)) }
+    }
+
+    async fn left_token(&self, profile: &Profile, path: &str) -> Result<LeftToken, Cause> {
+        let text = self.read(path).await;
         let text = text.map_err(|reason| failed(profile, format_args!("{reason}")))?;
         let text = text.ok_or_else(|| expired(profile))?;
         // The error of the parser could show the token.
-        let token: CachedToken = serde_json::from_str(&text)
-            .map_err(|_| failed(profile, format_args!("{path} holds no token")))?;
-        match Timestamp::now() < token.expires_at {
-            true => Ok(token.access_token),
-            false => Err(expired(profile)),
-        }
+        let fields = serde_json::from_str(&text).ok();
+        LeftToken::new(fields.unwrap_or_default())
+            .ok_or_else(|| failed(profile, format_args!("{path} holds no token")))
     }
 
     async fn keys_for_token(
@@ -120,6 +144,19 @@ impl AwsAccount {
         let expires = Timestamp::from_millisecond(keys.expires_ms).ok();
         let found = Keys::new(&keys.access_key_id, &keys.secret_access_key, &keys.session_token);
         Ok(found.until(expires))
+    }
+}
+
+impl LeftToken {
+    fn new(fields: Map<String, Value>) -> Option<Self> {
+        let of = |key: &str| fields.get(key).and_then(Value::as_str);
+        let (access_token, expires_at) =
+            (of("accessToken")?.to_owned(), of("expiresAt")?.parse().ok()?);
+        Some(Self { access_token, expires_at, fields })
+    }
+
+    fn is_good(&self) -> bool {
+        Timestamp::now() < self.expires_at
     }
 }
 

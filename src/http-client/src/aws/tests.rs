@@ -1,6 +1,8 @@
 //! Signatures against Amazon's own examples, and keys from every place they may be in, each played by a
 //! service of the test's own.
 
+mod renewal;
+
 use std::{collections::HashMap, fs, path::Path};
 
 use prom_testkit::{Answer, FakeTarget};
