@@ -90,8 +90,12 @@ struct FloatingIps {
 }
 
 pub(super) fn asker(cfg: &OpenstackSdConfig, means: &Means) -> Box<dyn RestAsker> {
-    let http_client =
-        HttpClientConfig { tls: cfg.tls_config.clone(), ..HttpClientConfig::default() };
+    let http_client = HttpClientConfig {
+        tls: cfg.tls_config.clone(),
+        // Compat: the original's own transport offers nothing else.
+        enable_http2: false,
+        ..HttpClientConfig::default()
+    };
     Box::new(OpenstackAsker {
         client: RestClient::new(&http_client, cfg.refresh_interval, means),
         cfg: cfg.clone(),

@@ -65,7 +65,12 @@ pub(super) fn asker(cfg: &TritonSdConfig, means: &Means) -> Box<dyn RestAsker> {
     if !cfg.groups.is_empty() {
         call = call.with_parameter("groups", &cfg.groups.join(","));
     }
-    let http = HttpClientConfig { tls: cfg.tls_config.clone(), ..HttpClientConfig::default() };
+    let http = HttpClientConfig {
+        tls: cfg.tls_config.clone(),
+        // Compat: the original's own transport offers nothing else.
+        enable_http2: false,
+        ..HttpClientConfig::default()
+    };
     Box::new(TritonAsker {
         client: RestClient::new(&http, cfg.refresh_interval, means),
         role,

@@ -79,15 +79,18 @@ impl Seen {
         HttpError::Body(match self.broken.get() {
             Some(Broken::Tls(text)) => text.clone(),
             Some(Broken::Socket { error, .. }) => errno_text(error),
+            // Not as long as the head has promised.
+            None if error.is_library() && error.is_reset() => EOF.to_owned(),
             None => self.text(error, id),
         })
     }
 
     fn text(&self, error: &h2::Error, id: u32) -> String {
-        let Some(reason) = error.reason().map(name_of) else {
-            let is_at_end = error.is_io() && self.is_at_end.load(Ordering::Relaxed);
-            return if is_at_end { EOF.to_owned() } else { error.to_string() };
-        };
+        if let Some(error) = error.get_io() {
+            let is_at_end = self.is_at_end.load(Ordering::Relaxed);
+            return if is_at_end { EOF.to_owned() } else { errno_text(error) };
+        }
+        let Some(reason) = error.reason().map(name_of) else { return error.to_string() };
         match (error.is_go_away(), error.is_remote()) {
             (true, true) if error.reason() == Some(Reason::NO_ERROR) => {
                 "http2: Transport received Server's graceful shutdown GOAWAY".to_owned()

@@ -1,4 +1,5 @@
-//! Servers that speak HTTP/2 frame by frame (RFC 9113, section 4), right and wrong.
+//! Servers that speak HTTP/2 frame by frame (RFC 9113, section 4), right and wrong. Most of the expected texts were
+//! shown by Prometheus 3.5.3 for the same frames.
 
 use std::sync::{
     Arc,
@@ -323,11 +324,7 @@ async fn broken_bodies_are_named() {
             End::Hang,
             "stream error: stream ID 1; NO_ERROR; received from peer",
         ),
-        (
-            [head(1, &promising), last_data(1, b"a 1\n")].concat(),
-            End::Hang,
-            "stream error: stream ID 1; PROTOCOL_ERROR",
-        ),
+        ([head(1, &promising), last_data(1, b"a 1\n")].concat(), End::Hang, "unexpected EOF"),
         (head(1, &too_long), End::Hang, "body size limit exceeded"),
         (
             [head(1, STATUS_200), data(1, &[b'x'; 999]), data(1, b"x")].concat(),
