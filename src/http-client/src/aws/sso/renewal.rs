@@ -28,6 +28,10 @@ use crate::{
 /// A file that takes longer is on a disk that hangs.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Refusals that only another sign-on ends (RFC 6749, section 5.2, and RFC 8628, section 3.5).
+const SPENT: [&str; 5] =
+    ["access_denied", "expired_token", "invalid_client", "invalid_grant", "unauthorized_client"];
+
 /// No `Debug`: all of it is secret.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -118,13 +122,24 @@ impl AwsAccount {
                 Ok(answer) => Ok(Some(answer)),
                 Err(_) => Err(failed(profile, format_args!("the answer holds no token"))),
             },
-            400 | 401 => Ok(None),
-            _ => {
-                let text = format_args!("CreateToken is answered with status {code}");
-                Err(failed(profile, text))
-            }
+            _ => match refusal(&text) {
+                Some(name) if SPENT.contains(&&*name) => Ok(None),
+                name => {
+                    let name = name.map(|name| format!(": {name}")).unwrap_or_default();
+                    let text = format_args!("CreateToken is answered with status {code}{name}");
+                    Err(failed(profile, text))
+                }
+            },
         }
     }
+}
+
+/// What a refusal is called, if it is told in a word.
+fn refusal(text: &str) -> Option<String> {
+    let answer: Value = serde_json::from_str(text).ok()?;
+    let name = answer.get("error").and_then(Value::as_str)?;
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    (name.len() <= 64 && name.bytes().all(is_word)).then(|| name.to_owned())
 }
 
 impl Beside {

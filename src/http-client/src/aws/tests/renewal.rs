@@ -87,13 +87,19 @@ async fn a_token_that_cannot_be_renewed_stays_and_says_why() {
         "{about}the SSO session has expired or is invalid: sign on with \"aws sso login --profile corp\""
     );
     let without = |key: &str| LEFT.replace(key, "x");
-    let refused =
-        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 26\r\n\r\n{\"error\": \"invalid_grant\"}";
+    let refused = |error: &str| {
+        let body = format!("{{\"error\": \"{error}\", \"error_description\": \"hush\"}}");
+        let head = format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n", body.len());
+        Answer::Bytes([head, body].concat().into_bytes())
+    };
     let status = |code: u16| format!("{about}CreateToken is answered with status {code}");
     for (text, answer, expected) in [
         (without("refreshToken"), json("{}"), expired.clone()),
         (without("clientId"), json("{}"), expired.clone()),
-        (LEFT.to_owned(), Answer::Bytes(refused.to_vec()), expired.clone()),
+        (LEFT.to_owned(), refused("invalid_grant"), expired.clone()),
+        (LEFT.to_owned(), refused("expired_token"), expired.clone()),
+        (LEFT.to_owned(), refused("slow_down"), format!("{}: slow_down", status(400))),
+        (LEFT.to_owned(), refused("no word"), status(400)),
         (LEFT.to_owned(), Answer::status("500 Oh no"), status(500)),
         (LEFT.to_owned(), Answer::status("429 Too Many Requests"), status(429)),
         (LEFT.to_owned(), json("hush"), format!("{about}the answer holds no token")),
@@ -146,7 +152,9 @@ async fn whoever_was_faster_is_believed() {
         stream.read_u8().await.unwrap();
         let new = LEFT.replace("\"old\"", "\"of another\"").replace("2020-", "2100-");
         fs::write(&file, new).unwrap();
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        let refusal =
+            b"HTTP/1.1 400 Bad Request\r\nContent-Length: 26\r\n\r\n{\"error\": \"invalid_grant\"}";
+        stream.write_all(refusal).await.unwrap();
         stream
     };
     let account = corp_at(&service, folder.path(), &oidc);
