@@ -6,9 +6,10 @@
 //! not, through a proxy (HTTP, HTTPS, SOCKS5) or not; and HTTP/2 with a server behind TLS that chooses it in
 //! the handshake, unless the configuration forbids it. A connection of HTTP/2 carries one request at a time,
 //! as a target is asked one thing at a time; while nobody waits, the server's pings and settings wait, too,
-//! and are answered before the next request. Behind TLS an idle connection takes 7 KiB, with HTTP/2 43 KiB
-//! (of which the `h2` crate takes 16 KiB to write and 8 KiB to read into): `enable_http2: false` is worth
-//! having where targets are many and near.
+//! and are answered before the next request. Behind TLS an idle connection takes 7 KiB, with HTTP/2 43 KiB (of
+//! which the `h2` crate takes 16 KiB to write and 8 KiB to read into): 500 targets that choose HTTP/2 add 52 KiB
+//! each to what is resident, 54 KiB to the original. `enable_http2: false` is worth having where targets are many
+//! and near.
 //!
 //! Invariants:
 //! I1. A request, its redirects and its body end by one deadline. A body taken in pieces ends by silence.
