@@ -6,6 +6,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::BufMut;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
 use crate::HttpError;
 
 /// How many idle buffers wait for the next body, and how large they may be together. Bodies mostly come one
@@ -120,6 +123,19 @@ impl Buffer {
         let filled = fill(&mut self.bytes[start..]);
         self.bytes.truncate(start + filled.as_ref().copied().unwrap_or(0));
         filled
+    }
+
+    /// Reads into the free part, at most so many bytes; 0 at the end of the stream.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub(crate) async fn fill_from(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        size_bytes_max: u64,
+    ) -> io::Result<usize> {
+        let room = usize::try_from(size_bytes_max).unwrap_or(usize::MAX).min(self.free_bytes());
+        stream.read_buf(&mut (&mut self.bytes).limit(room)).await
     }
 
     pub(crate) fn free_bytes(&self) -> usize {

@@ -15,7 +15,6 @@ use http::{
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, PROXY_AUTHORIZATION, USER_AGENT},
     response::Parts,
 };
-use hyper::ext::ReasonPhrase;
 use prom_config::HttpClientConfig;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -26,7 +25,7 @@ use crate::{
     connect::{Origin, Turns, connect},
     connection::{Answering, Connection, Message},
     error::Cause,
-    exchange::Failure,
+    exchange::{Failure, ReasonPhrase},
     files::Files,
     headers::{add_configured, remove_sensitive, to_secret_value},
     idle::IdleConnections,
@@ -372,7 +371,7 @@ impl Response {
     /// Code and phrase as the peer wrote them: `500 Internal Server Error`.
     pub fn status_text(&self) -> String {
         let phrase = match &self.reason {
-            Some(reason) => String::from_utf8_lossy(reason.as_bytes()),
+            Some(reason) => String::from_utf8_lossy(&reason.0),
             None => self.status.canonical_reason().unwrap_or_default().into(),
         };
         format!("{} {phrase}", self.status.as_str()).trim_end().to_owned()

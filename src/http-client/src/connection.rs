@@ -7,16 +7,15 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
     response::Parts,
 };
-use http_body_util::Full;
-use hyper::body::Incoming;
 
 use crate::{
     BodyLimit, Buffer, HttpError,
     exchange::{
-        Exchange, Failure,
+        Failure,
+        http1::Http1,
         http2::{Download, Http2},
     },
-    stream::Stream,
+    stream::{End, Stream},
 };
 
 /// Not for HTTP/2 (RFC 9113, section 8.2.2).
@@ -31,7 +30,7 @@ const CONNECTION_HEADERS: [HeaderName; 5] = [
 /// A connection that nobody waits for at this moment.
 #[derive(Debug)]
 pub(crate) enum Connection {
-    Http1(Stream),
+    Http1 { stream: Stream, peer: End },
     Http2(Box<Http2>),
 }
 
@@ -39,7 +38,7 @@ pub(crate) enum Connection {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "the usual variant takes no allocation of its own")]
 pub(crate) enum Answering {
-    Http1 { exchange: Exchange, body: Incoming },
+    Http1(Http1),
     Http2 { exchange: Box<Http2>, body: Download },
 }
 
@@ -58,7 +57,7 @@ impl Connection {
     pub(crate) async fn new(stream: Stream) -> Result<Self, Failure> {
         match stream.is_http2() {
             true => Ok(Self::Http2(Box::new(Http2::open(stream).await?))),
-            false => Ok(Self::Http1(stream)),
+            false => Ok(Self::Http1 { peer: stream.peer(), stream }),
         }
     }
 
@@ -69,7 +68,7 @@ impl Connection {
     /// Whether the peer has not ended it, as far as can be told at a glance.
     pub(crate) fn is_silent(&self) -> bool {
         match self {
-            Self::Http1(stream) => stream.is_silent(),
+            Self::Http1 { stream, .. } => stream.is_silent(),
             // The peer may well have something to say: see `wake`.
             Self::Http2(_) => true,
         }
@@ -78,7 +77,7 @@ impl Connection {
     /// The connection, unless what has come since its last request has ended it.
     pub(crate) async fn wake(self) -> Option<Self> {
         match self {
-            Self::Http1(stream) => Some(Self::Http1(stream)),
+            Self::Http1 { .. } => Some(self),
             Self::Http2(mut exchange) => {
                 exchange.is_reusable().await.then_some(Self::Http2(exchange))
             }
@@ -88,10 +87,9 @@ impl Connection {
     /// Sends a request and waits for the head of the response.
     pub(crate) async fn send(self, message: &Message<'_>) -> Result<(Answering, Parts), Failure> {
         match self {
-            Self::Http1(stream) => {
-                let (exchange, response) = Exchange::begin(stream, message.to_http1()).await?;
-                let (head, body) = response.into_parts();
-                Ok((Answering::Http1 { exchange, body }, head))
+            Self::Http1 { stream, peer } => {
+                let (exchange, head) = Http1::begin(stream, peer, message).await?;
+                Ok((Answering::Http1(exchange), head))
             }
             Self::Http2(mut exchange) => {
                 let (head, body) = exchange.begin(message.to_http2()?).await?.into_parts();
@@ -109,7 +107,7 @@ impl Answering {
         limit: BodyLimit,
     ) -> Result<(), HttpError> {
         match self {
-            Self::Http1 { exchange, body } => exchange.read_body(body, out, limit).await,
+            Self::Http1(exchange) => exchange.read_body(out, limit).await,
             Self::Http2 { exchange, body } => exchange.read_body(body, out, limit).await,
         }
     }
@@ -117,7 +115,7 @@ impl Answering {
     /// Reads up to `size_bytes_max` of a body that nobody wants; says whether that was all of it.
     pub(crate) async fn discard_body(&mut self, size_bytes_max: u64) -> bool {
         match self {
-            Self::Http1 { exchange, body } => exchange.discard_body(body, size_bytes_max).await,
+            Self::Http1(exchange) => exchange.discard_body(size_bytes_max).await,
             Self::Http2 { exchange, body } => exchange.discard_body(body, size_bytes_max).await,
         }
     }
@@ -125,7 +123,7 @@ impl Answering {
     /// The next part of the body; no larger than what is read from a socket at once.
     pub(crate) async fn next_part(&mut self) -> Option<Result<Bytes, HttpError>> {
         match self {
-            Self::Http1 { exchange, body } => exchange.next_part(body).await,
+            Self::Http1(exchange) => exchange.next_part().await,
             Self::Http2 { exchange, body } => exchange.next_part(body).await,
         }
     }
@@ -133,9 +131,9 @@ impl Answering {
     /// The connection, if the whole answer was read and the peer keeps it open.
     pub(crate) async fn into_connection(self) -> Option<Connection> {
         match self {
-            Self::Http1 { exchange, body } => {
-                drop(body);
-                exchange.into_stream().await.map(Connection::Http1)
+            Self::Http1(exchange) => {
+                let (stream, peer) = exchange.into_stream()?;
+                Some(Connection::Http1 { stream, peer })
             }
             Self::Http2 { mut exchange, body } => {
                 drop(body);
@@ -146,13 +144,10 @@ impl Answering {
 }
 
 impl Message<'_> {
-    fn to_http1(&self) -> http::Request<Full<Bytes>> {
-        let mut request = http::Request::new(Full::new(self.body.clone()));
-        request.method_mut().clone_from(self.method);
-        request.uri_mut().clone_from(self.uri);
-        *request.version_mut() = Version::HTTP_11;
-        request.headers_mut().clone_from(self.headers);
-        request
+    /// Whether the size of the body belongs to the head.
+    pub(crate) fn tells_length(&self) -> bool {
+        let is_upload = matches!(*self.method, Method::POST | Method::PUT | Method::PATCH);
+        is_upload || !self.body.is_empty()
     }
 
     /// The host moves from the headers into the URL; what is about the connection is left out.
@@ -164,8 +159,7 @@ impl Message<'_> {
         for name in CONNECTION_HEADERS {
             headers.remove(name);
         }
-        let is_upload = matches!(*self.method, Method::POST | Method::PUT | Method::PATCH);
-        if is_upload || !self.body.is_empty() {
+        if self.tells_length() {
             headers.insert(CONTENT_LENGTH, self.body.len().into());
         }
         request.method_mut().clone_from(self.method);

@@ -133,7 +133,7 @@ mod tests {
     use tokio::net::UnixStream;
 
     use super::*;
-    use crate::stream::Stream;
+    use crate::stream::{End, Stream};
 
     fn origin(port: u16) -> Origin {
         Origin { is_https: false, host: "a".into(), port, socket: None }
@@ -146,7 +146,7 @@ mod tests {
         let mut connection = || {
             let (one, other) = UnixStream::pair().unwrap();
             others.push(other);
-            Connection::Http1(Stream::Unix(one))
+            Connection::Http1 { stream: Stream::Unix(one), peer: End::Unknown }
         };
         idle.put(&origin(1), 0, connection());
         tokio::time::advance(IDLE_AGE_MAX / 2).await;

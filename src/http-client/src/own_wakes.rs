@@ -1,6 +1,6 @@
 //! A task that wakes itself while it is polled is polled once more at once, instead of going through the
-//! scheduler: the two ends of hyper's channels live in one task here, and each word between them would put
-//! that task behind all others and get a second thread out of its sleep, twice for each answer.
+//! scheduler: a connection of HTTP/2 and the stream on it are driven by one task here, and each word between them
+//! would put that task behind all others and get a second thread out of its sleep, twice for each answer.
 
 use std::{
     sync::{

@@ -144,7 +144,7 @@ async fn what_is_no_answer_is_named() {
         ),
         (
             Answer::BytesThenForever(b"HTTP/1.1 200 OK\r\n".to_vec(), vec![b'x'; 9_000]),
-            "Get \"URL\": net/http: HTTP/1.x transport connection broken: net/http: server response headers exceeded 32768 bytes; aborted",
+            "Get \"URL\": net/http: HTTP/1.x transport connection broken: net/http: server response headers exceeded 65536 bytes; aborted",
         ),
     ])
     .await;

@@ -24,7 +24,7 @@ use self::{
     words::{Seen, Watched},
 };
 use super::Failure;
-use crate::{BodyLimit, Buffer, HttpError, stream::Stream};
+use crate::{BodyLimit, Buffer, HttpError, own_wakes::OwnWakes, stream::Stream};
 
 /// How much of a body may be under way to a reader that has not asked for it yet, and so the memory of an
 /// exchange beside its buffer. A window costs a round trip each time it is used up: with 256 KiB that is
@@ -53,6 +53,7 @@ pub(crate) struct Http2 {
     upload: Option<Upload>,
     seen: Arc<Seen>,
     request_count: u32,
+    wakes: OwnWakes,
 }
 
 /// The body of a response.
@@ -81,7 +82,8 @@ impl Http2 {
         match made {
             Ok((sender, connection)) => {
                 let (is_ended, upload, request_count) = (false, None, 0);
-                Ok(Self { sender, connection, is_ended, upload, seen, request_count })
+                let wakes = OwnWakes::new();
+                Ok(Self { sender, connection, is_ended, upload, seen, request_count, wakes })
             }
             Err(error) => Err(seen.explain(&error, 1)),
         }
@@ -148,29 +150,35 @@ impl Http2 {
         &mut self,
         body: &mut Download,
     ) -> Option<Result<Bytes, HttpError>> {
-        poll_fn(|cx| {
-            loop {
-                // What has come is handed on first: moving the connection costs more than a part.
-                let mut polled = body.stream.poll_data(cx);
-                if polled.is_pending() {
-                    self.drive(cx);
-                    polled = body.stream.poll_data(cx);
-                }
-                return Poll::Ready(match ready!(polled) {
-                    Some(Ok(part)) => {
-                        // The stream may be over by now, and then nobody counts.
-                        let _is_over = body.stream.flow_control().release_capacity(part.len());
-                        if part.is_empty() {
-                            continue;
-                        }
-                        Some(Ok(part))
-                    }
-                    Some(Err(error)) => Some(Err(self.seen.explain_body(&error, self.stream_id()))),
-                    None => None,
-                });
+        let wakes = self.wakes.clone();
+        poll_fn(|cx| wakes.poll(cx, |cx| self.poll_part(body, cx))).await
+    }
+
+    fn poll_part(
+        &mut self,
+        body: &mut Download,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, HttpError>>> {
+        loop {
+            // What has come is handed on first: moving the connection costs more than a part.
+            let mut polled = body.stream.poll_data(cx);
+            if polled.is_pending() {
+                self.drive(cx);
+                polled = body.stream.poll_data(cx);
             }
-        })
-        .await
+            return Poll::Ready(match ready!(polled) {
+                Some(Ok(part)) => {
+                    // The stream may be over by now, and then nobody counts.
+                    let _is_over = body.stream.flow_control().release_capacity(part.len());
+                    if part.is_empty() {
+                        continue;
+                    }
+                    Some(Ok(part))
+                }
+                Some(Err(error)) => Some(Err(self.seen.explain_body(&error, self.stream_id()))),
+                None => None,
+            });
+        }
     }
 
     async fn exchange(
@@ -179,18 +187,23 @@ impl Http2 {
     ) -> Result<http::Response<Download>, h2::Error> {
         let (head, body) = request.into_parts();
         let request = http::Request::from_parts(head, ());
+        let wakes = self.wakes.clone();
         // The server may allow no stream at this moment.
         poll_fn(|cx| {
-            self.drive(cx);
-            self.sender.poll_ready(cx)
+            wakes.poll(cx, |cx| {
+                self.drive(cx);
+                self.sender.poll_ready(cx)
+            })
         })
         .await?;
         let (answer, stream) = self.sender.send_request(request, body.is_empty())?;
         self.upload = Upload::new(stream, body);
         let mut answer = pin!(answer);
         let response = poll_fn(|cx| {
-            self.drive(cx);
-            answer.as_mut().poll(cx)
+            wakes.poll(cx, |cx| {
+                self.drive(cx);
+                answer.as_mut().poll(cx)
+            })
         })
         .await?;
         let size = response.headers().get(CONTENT_LENGTH).and_then(|size| size.to_str().ok());

@@ -70,3 +70,26 @@ async fn answers_of_all_sizes_come_whole_over_one_connection() {
     };
     tokio::join!(answer, ask);
 }
+
+#[tokio::test]
+async fn a_refusal_is_read_before_the_request_is_sent_to_its_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let refuse = async {
+        let mut stream = listener.accept().await.unwrap().0;
+        let mut asked = [0; 4_096];
+        assert!(stream.read(&mut asked).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno").await.unwrap();
+        stream
+    };
+    let ask = async {
+        let request = Request::post(&url, vec![b'x'; 64 << 20], PATIENCE).unwrap();
+        let response = client(plain()).send(&request).await.unwrap();
+        assert_eq!(response.status_text(), "413 Too Large");
+        let mut body = BufferPool::new(1 << 20).lend(0);
+        response.read_body(&mut body, BodyLimit { size_bytes: 100 }).await.unwrap();
+        assert_eq!(body.as_slice(), b"no");
+    };
+    // The server neither reads on nor closes.
+    let (_stream, ()) = tokio::join!(refuse, ask);
+}
