@@ -81,6 +81,39 @@ impl Columns {
         self.histograms.push(HistogramPoint { timestamp_ms, histogram });
     }
 
+    /// Adds a float and when it began to count (0: nobody knows).
+    pub fn push_with_start(&mut self, timestamp_ms: i64, value: f64, start_ms: i64) {
+        if start_ms != 0 || !self.start_timestamps_ms.is_empty() {
+            self.start_timestamps_ms.resize(self.values.len(), 0);
+            self.start_timestamps_ms.push(start_ms);
+        }
+        self.push(timestamp_ms, value);
+    }
+
+    /// Adds a histogram and when it began to count (0: nobody knows).
+    pub fn push_histogram_with_start(
+        &mut self,
+        timestamp_ms: i64,
+        histogram: HistogramValue,
+        start_ms: i64,
+    ) {
+        if start_ms != 0 || !self.histogram_start_timestamps_ms.is_empty() {
+            self.histogram_start_timestamps_ms.resize(self.histograms.len(), 0);
+            self.histogram_start_timestamps_ms.push(start_ms);
+        }
+        self.push_histogram(timestamp_ms, histogram);
+    }
+
+    /// Fills in zeros for samples that were added without a start, where others have one.
+    pub fn align_starts(&mut self) {
+        if !self.start_timestamps_ms.is_empty() {
+            self.start_timestamps_ms.resize(self.values.len(), 0);
+        }
+        if !self.histogram_start_timestamps_ms.is_empty() {
+            self.histogram_start_timestamps_ms.resize(self.histograms.len(), 0);
+        }
+    }
+
     /// How many floats.
     pub fn len(&self) -> usize {
         self.timestamps_ms.len()
