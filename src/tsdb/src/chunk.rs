@@ -6,6 +6,7 @@ mod dense;
 mod floats;
 mod histogram;
 mod start_time;
+mod starts;
 mod steady;
 mod varbit;
 mod xor;
@@ -23,6 +24,8 @@ pub(crate) use self::{
     },
     dense::{encode_densest, encode_floats},
     histogram::{OpenHistograms, Written, buckets_count, encode_histograms, has_known_schema},
+    start_time::Extent,
+    starts::with_starts,
     steady::{Form, Steady, first_sample_bits},
     xor::{CHUNK_HEADER_SIZE_BYTES, XorState, chunk_size_bytes},
     xor_reader::{ChunkError, for_each_sample},
@@ -35,7 +38,6 @@ use self::{
 };
 
 /// How the samples of a chunk are written: the byte that precedes its data in files.
-/// Those with start times are read only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Encoding {
@@ -59,6 +61,11 @@ impl Encoding {
             6 => Self::FloatHistogramWithStart,
             _ => return Err(ChunkError::UnknownEncoding(byte)),
         })
+    }
+
+    /// Whether it is one of the encodings of histograms that tell starts.
+    pub(crate) fn has_start(self) -> bool {
+        matches!(self, Self::HistogramWithStart | Self::FloatHistogramWithStart)
     }
 
     /// Whether its samples are histograms.
@@ -88,7 +95,8 @@ pub(crate) fn samples_count(encoding: Encoding, chunk: &[u8]) -> Result<u16, Chu
     Ok(encoding.count_of_header(count))
 }
 
-/// Appends those of the first `count_max` samples that are within `range`, from a chunk of any encoding.
+/// Appends those of the first `count_max` samples that are within `range`, from a chunk of any encoding, with
+/// their starts if it has any.
 pub(crate) fn read_chunk(
     encoding: Encoding,
     chunk: &[u8],
@@ -97,21 +105,20 @@ pub(crate) fn read_chunk(
     out: &mut Columns,
 ) -> Result<(), ChunkError> {
     let (from, to) = (range.mint_ms, range.maxt_ms);
-    let has_start =
-        matches!(encoding, Encoding::HistogramWithStart | Encoding::FloatHistogramWithStart);
+    let has_start = encoding.has_start();
     match encoding {
         Encoding::Xor | Encoding::Xor2 => read_floats(encoding, chunk, count_max, range, out),
         Encoding::Histogram | Encoding::HistogramWithStart => {
-            let range = from..=to;
-            for_each_histogram::<Integers>(chunk, has_start, count_max, range, |t, histogram| {
-                out.push_histogram(t, histogram);
+            for_each_histogram::<Integers>(chunk, has_start, count_max, from..=to, |t, h, start| {
+                out.push_histogram_with_start(t, h, start);
             })
         }
         Encoding::FloatHistogram | Encoding::FloatHistogramWithStart => {
-            let range = from..=to;
-            for_each_histogram::<Floats>(chunk, has_start, count_max, range, |t, histogram| {
-                out.push_histogram(t, histogram);
+            for_each_histogram::<Floats>(chunk, has_start, count_max, from..=to, |t, h, start| {
+                out.push_histogram_with_start(t, h, start);
             })
         }
-    }
+    }?;
+    out.align_starts();
+    Ok(())
 }

@@ -29,6 +29,7 @@ mod replay;
 mod sidecar;
 mod slot;
 mod stale;
+mod starts;
 mod stats;
 mod truncate;
 mod visibility;
@@ -51,6 +52,7 @@ use crate::{
     chunk::ChunkError,
     head_chunks::{ChunkFiles, ChunkMaps, ChunkMetrics},
     lock::{lock, read, write},
+    select::columns,
     wal::{Wal, WalMetrics},
 };
 
@@ -100,6 +102,7 @@ pub(crate) struct Head {
     /// Only where it is logged.
     metadata: Mutex<SeriesMetadata>,
     is_metadata_logged: bool,
+    kept_starts: KeptStarts,
     /// A chunk snapshot is made when the head is closed, which needs whole pages.
     is_log_padded: bool,
     commit: Mutex<CommitLog>,
@@ -118,6 +121,27 @@ pub(crate) struct Head {
     metrics: HeadMetrics,
     wal_metrics: WalMetrics,
     chunk_metrics: ChunkMetrics,
+}
+
+/// Of which samples it is kept since when they count.
+#[derive(Clone, Copy, Debug)]
+struct KeptStarts {
+    /// Of all, on the log; of floats, in the head and in blocks, too.
+    is_any: bool,
+    /// Of histograms likewise: not every reader of chunks knows the encodings that have them.
+    is_of_histograms: bool,
+}
+
+impl KeptStarts {
+    /// What the head keeps of the start of a float.
+    fn of_float(self, start_ms: i64) -> i64 {
+        if self.is_any { start_ms } else { 0 }
+    }
+
+    /// What the head keeps of the start of a histogram.
+    fn of_histogram(self, start_ms: i64) -> i64 {
+        if self.is_of_histograms { start_ms } else { 0 }
+    }
 }
 
 /// Which samples of a series are wanted.
@@ -155,6 +179,10 @@ impl Head {
             exemplars: Exemplars::new(options.exemplars_count_max, registry),
             metadata: Mutex::default(),
             is_metadata_logged: options.is_metadata_logged,
+            kept_starts: KeptStarts {
+                is_any: options.are_starts_kept,
+                is_of_histograms: options.are_starts_kept && options.are_histogram_starts_encoded,
+            },
             is_log_padded: options.is_chunk_snapshot_used,
             commit: Mutex::default(),
             deletions: Deletions::default(),
@@ -328,14 +356,12 @@ impl Head {
         (range, arrival): (TimeRange, Arrival),
         out: &mut Columns,
     ) -> Result<(), ChunkError> {
-        let begin = (out.timestamps_ms.len(), out.values.len(), out.histograms.len());
+        let begin = (out.len(), out.histograms.len());
         let result = self.try_read(ticket, handle, (range, arrival), out);
         if result != Err(ChunkError::Filed) || !self.try_mend() {
             return result;
         }
-        out.timestamps_ms.truncate(begin.0);
-        out.values.truncate(begin.1);
-        out.histograms.truncate(begin.2);
+        columns::truncate(out, begin);
         self.try_read(ticket, handle, (range, arrival), out)
     }
 

@@ -7,9 +7,12 @@ use prom_storage::{Columns, StorageError, TimeRange};
 
 use crate::{
     WalCompression,
-    chunk::{Encoding, XorState, encode_histograms, encode_xor2, for_each_sample, read_chunk},
+    chunk::{
+        Encoding, Extent, XorState, encode_histograms, encode_xor2, for_each_sample, read_chunk,
+    },
     wal::{
-        Compressor, Decoded, EncodedRecord, RefSample, decode_record, encode_samples, frame_record,
+        Compressor, Decoded, EncodedRecord, RefSample, StartId, decode_record, encode_samples,
+        frame_record,
     },
 };
 
@@ -62,6 +65,7 @@ impl LogEncoder {
             .map(|(series_ref, t, v)| RefSample {
                 series_ref: *series_ref,
                 slot: 0,
+                start: StartId::NONE,
                 t: *t,
                 v: v.to_bits(),
             })
@@ -93,7 +97,7 @@ pub fn decode_log_record(
     let record = EncodedRecord { compression, payload: stored };
     let decoded = decode_record(record, buffer, Vec::new);
     match decoded.map_err(StorageError::InvalidSeries)? {
-        Decoded::Samples(samples) => Ok(samples.len()),
+        Decoded::Samples(batch) => Ok(batch.samples.len()),
         Decoded::Series(series) => Ok(series.len()),
         Decoded::Histograms(histograms) => Ok(histograms.len()),
         _ => Ok(0),
@@ -106,14 +110,14 @@ pub fn encode_histogram_chunks(
     count_max: u16,
 ) -> Vec<(u8, Vec<u8>)> {
     let samples = samples.iter().map(|(t, histogram)| (*t, histogram));
-    let chunks = encode_histograms(samples, count_max);
+    let chunks = encode_histograms(samples, &[], count_max);
     chunks.into_iter().map(|chunk| (chunk.encoding as u8, chunk.data)).collect()
 }
 
 /// An XOR2 chunk of the samples, at most 65 535.
 pub fn encode_xor2_chunk(samples: &[(i64, u64)], chunk: &mut Vec<u8>) {
     chunk.clear();
-    encode_xor2(samples, chunk);
+    encode_xor2(samples, (&[], Extent::Whole), chunk);
 }
 
 /// The samples of a chunk of any encoding.

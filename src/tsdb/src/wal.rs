@@ -33,8 +33,9 @@ pub(crate) use self::{
     record::{
         Decoded, Keep, RefExemplar, RefHistogram, RefMarker, RefMetadata, RefSample, RefSeries,
         RefTombstone, SampleBatch, SnapshotChunk, SnapshotRecord, SnapshotSeries, SnapshotValue,
-        decode, decode_of_series, decode_snapshot, encode_exemplars, encode_histograms,
-        encode_markers, encode_metadata, encode_samples, encode_series, encode_snapshot_exemplars,
+        StartId, Starts, decode, decode_of_series, decode_snapshot, encode_exemplars,
+        encode_histograms, encode_histograms_with_start, encode_markers, encode_metadata,
+        encode_samples, encode_samples_with_start, encode_series, encode_snapshot_exemplars,
         encode_snapshot_tombstones, encode_tombstones, push_series,
     },
     repair::{Damage, quarantine, remove_leftovers, repair},

@@ -5,7 +5,7 @@ use prom_storage::{Columns, TimeRange};
 use super::{
     Encoding, samples_count,
     xor_reader::{ChunkError, for_each_sample},
-    xor2::for_each_xor2_sample,
+    xor2::{for_each_xor2_sample, has_starts},
 };
 
 /// Appends those of the first `count_max` samples that are within `range`.
@@ -18,6 +18,9 @@ pub(super) fn read_floats(
 ) -> Result<(), ChunkError> {
     // No sample but the first two takes less than a bit.
     let count = usize::from(samples_count(encoding, chunk)?).min(chunk.len() * 8).min(count_max);
+    if encoding == Encoding::Xor2 && has_starts(chunk) {
+        return read_with_starts(chunk, count, range, out);
+    }
     let begin = out.len();
     // Samples are written in their places: columns need not be asked for room with each.
     out.timestamps_ms.resize(begin + count, 0);
@@ -39,10 +42,30 @@ pub(super) fn read_floats(
         true
     };
     let result = match encoding {
-        Encoding::Xor2 => for_each_xor2_sample(chunk, count, each),
+        Encoding::Xor2 => {
+            let mut each = each;
+            for_each_xor2_sample(chunk, count, |t, v, _| each(t, v))
+        }
         _ => for_each_sample(chunk, count, each),
     };
     out.timestamps_ms.truncate(begin + kept);
     out.values.truncate(begin + kept);
     result
+}
+
+fn read_with_starts(
+    chunk: &[u8],
+    count: usize,
+    range: TimeRange,
+    out: &mut Columns,
+) -> Result<(), ChunkError> {
+    for_each_xor2_sample(chunk, count, |t, v, start_ms| {
+        if t > range.maxt_ms {
+            return false;
+        }
+        if t >= range.mint_ms {
+            out.push_with_start(t, f64::from_bits(v), start_ms);
+        }
+        true
+    })
 }

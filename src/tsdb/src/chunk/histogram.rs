@@ -12,6 +12,7 @@ mod layout;
 mod open;
 mod reader;
 mod spans;
+mod starts;
 mod writer;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub(crate) use self::{
     open::{OpenHistograms, encode_histograms},
     reader::{COUNT_MASK_WITH_START, for_each_histogram},
     spans::buckets_count,
+    starts::add_starts,
     writer::Written,
 };
 

@@ -5,7 +5,7 @@
 use prom_model::STALE_NAN_BITS;
 
 use super::{
-    start_time::StartTimes,
+    start_time::{Extent, StartReader, StartWriter},
     xor::{BitWriter, NO_WINDOW},
     xor_reader::{BitReader, ChunkError, Window},
 };
@@ -14,19 +14,26 @@ use super::{
 const HEADER_SIZE_BYTES: usize = 3;
 const LEADING_MAX: u32 = 31;
 
-/// Calls `each` with time and value bits of the first `count_max` samples at most, until it says no.
+/// Whether any sample of the chunk has a start time.
+pub(super) fn has_starts(chunk: &[u8]) -> bool {
+    chunk.get(HEADER_SIZE_BYTES - 1).is_some_and(|header| *header != 0)
+}
+
+/// Calls `each` with time, value bits and start of the first `count_max` samples at most, until it says no.
+#[inline]
 pub(crate) fn for_each_xor2_sample(
     chunk: &[u8],
     count_max: usize,
-    mut each: impl FnMut(i64, u64) -> bool,
+    mut each: impl FnMut(i64, u64, i64) -> bool,
 ) -> Result<(), ChunkError> {
     let (header, bits) =
         chunk.split_first_chunk::<HEADER_SIZE_BYTES>().ok_or(ChunkError::Truncated)?;
     let count = usize::from(u16::from_be_bytes([header[0], header[1]])).min(count_max);
-    let starts = StartTimes::new(header[2]);
+    let mut starts = StartReader::new(header[2]);
     let mut reader = Reader { bits: BitReader::new(bits), baseline: 0, window: Window::default() };
     let (mut t, mut t_delta) = (0_i64, 0_i64);
     for index in 0..count {
+        let previous_t = t;
         let v = match index {
             0 => {
                 t = reader.bits.zigzag()?;
@@ -45,18 +52,23 @@ pub(crate) fn for_each_xor2_sample(
                 v
             }
         };
-        starts.skip(&mut reader.bits, index as u16)?;
-        if !each(t, v) {
+        let start_ms = starts.read(&mut reader.bits, index as u16, t, previous_t)?;
+        if !each(t, v, start_ms) {
             break;
         }
     }
     Ok(())
 }
 
-/// An XOR2 chunk of the samples, at most 65 535, without start times.
-pub(crate) fn encode_xor2(samples: &[(i64, u64)], chunk: &mut Vec<u8>) {
+/// An XOR2 chunk of the samples, at most 65 535, and their starts; no starts stand for as many zeros.
+pub(crate) fn encode_xor2(
+    samples: &[(i64, u64)],
+    (starts_ms, extent): (&[i64], Extent),
+    chunk: &mut Vec<u8>,
+) {
+    let mut starts = StartWriter::new(starts_ms, extent);
     chunk.extend_from_slice(&(samples.len() as u16).to_be_bytes());
-    chunk.push(0);
+    chunk.push(starts.header());
     let mut bits = BitWriter::new((0, 0), |word: u32| chunk.extend_from_slice(&word.to_be_bytes()));
     let mut state = Writer { baseline: 0, window: (NO_WINDOW, 0) };
     let (mut last_t, mut t_delta) = (0_i64, 0_i64);
@@ -78,6 +90,7 @@ pub(crate) fn encode_xor2(samples: &[(i64, u64)], chunk: &mut Vec<u8>) {
                 t_delta = delta;
             }
         }
+        starts.put(&mut bits, index, t, last_t);
         last_t = t;
     }
     let (tail, tail_bits) = bits.finish();
@@ -252,7 +265,7 @@ mod tests {
 
     fn decode(chunk: &[u8]) -> Result<Vec<(i64, u64)>, ChunkError> {
         let mut samples = Vec::new();
-        for_each_xor2_sample(chunk, usize::MAX, |t, v| {
+        for_each_xor2_sample(chunk, usize::MAX, |t, v, _| {
             samples.push((t, v));
             true
         })?;
@@ -261,7 +274,7 @@ mod tests {
 
     fn encode(samples: &[(i64, u64)]) -> Vec<u8> {
         let mut chunk = Vec::new();
-        encode_xor2(samples, &mut chunk);
+        encode_xor2(samples, (&[], Extent::Whole), &mut chunk);
         chunk
     }
 
@@ -305,13 +318,14 @@ mod tests {
         assert_eq!(decode(&encode(&samples)).unwrap(), samples);
     }
 
-    /// Start times as the reference writes them: behind the first sample a varint, behind later ones varbits.
+    /// Start times as the reference writes them: behind the first sample a varint of the distance, behind later
+    /// ones varbits, against the sample before.
     #[test]
-    fn start_times_are_passed_over() {
+    fn start_times_are_those_of_the_format_page() {
         let one = 1_f64.to_bits();
-        let mut chunk = vec![0, 3, 0x80 | 1];
+        let mut expected = vec![0, 3, 0x80 | 1];
         let mut bits =
-            BitWriter::new((0, 0), |word: u32| chunk.extend_from_slice(&word.to_be_bytes()));
+            BitWriter::new((0, 0), |word: u32| expected.extend_from_slice(&word.to_be_bytes()));
         bits.put_varint(2000);
         bits.put_long(one, 64);
         bits.put_varint(500 << 1);
@@ -321,8 +335,43 @@ mod tests {
         bits.put(0, 1);
         super::super::varbit::put_varbit_int(&mut bits, -3);
         let (tail, tail_bits) = bits.finish();
-        chunk.extend_from_slice(&(tail << (32 - u32::from(tail_bits))).to_be_bytes());
-        assert_eq!(decode(&chunk).unwrap(), [(1000, one), (2000, one), (3000, one)]);
+        let aligned = (tail << (32 - u32::from(tail_bits))).to_be_bytes();
+        expected.extend_from_slice(&aligned[..usize::from(tail_bits).div_ceil(8)]);
+        let samples = [(1000, one), (2000, one), (3000, one)];
+        let starts_ms = [500, 300, 2000 - 697];
+        let mut chunk = Vec::new();
+        encode_xor2(&samples, (&starts_ms, Extent::Whole), &mut chunk);
+        assert_eq!(hex(&chunk), hex(&expected));
+        assert_eq!(decode_starts(&chunk), starts_ms);
+    }
+
+    #[test]
+    fn a_start_that_stays_is_told_once() {
+        let check = |starts_ms: &[i64], extent: Extent, header: u8, more_bytes: usize| {
+            let samples: Vec<_> = (0..starts_ms.len() as i64).map(|at| (at * 15_000, 0)).collect();
+            let (mut chunk, plain) = (Vec::new(), encode(&samples));
+            encode_xor2(&samples, (starts_ms, extent), &mut chunk);
+            assert_eq!((chunk[2], chunk.len() - plain.len()), (header, more_bytes));
+            assert_eq!(decode_starts(&chunk), starts_ms);
+        };
+        check(&[0; 200], Extent::Whole, 0, 0);
+        check(&[-7; 127], Extent::Open, 0x80, 1);
+        check(&[-7; 200], Extent::Whole, 0x80, 1);
+        // Who goes on with it can name no later sample, so from this one on each tells its own.
+        check(&[-7; 200], Extent::Open, 0x80 | 127, 221);
+        let late: Vec<i64> = [[-7; 150], [0; 150]].concat();
+        check(&late, Extent::Whole, 0x80 | 127, 521);
+        check(&[0, 0, 5, 5], Extent::Whole, 2, 6);
+    }
+
+    fn decode_starts(chunk: &[u8]) -> Vec<i64> {
+        let mut starts_ms = Vec::new();
+        for_each_xor2_sample(chunk, usize::MAX, |_, _, start_ms| {
+            starts_ms.push(start_ms);
+            true
+        })
+        .unwrap();
+        starts_ms
     }
 
     fn any_samples() -> impl Strategy<Value = Vec<(i64, u64)>> {
@@ -352,6 +401,22 @@ mod tests {
         #[test]
         fn what_is_written_is_read(samples in any_samples()) {
             prop_assert_eq!(decode(&encode(&samples)).unwrap(), samples);
+        }
+
+        #[test]
+        fn starts_are_read_as_written(
+            samples in any_samples(),
+            changes in prop::collection::vec((1_usize..200, prop_oneof![Just(0), any::<i32>().prop_map(i64::from), any::<i64>()]), 0..6),
+            is_open in any::<bool>(),
+        ) {
+            let runs = changes.iter().flat_map(|(count, start_ms)| vec![*start_ms; *count]);
+            let mut starts_ms: Vec<i64> = runs.take(samples.len()).collect();
+            starts_ms.resize(samples.len(), 0);
+            let extent = if is_open { Extent::Open } else { Extent::Whole };
+            let mut chunk = Vec::new();
+            encode_xor2(&samples, (&starts_ms, extent), &mut chunk);
+            prop_assert_eq!(decode(&chunk).unwrap(), samples);
+            prop_assert_eq!(decode_starts(&chunk), starts_ms);
         }
 
         #[test]

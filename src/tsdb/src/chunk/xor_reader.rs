@@ -22,6 +22,8 @@ pub(crate) enum ChunkError {
     InvalidSpans,
     #[error("unknown histogram schema {0}")]
     UnknownSchema(i64),
+    #[error("more samples than a histogram chunk with start times can have")]
+    TooManySamples,
     #[error("unknown chunk encoding {0}")]
     UnknownEncoding(u8),
     #[error("chunk is damaged in its file")]

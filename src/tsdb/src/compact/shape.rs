@@ -6,7 +6,7 @@ use prom_storage::{Columns, StorageError, TimeRange};
 
 use crate::{
     block::{SourceChunk, SourceSeries, read_chunk},
-    chunk::{Encoding, encode_densest, encode_histograms},
+    chunk::{Encoding, Extent, encode_densest, encode_histograms, encode_xor2},
     select::columns,
 };
 
@@ -53,7 +53,7 @@ impl Shape {
                         series.bytes_of(&chunk),
                     );
                 }
-                Stretch::Loose(samples) if self.is_dense && samples.histograms.is_empty() => {
+                Stretch::Loose(samples) if self.is_dense && is_plain(&samples) => {
                     run.push_samples(&samples);
                 }
                 Stretch::Loose(samples) => {
@@ -182,6 +182,11 @@ fn is_plain_float(encoding: u8) -> bool {
     encoding == Encoding::Xor as u8
 }
 
+/// Whether all samples are floats without starts.
+fn is_plain(samples: &Columns) -> bool {
+    samples.histograms.is_empty() && samples.start_timestamps_ms.is_empty()
+}
+
 /// The samples of a chunk within the range.
 pub(crate) fn decode(
     series: &SourceSeries,
@@ -214,14 +219,18 @@ pub(crate) fn push_samples(samples: &Columns, out: &mut SourceSeries) {
         let values = &samples.values[at..at + count];
         let floats: Vec<(i64, u64)> =
             floats.iter().zip(values).map(|(t, value)| (*t, value.to_bits())).collect();
-        push_floats(&floats, out);
+        let starts_ms = samples.start_timestamps_ms.get(at..at + count).unwrap_or_default();
+        push_floats(&floats, starts_ms, out);
         at += count;
         let histograms = &samples.histograms[histogram_at..];
         let count = match samples.timestamps_ms.get(at) {
             Some(until) => histograms.partition_point(|point| point.timestamp_ms < *until),
             None => histograms.len(),
         };
-        push_histograms(histograms[..count].iter().map(|p| (p.timestamp_ms, &p.histogram)), out);
+        let of_part = histogram_at..histogram_at + count;
+        let starts_ms = samples.histogram_start_timestamps_ms.get(of_part).unwrap_or_default();
+        let histograms = histograms[..count].iter().map(|p| (p.timestamp_ms, &p.histogram));
+        push_histograms(histograms, starts_ms, out);
         histogram_at += count;
         if at >= samples.timestamps_ms.len() && histogram_at >= samples.histograms.len() {
             return;
@@ -229,9 +238,18 @@ pub(crate) fn push_samples(samples: &Columns, out: &mut SourceSeries) {
     }
 }
 
-fn push_floats(samples: &[(i64, u64)], out: &mut SourceSeries) {
+/// Writes floats; those of a chunk that has starts as XOR2, because XOR has no place for them.
+fn push_floats(samples: &[(i64, u64)], starts_ms: &[i64], out: &mut SourceSeries) {
     let mut data = Vec::new();
-    for part in samples.chunks(SAMPLES_COUNT) {
+    for (number, part) in samples.chunks(SAMPLES_COUNT).enumerate() {
+        let begin = number * SAMPLES_COUNT;
+        let starts_ms = starts_ms.get(begin..begin + part.len()).unwrap_or_default();
+        if starts_ms.iter().any(|start_ms| *start_ms != 0) {
+            data.clear();
+            encode_xor2(part, (starts_ms, Extent::Whole), &mut data);
+            out.push_chunk((part[0].0, part[part.len() - 1].0), Encoding::Xor2 as u8, &data);
+            continue;
+        }
         let mut rest = part;
         // Gaps that no delta can tell end a chunk, too.
         while let (Some((first, _)), false) = (rest.first(), rest.is_empty()) {
@@ -248,9 +266,10 @@ fn push_floats(samples: &[(i64, u64)], out: &mut SourceSeries) {
 
 fn push_histograms<'a>(
     samples: impl IntoIterator<Item = (i64, &'a HistogramValue)>,
+    starts_ms: &[i64],
     out: &mut SourceSeries,
 ) {
-    for chunk in encode_histograms(samples, SAMPLES_COUNT as u16) {
+    for chunk in encode_histograms(samples, starts_ms, SAMPLES_COUNT as u16) {
         out.push_chunk((chunk.min_t, chunk.max_t), chunk.encoding as u8, &chunk.data);
     }
 }

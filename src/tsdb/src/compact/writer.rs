@@ -19,7 +19,6 @@ use super::{metrics::ChunkMetrics, shape::Shape, xor2};
 
 /// Behind the name of a block that is being made.
 pub(crate) const CREATION_SUFFIX: &str = ".tmp-for-creation";
-const COUNT_MASK_WITH_START: u16 = 0x7fff;
 
 /// How a block is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -142,11 +141,10 @@ fn fill(
 
 /// Counts a chunk, and says how many samples it has.
 fn count(stats: &mut BlockStats, encoding: u8, data: &[u8]) -> u64 {
-    let count = data.first_chunk().map_or(0, |count| u16::from_be_bytes(*count));
-    let has_start = encoding == Encoding::HistogramWithStart as u8
-        || encoding == Encoding::FloatHistogramWithStart as u8;
-    let count = u64::from(if has_start { count & COUNT_MASK_WITH_START } else { count });
-    let is_float = encoding == Encoding::Xor as u8 || encoding == Encoding::Xor2 as u8;
+    let header = data.first_chunk().map_or(0, |count| u16::from_be_bytes(*count));
+    let encoding = Encoding::of_byte(encoding);
+    let count = u64::from(encoding.map_or(header, |encoding| encoding.count_of_header(header)));
+    let is_float = encoding.is_ok_and(Encoding::is_float);
     stats.num_chunks += 1;
     stats.num_samples += count;
     if is_float {

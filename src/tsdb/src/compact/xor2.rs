@@ -1,11 +1,11 @@
 //! The floats of a series as XOR2 chunks, where the operator asks for them: what a block holds of floats is
 //! written anew, histograms stay as they are. Older readers refuse such blocks. Format: docs/format/xor2.md.
 
-use prom_storage::StorageError;
+use prom_storage::{Columns, StorageError};
 
 use crate::{
     block::SourceSeries,
-    chunk::{Encoding, encode_xor2},
+    chunk::{Encoding, Extent, encode_xor2},
 };
 
 use super::shape::{ALL, decode};
@@ -18,47 +18,69 @@ const SIZE_BYTES_MAX: usize = 1000;
 pub(super) fn rewrite(series: &SourceSeries, out: &mut SourceSeries) -> Result<(), StorageError> {
     out.chunks.clear();
     out.data.clear();
-    let mut floats = Vec::new();
+    let mut floats = Floats::default();
     for chunk in &series.chunks {
         let is_float =
             chunk.encoding == Encoding::Xor as u8 || chunk.encoding == Encoding::Xor2 as u8;
         if is_float {
-            let samples = decode(series, chunk, ALL)?;
-            let values = samples.values.iter().map(|value| value.to_bits());
-            floats.extend(samples.timestamps_ms.iter().copied().zip(values));
+            floats.extend(&decode(series, chunk, ALL)?);
         } else {
-            push_floats(&mut floats, out);
+            floats.write(out);
             out.push_chunk((chunk.min_t, chunk.max_t), chunk.encoding, series.bytes_of(chunk));
         }
     }
-    push_floats(&mut floats, out);
+    floats.write(out);
     Ok(())
 }
 
-fn push_floats(samples: &mut Vec<(i64, u64)>, out: &mut SourceSeries) {
-    let mut rest = samples.as_slice();
-    let mut data = Vec::new();
-    while let Some((first_t, _)) = rest.first().copied() {
-        let mut count = rest.len().min(SAMPLES_COUNT_MAX);
-        loop {
-            data.clear();
-            encode_xor2(&rest[..count], &mut data);
-            if data.len() <= SIZE_BYTES_MAX || count == 1 {
-                break;
-            }
-            // As many as fit by the mean, and at least one less.
-            count = (count * SIZE_BYTES_MAX / data.len()).clamp(1, count - 1);
+/// Floats that become chunks together.
+#[derive(Default)]
+struct Floats {
+    samples: Vec<(i64, u64)>,
+    /// As many, or none if no sample has a start.
+    starts_ms: Vec<i64>,
+}
+
+impl Floats {
+    fn extend(&mut self, samples: &Columns) {
+        if !samples.start_timestamps_ms.is_empty() {
+            self.starts_ms.resize(self.samples.len(), 0);
+            self.starts_ms.extend_from_slice(&samples.start_timestamps_ms);
         }
-        let last_t = rest[count - 1].0;
-        out.push_chunk((first_t, last_t), Encoding::Xor2 as u8, &data);
-        rest = &rest[count..];
+        let values = samples.values.iter().map(|value| value.to_bits());
+        self.samples.extend(samples.timestamps_ms.iter().copied().zip(values));
+        if !self.starts_ms.is_empty() {
+            self.starts_ms.resize(self.samples.len(), 0);
+        }
     }
-    samples.clear();
+
+    fn write(&mut self, out: &mut SourceSeries) {
+        let mut data = Vec::new();
+        let mut begin = 0;
+        while let Some((first_t, _)) = self.samples.get(begin).copied() {
+            let rest = &self.samples[begin..];
+            let mut count = rest.len().min(SAMPLES_COUNT_MAX);
+            loop {
+                data.clear();
+                let starts_ms = self.starts_ms.get(begin..begin + count).unwrap_or_default();
+                encode_xor2(&rest[..count], (starts_ms, Extent::Whole), &mut data);
+                if data.len() <= SIZE_BYTES_MAX || count == 1 {
+                    break;
+                }
+                // As many as fit by the mean, and at least one less.
+                count = (count * SIZE_BYTES_MAX / data.len()).clamp(1, count - 1);
+            }
+            let last_t = rest[count - 1].0;
+            out.push_chunk((first_t, last_t), Encoding::Xor2 as u8, &data);
+            begin += count;
+        }
+        self.samples.clear();
+        self.starts_ms.clear();
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use prom_storage::Columns;
     use proptest::prelude::*;
 
     use super::*;

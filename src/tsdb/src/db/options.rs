@@ -44,6 +44,10 @@ pub struct Options {
     pub exemplars_count_max: usize,
     /// Whether what targets say of their metrics goes on the log.
     pub is_metadata_logged: bool,
+    /// Whether it is kept since when samples count. Floats that tell are in XOR2 chunks then, in the head, too.
+    pub are_starts_kept: bool,
+    /// Whether chunks of histograms tell their starts, if these are kept; Prometheus reads such chunks since 3.14.
+    pub are_histogram_starts_encoded: bool,
     /// How much older than the newest sample of all a sample may be that comes out of order; 0: none may.
     pub out_of_order_window_ms: i64,
     /// Samples of an out-of-order chunk.
@@ -90,6 +94,8 @@ impl Default for Options {
             is_chunk_snapshot_used: false,
             exemplars_count_max: 0,
             is_metadata_logged: false,
+            are_starts_kept: false,
+            are_histogram_starts_encoded: false,
             out_of_order_window_ms: 0,
             out_of_order_count_max: 32,
             is_lockfile_used: true,

@@ -13,7 +13,7 @@ use prom_storage::{
 
 use crate::{
     lock::{lock, read},
-    wal::{RefExemplar, RefHistogram, RefMetadata, RefSample},
+    wal::{RefExemplar, RefHistogram, RefMetadata, RefSample, StartId, Starts},
 };
 
 use super::{
@@ -75,26 +75,22 @@ impl Appender for HeadAppender {
     }
 
     fn append(&mut self, samples: &[FloatSample], rejected: &mut Vec<Rejected>) {
-        let Some(first) = samples.first() else { return };
-        let bounds = self.bounds(first.timestamp_ms);
-        let head = Arc::clone(&self.head);
-        let is_one_group =
-            |a: &FloatSample, b: &FloatSample| group_of(a.series.slot) == group_of(b.series.slot);
-        let mut index = 0;
-        for run in samples.chunk_by(is_one_group) {
-            let group = run.first().and_then(|sample| head.groups.get(sample.series.slot));
-            self.append_run(group, run, index, bounds, rejected);
-            index += run.len();
-        }
+        self.append_all(samples, |_, _| StartId::NONE, rejected);
     }
 
     fn append_with_starts(
         &mut self,
         samples: &[FloatSample],
-        _starts_ms: &[i64],
+        starts_ms: &[i64],
         rejected: &mut Vec<Rejected>,
     ) {
-        self.append(samples, rejected);
+        if !self.head.kept_starts.is_any {
+            return self.append(samples, rejected);
+        }
+        let start_of = |starts: &mut Starts, index: usize| {
+            starts.add(starts_ms.get(index).copied().unwrap_or(0))
+        };
+        self.append_all(samples, start_of, rejected);
     }
 
     fn append_histograms(&mut self, samples: &[HistogramSample], rejected: &mut Vec<Rejected>) {
@@ -217,15 +213,16 @@ impl HeadAppender {
         reason: Rejection,
     ) -> Result<(), Rejection> {
         self.check_late(sample.t, bounds, reason)?;
-        let RefSample { series_ref, slot, t, v } = sample;
+        let RefSample { series_ref, slot, start, t, v } = sample;
         let in_group = slot_in_group(slot);
         if data.is_unlogged(in_group) {
             self.batch.unlogged.push(slot);
         }
         match data.histograms.last(in_group).filter(|_| is_marker(v)) {
             Some(last) => {
-                let value = stale_like(last);
-                self.batch.ooo.histograms.push(RefHistogram { series_ref, slot, t, value });
+                let (start_ms, value) = (self.batch.starts.get(start), stale_like(last));
+                let marker = RefHistogram { series_ref, slot, t, start_ms, value };
+                self.batch.ooo.histograms.push(marker);
             }
             None => self.batch.ooo.floats.push(sample),
         }
@@ -237,7 +234,7 @@ impl HeadAppender {
         sample: &HistogramSample,
         bounds: Bounds,
     ) -> Result<(), Rejection> {
-        let HistogramSample { series, timestamp_ms: t, histogram, .. } = sample;
+        let HistogramSample { series, timestamp_ms: t, start_ms, histogram } = sample;
         let head = Arc::clone(&self.head);
         let group = head.groups.get(series.slot).ok_or(Rejection::UnknownSeries)?;
         let data = read(&group.data);
@@ -248,6 +245,7 @@ impl HeadAppender {
             series_ref: series.series_ref.0,
             slot: series.slot,
             t: *t,
+            start_ms: if head.kept_starts.is_any { *start_ms } else { 0 },
             value: histogram.clone(),
         };
         if *t < bounds.min_valid_t || *t == NO_TIME {
@@ -320,12 +318,33 @@ impl HeadAppender {
         }
     }
 
-    /// Takes samples of one group.
+    /// Takes samples; `start_of` tells the start of each by its index.
+    #[inline]
+    fn append_all(
+        &mut self,
+        samples: &[FloatSample],
+        start_of: impl Fn(&mut Starts, usize) -> StartId,
+        rejected: &mut Vec<Rejected>,
+    ) {
+        let Some(first) = samples.first() else { return };
+        let bounds = self.bounds(first.timestamp_ms);
+        let head = Arc::clone(&self.head);
+        let is_one_group =
+            |a: &FloatSample, b: &FloatSample| group_of(a.series.slot) == group_of(b.series.slot);
+        let mut index = 0;
+        for run in samples.chunk_by(is_one_group) {
+            let group = run.first().and_then(|sample| head.groups.get(sample.series.slot));
+            self.append_run(group, (run, index), &start_of, bounds, rejected);
+            index += run.len();
+        }
+    }
+
+    /// Takes samples of one group; the first of them has the index `begin`.
     fn append_run(
         &mut self,
         group: Option<&Group>,
-        run: &[FloatSample],
-        begin: usize,
+        (run, begin): (&[FloatSample], usize),
+        start_of: &impl Fn(&mut Starts, usize) -> StartId,
         bounds: Bounds,
         rejected: &mut Vec<Rejected>,
     ) {
@@ -348,7 +367,8 @@ impl HeadAppender {
                 continue;
             }
             let v = value.to_bits();
-            let new = RefSample { series_ref: series.series_ref.0, slot: series.slot, t, v };
+            let start = start_of(&mut self.batch.starts, begin + index);
+            let new = RefSample { series_ref: series.series_ref.0, slot: series.slot, start, t, v };
             if t < bounds.min_valid_t || t == NO_TIME {
                 if let Err(reason) = self.append_late(data, new, bounds, Rejection::OutOfBounds) {
                     reject(reason);
@@ -365,9 +385,10 @@ impl HeadAppender {
                         continue;
                     }
                     Ok(Some(value)) => {
-                        let series_ref = series.series_ref.0;
-                        let slot = series.slot;
-                        self.batch.push_histogram(RefHistogram { series_ref, slot, t, value });
+                        let (series_ref, slot) = (series.series_ref.0, series.slot);
+                        let start_ms = self.batch.starts.get(start);
+                        let marker = RefHistogram { series_ref, slot, t, start_ms, value };
+                        self.batch.push_histogram(marker);
                         continue;
                     }
                     Ok(None) => {}

@@ -12,8 +12,8 @@ use crate::{
     lock::{lock, read},
     wal::{
         DecodeError, Decoded, RefExemplar, RefHistogram, RefSample, RefSeries, RefTombstone,
-        SnapshotChunk, SnapshotRecord, SnapshotSeries, decode_snapshot, encode_snapshot_exemplars,
-        encode_snapshot_tombstones,
+        SampleBatch, SnapshotChunk, SnapshotRecord, SnapshotSeries, StartId, decode_snapshot,
+        encode_snapshot_exemplars, encode_snapshot_tombstones,
     },
 };
 
@@ -27,7 +27,7 @@ const ALL_TIMES: TimeRange = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
 #[derive(Debug, Default)]
 pub(crate) struct SnapshotPart {
     series: Option<RefSeries>,
-    floats: Vec<RefSample>,
+    floats: SampleBatch,
     histograms: Vec<RefHistogram>,
     other: Option<Decoded>,
 }
@@ -56,20 +56,25 @@ impl SnapshotPart {
         let mut columns = Columns::default();
         read_chunk(open.encoding, open.data, usize::MAX, ALL_TIMES, &mut columns)
             .map_err(|_| DecodeError::InvalidChunk)?;
-        let floats = columns.timestamps_ms.iter().zip(&columns.values);
-        let float = |(t, v): (&i64, &f64)| RefSample { series_ref, slot: 0, t: *t, v: v.to_bits() };
-        self.floats = floats.map(float).collect();
-        let histograms = columns.histograms.into_iter();
+        let start_of = |starts_ms: &[i64], at: usize| starts_ms.get(at).copied().unwrap_or(0);
+        let floats = columns.timestamps_ms.iter().zip(&columns.values).enumerate();
+        for (at, (t, v)) in floats {
+            let (slot, start) = (0, StartId::NONE);
+            let sample = RefSample { series_ref, slot, start, t: *t, v: v.to_bits() };
+            self.floats.push(sample, start_of(&columns.start_timestamps_ms, at));
+        }
+        let histograms = columns.histograms.into_iter().enumerate();
         self.histograms = histograms
-            .map(|one| RefHistogram {
+            .map(|(at, one)| RefHistogram {
                 series_ref,
                 slot: 0,
                 t: one.timestamp_ms,
+                start_ms: start_of(&columns.histogram_start_timestamps_ms, at),
                 value: one.histogram,
             })
             .collect();
         let times: Vec<i64> = match self.histograms.is_empty() {
-            true => self.floats.iter().map(|one| one.t).collect(),
+            true => self.floats.samples.iter().map(|one| one.t).collect(),
             false => self.histograms.iter().map(|one| one.t).collect(),
         };
         let is_ascending = times.windows(2).all(|two| two[0] < two[1]);
@@ -85,11 +90,13 @@ impl SnapshotPart {
 
     /// Many of them as records of the log, in order: series come before what is said of them.
     pub(crate) fn into_log(parts: Vec<Self>) -> Vec<Decoded> {
-        let (mut series, mut floats, mut histograms) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut series, mut histograms) = (Vec::new(), Vec::new());
+        let mut floats = SampleBatch::default();
         let mut others = Vec::new();
         for part in parts {
             series.extend(part.series);
-            floats.extend(part.floats);
+            let SampleBatch { samples, starts } = part.floats;
+            samples.into_iter().for_each(|one| floats.push(one, starts.get(one.start)));
             histograms.extend(part.histograms);
             others.extend(part.other);
         }

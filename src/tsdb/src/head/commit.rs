@@ -17,9 +17,9 @@ use crate::{
     disk::Disk,
     lock::{lock, read, write},
     wal::{
-        Compressor, EncodedRecord, RefExemplar, RefHistogram, RefMetadata, RefSample, Wal,
-        encode_exemplars, encode_histograms, encode_metadata, encode_samples, encode_series,
-        push_series,
+        Compressor, EncodedRecord, RefExemplar, RefHistogram, RefMetadata, RefSample, Starts, Wal,
+        encode_exemplars, encode_histograms, encode_histograms_with_start, encode_metadata,
+        encode_samples, encode_samples_with_start, encode_series, push_series,
     },
 };
 
@@ -67,6 +67,8 @@ pub(super) const ALIAS_SEGMENT: u64 = u64::MAX;
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     samples: Vec<RefSample>,
+    /// Of all floats, those out of order, too.
+    pub(super) starts: Starts,
     histograms: Vec<RefHistogram>,
     /// Samples that are known to be out of order.
     pub(super) ooo: OooBatch,
@@ -197,6 +199,7 @@ impl Batch {
             return;
         }
         self.samples.clear();
+        self.starts.clear();
         self.unlogged.clear();
         self.last_index.clear();
         self.clear_records();
@@ -208,10 +211,10 @@ impl Batch {
         self.spare_buffers.extend(self.records.drain(..).map(|record| record.bytes));
     }
 
-    fn push_record(&mut self, head: &Head, encode: impl FnOnce(&[RefSample], &mut Vec<u8>)) {
+    fn push_record(&mut self, head: &Head, encode: impl FnOnce(&Self, &mut Vec<u8>)) {
         let mut bytes = self.spare_buffers.pop().unwrap_or_default();
         bytes.clear();
-        encode(&self.samples, &mut bytes);
+        encode(self, &mut bytes);
         self.push_encoded(head, bytes);
     }
 
@@ -237,12 +240,14 @@ impl Batch {
         for (samples, histograms) in self.parts() {
             for begin in samples.clone().step_by(RECORD_SAMPLES_COUNT_MAX) {
                 let end = samples.end.min(begin + RECORD_SAMPLES_COUNT_MAX);
-                self.push_record(head, |all, out| encode_samples(out, &all[begin..end]));
+                self.push_record(head, |batch, out| {
+                    head.encode_samples(out, &batch.samples[begin..end], &batch.starts);
+                });
             }
             for begin in histograms.clone().step_by(RECORD_HISTOGRAMS_COUNT_MAX) {
                 let end = histograms.end.min(begin + RECORD_HISTOGRAMS_COUNT_MAX);
                 let mut records = Vec::new();
-                encode_histograms(&self.histograms[begin..end], |record| {
+                head.encode_histograms(&self.histograms[begin..end], &mut |record| {
                     records.push(record.to_vec());
                 });
                 records.into_iter().for_each(|record| self.push_encoded(head, record));
@@ -264,10 +269,10 @@ impl Batch {
     fn encode_out_of_order(&mut self, head: &Head) {
         let OooBatch { floats, histograms } = std::mem::take(&mut self.ooo);
         for part in floats.chunks(RECORD_SAMPLES_COUNT_MAX) {
-            self.push_record(head, |_, out| encode_samples(out, part));
+            self.push_record(head, |batch, out| head.encode_samples(out, part, &batch.starts));
         }
         for part in histograms.chunks(RECORD_HISTOGRAMS_COUNT_MAX) {
-            encode_histograms(part, |record| self.push_encoded(head, record.to_vec()));
+            head.encode_histograms(part, &mut |record| self.push_encoded(head, record.to_vec()));
         }
         self.ooo = OooBatch { floats, histograms };
     }
@@ -314,7 +319,7 @@ impl Head {
         }
         log.last_id += 1;
         for (samples, histograms) in batch.parts() {
-            self.apply(log.last_id, &batch.samples[samples]);
+            self.apply(log.last_id, &batch.samples[samples], &batch.starts);
             self.apply_histograms(log.last_id, &batch.histograms[histograms]);
         }
         self.apply_out_of_order(log.last_id, &mut staged);
@@ -332,18 +337,38 @@ impl Head {
         Ok(())
     }
 
+    /// Makes a record of samples; with their starts, if these are kept at all.
+    pub(super) fn encode_samples(&self, out: &mut Vec<u8>, samples: &[RefSample], starts: &Starts) {
+        match self.kept_starts.is_any {
+            true => encode_samples_with_start(out, samples, starts),
+            false => encode_samples(out, samples),
+        }
+    }
+
+    /// Likewise records of histograms.
+    pub(super) fn encode_histograms(
+        &self,
+        histograms: &[RefHistogram],
+        each: &mut dyn FnMut(&[u8]),
+    ) {
+        match self.kept_starts.is_any {
+            true => encode_histograms_with_start(histograms, each),
+            false => encode_histograms(histograms, each),
+        }
+    }
+
     /// Logs what is out of order in the batch, be it that other commits have overtaken it.
     fn stage_late(&self, wbl: Option<&mut Wal>, batch: &Batch) -> Result<StagedOoo, StorageError> {
         let overtaken = match self.ooo.window_ms() {
             0 => OooBatch::default(),
             _ => self.overtaken(&batch.samples, &batch.histograms),
         };
-        self.stage_out_of_order(wbl, &batch.ooo, &overtaken)
+        self.stage_out_of_order(wbl, [&batch.ooo, &overtaken], &batch.starts)
     }
 
     /// Puts logged samples into their series. One that another commit has overtaken is dropped, as it will
     /// be when the log is replayed.
-    fn apply(&self, id: u64, samples: &[RefSample]) {
+    fn apply(&self, id: u64, samples: &[RefSample], starts: &Starts) {
         let snapshots = self.readers.snapshots_before(id);
         let mut counts = Counts::default();
         for run in samples.chunk_by(|a, b| group_of(a.slot) == group_of(b.slot)) {
@@ -352,9 +377,15 @@ impl Head {
             };
             let mut data = write(&group.data);
             data.tails.begin(id, &snapshots);
+            let has_starts = !starts.is_empty() || data.has_starts();
             for sample in run {
                 let slot = slot_in_group(sample.slot);
                 let appended = match data.hot(slot, sample.series_ref) {
+                    Some(_) if has_starts => {
+                        let start_ms = starts.get(sample.start);
+                        let (sample, range_ms) = ((sample.t, sample.v), self.chunk_range_ms);
+                        data.append_with_start(slot, sample, start_ms, range_ms)
+                    }
                     Some(_) => data.append(slot, (sample.t, sample.v), self.chunk_range_ms),
                     None => Appended::Unknown,
                 };
@@ -383,12 +414,13 @@ impl Head {
             };
             let mut data = write(&group.data);
             data.tails.begin(id, &snapshots);
-            for RefHistogram { series_ref, slot, t, value } in run {
+            for RefHistogram { series_ref, slot, t, start_ms, value } in run {
                 let slot = slot_in_group(*slot);
                 let appended = match data.hot(slot, *series_ref) {
                     Some(_) => data.append_histogram(slot, *t, value, self.chunk_range_ms),
                     None => Appended::Unknown,
                 };
+                data.set_start(slot, appended, self.kept_starts.of_histogram(*start_ms));
                 if let Appended::Stored { .. } = appended {
                     data.tails.count(slot);
                 }

@@ -84,8 +84,9 @@ impl HistogramSlots {
     ) -> Option<HistogramImage<'a>> {
         let entry = self.slots.get(&(slot as u16))?;
         let value = entry.last.clone();
-        let last = RefHistogram { series_ref: 0, slot: 0, t: last_t, value };
-        encode_histograms(&[last], |bytes| record.extend_from_slice(bytes));
+        // Starts of the open chunk stand elsewhere.
+        let last = RefHistogram { series_ref: 0, slot: 0, t: last_t, start_ms: 0, value };
+        encode_histograms(&[last], &mut |bytes| record.extend_from_slice(bytes));
         if let Some(open) = &entry.open {
             open.put(chunk);
         }

@@ -12,7 +12,7 @@ use prom_model::HistogramValue;
 use prom_storage::StorageError;
 
 use crate::{
-    chunk::{Encoding, encode_floats, encode_histograms},
+    chunk::{Encoding, Extent, encode_floats, encode_histograms, encode_xor2},
     disk::Disk,
     lock::{lock, read, write},
     wal::{Decoded, LogReader, list_log, quarantine},
@@ -41,6 +41,8 @@ struct Found {
     lost: Lost,
     floats: Vec<(i64, u64)>,
     histograms: Vec<(i64, HistogramValue)>,
+    /// Of either.
+    starts_ms: Vec<i64>,
 }
 
 impl Head {
@@ -116,7 +118,7 @@ impl Head {
         self.with_chunk_maps(|maps| {
             for (number, group) in self.groups.iter().enumerate() {
                 read(&group.data).for_each_lost(number as u32, maps, |lost| {
-                    found.push(Found { lost, floats: Vec::new(), histograms: Vec::new() });
+                    found.push(Found::new(lost));
                 });
             }
         });
@@ -153,20 +155,21 @@ impl Head {
                             }
                         }
                     }
-                    Decoded::Samples(samples) => {
-                        for sample in &samples {
+                    Decoded::Samples(batch) => {
+                        for sample in &batch.samples {
                             let Some(slot) = slots.get(&sample.series_ref) else { continue };
+                            let start_ms = batch.starts.get(sample.start);
                             for at in &by_slot[slot] {
-                                found[*at].add_float(sample.t, sample.v);
+                                found[*at].add_float((sample.t, sample.v), start_ms);
                             }
                         }
-                        batches.push(samples);
+                        batches.push(batch);
                     }
                     Decoded::Histograms(histograms) => {
                         for one in &histograms {
                             let Some(slot) = slots.get(&one.series_ref) else { continue };
                             for at in &by_slot[slot] {
-                                found[*at].add_histogram(one.t, &one.value);
+                                found[*at].add_histogram((one.t, &one.value), one.start_ms);
                             }
                         }
                     }
@@ -213,14 +216,19 @@ impl Head {
 }
 
 impl Found {
+    fn new(lost: Lost) -> Self {
+        Self { lost, floats: Vec::new(), histograms: Vec::new(), starts_ms: Vec::new() }
+    }
+
     fn is_within(&self, t: i64, last: Option<i64>) -> bool {
         (self.lost.min_t..=self.lost.max_t).contains(&t) && last.is_none_or(|last| last < t)
     }
 
-    fn add_float(&mut self, t: i64, v: u64) {
+    fn add_float(&mut self, (t, v): (i64, u64), start_ms: i64) {
         if self.lost.encoding.is_float() {
             if self.is_within(t, self.floats.last().map(|last| last.0)) {
                 self.floats.push((t, v));
+                self.starts_ms.push(start_ms);
             }
         } else if is_marker(v)
             && let Some((last_t, last)) = self.histograms.last()
@@ -228,13 +236,15 @@ impl Found {
         {
             let stale = stale_like(last);
             self.histograms.push((t, stale));
+            self.starts_ms.push(0);
         }
     }
 
-    fn add_histogram(&mut self, t: i64, value: &HistogramValue) {
+    fn add_histogram(&mut self, (t, value): (i64, &HistogramValue), start_ms: i64) {
         let last = self.histograms.last().map(|last| last.0);
         if !self.lost.encoding.is_float() && self.is_within(t, last) {
             self.histograms.push((t, value.clone()));
+            self.starts_ms.push(start_ms);
         }
     }
 
@@ -254,9 +264,15 @@ impl Found {
                 encode_floats(&self.floats, &mut data);
                 Some((Encoding::Xor, data))
             }
+            Encoding::Xor2 => {
+                let mut data = Vec::new();
+                encode_xor2(&self.floats, (&self.starts_ms, Extent::Whole), &mut data);
+                Some((Encoding::Xor2, data))
+            }
             _ => {
                 let samples = self.histograms.iter().map(|(t, value)| (*t, value));
-                let mut chunks = encode_histograms(samples, u16::MAX);
+                let starts_ms = if encoding.has_start() { &self.starts_ms[..] } else { &[] };
+                let mut chunks = encode_histograms(samples, starts_ms, u16::MAX);
                 let chunk = chunks.pop().filter(|_| chunks.is_empty());
                 chunk.map(|chunk| (chunk.encoding, chunk.data))
             }

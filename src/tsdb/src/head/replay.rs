@@ -101,7 +101,7 @@ impl<'a> HeadReplay<'a> {
         pending.batches.reserve(records.len());
         for record in records {
             match record {
-                Decoded::Samples(samples) => pending.batches.push(samples),
+                Decoded::Samples(batch) => pending.batches.push(batch),
                 Decoded::Histograms(histograms) => {
                     pending.histograms.push((pending.batches.len(), histograms));
                 }
@@ -324,7 +324,9 @@ impl<'a> HeadReplay<'a> {
         if !filed.is_empty() {
             // Most samples of a log stand in files; nobody else looks at them.
             let is_new = |slot: u32, t: i64| !self.filed.has(slot, t);
-            batches.par_iter_mut().for_each(|batch| batch.retain(|one| is_new(one.slot, one.t)));
+            batches.par_iter_mut().for_each(|batch| {
+                batch.samples.retain(|one| is_new(one.slot, one.t));
+            });
             for (_, batch) in histograms.iter_mut() {
                 batch.retain(|one| is_new(one.slot, one.t));
             }
@@ -362,8 +364,8 @@ impl Pending {
     fn resolve(&mut self, refs: &RefTable) -> bool {
         let batches = self.batches.par_iter_mut();
         let are_known = batches.map(|batch| {
-            refs.resolve(batch);
-            batch.iter().all(|one| one.slot != NO_SLOT)
+            refs.resolve(&mut batch.samples);
+            batch.samples.iter().all(|one| one.slot != NO_SLOT)
         });
         let mut are_known = are_known.reduce(|| true, |a, b| a && b);
         for one in self.histograms.iter_mut().flat_map(|(_, batch)| batch) {
@@ -374,7 +376,11 @@ impl Pending {
     }
 
     fn unknown_refs(&self) -> impl Iterator<Item = u64> {
-        let floats = self.batches.iter().flatten().map(|one| (one.slot, one.series_ref));
+        let floats = self
+            .batches
+            .iter()
+            .flat_map(|batch| &batch.samples)
+            .map(|one| (one.slot, one.series_ref));
         let histograms = self.histograms.iter().flat_map(|(_, batch)| batch);
         let all = floats.chain(histograms.map(|one| (one.slot, one.series_ref)));
         all.filter(|(slot, _)| *slot == NO_SLOT).map(|(_, series_ref)| series_ref)
@@ -399,13 +405,14 @@ fn apply_shard(
                 let mut data = write(&group.data);
                 place_filed(&mut data, one.slot, one.t, filed);
                 let appended = data.append_histogram(slot, one.t, &one.value, head.chunk_range_ms);
+                data.set_start(slot, appended, head.kept_starts.of_histogram(one.start_ms));
                 counts.add(appended, one.t);
             }
         }
     };
-    for (index, batch) in batches.iter().enumerate() {
+    for (index, SampleBatch { samples, starts }) in batches.iter().enumerate() {
         apply_histograms(&mut counts, index);
-        for run in batch.chunk_by(|a, b| group_of(a.slot) == group_of(b.slot)) {
+        for run in samples.chunk_by(|a, b| group_of(a.slot) == group_of(b.slot)) {
             let Some(first) = run.first().filter(|first| group_of(first.slot) % shards == shard)
             else {
                 continue;
@@ -413,10 +420,19 @@ fn apply_shard(
             let Some(group) = head.groups.get(first.slot) else { continue };
             let mut data = write(&group.data);
             // Compat: Prometheus `tsdb/head_wal.go`: what stands in blocks is not taken from the log.
-            for RefSample { slot, t, v, .. } in run.iter().filter(|sample| sample.t >= min_valid_t)
+            let has_starts = head.kept_starts.is_any && !starts.is_empty() || data.has_starts();
+            for RefSample { slot, start, t, v, .. } in
+                run.iter().filter(|sample| sample.t >= min_valid_t)
             {
                 place_filed(&mut data, *slot, *t, filed);
-                let appended = data.append(slot_in_group(*slot), (*t, *v), head.chunk_range_ms);
+                let (slot, sample) = (slot_in_group(*slot), (*t, *v));
+                let appended = match has_starts {
+                    true => {
+                        let start_ms = head.kept_starts.of_float(starts.get(*start));
+                        data.append_with_start(slot, sample, start_ms, head.chunk_range_ms)
+                    }
+                    false => data.append(slot, sample, head.chunk_range_ms),
+                };
                 counts.add(appended, *t);
             }
         }
@@ -458,8 +474,8 @@ impl RefTable {
     }
 
     /// Fills in the slots; neighbours mostly are in one page.
-    fn resolve(&self, batch: &mut SampleBatch) {
-        for run in batch.chunk_by_mut(|a, b| place(a.series_ref).0 == place(b.series_ref).0) {
+    fn resolve(&self, samples: &mut [RefSample]) {
+        for run in samples.chunk_by_mut(|a, b| place(a.series_ref).0 == place(b.series_ref).0) {
             let page = run.first().and_then(|first| self.pages.get(&place(first.series_ref).0));
             for sample in run {
                 sample.slot = page.map_or(NO_SLOT, |page| page[place(sample.series_ref).1]);

@@ -8,12 +8,24 @@ use prom_storage::{Columns, HistogramPoint, TimeRange};
 /// Merges two runs of samples, each in order. Of two samples at one time that of `first` stays.
 pub(crate) fn merge(first: &Columns, second: &Columns) -> Columns {
     let mut out = Columns::default();
-    merge_floats(first, second, &mut out);
-    merge_histograms(first, second, &mut out);
+    match first.start_timestamps_ms.is_empty() && second.start_timestamps_ms.is_empty() {
+        true => merge_floats::<false>(first, second, &mut out),
+        false => merge_floats::<true>(first, second, &mut out),
+    }
+    let (of_first, of_second) =
+        (&first.histogram_start_timestamps_ms, &second.histogram_start_timestamps_ms);
+    match of_first.is_empty() && of_second.is_empty() {
+        true => merge_histograms::<false>(first, second, &mut out),
+        false => merge_histograms::<true>(first, second, &mut out),
+    }
     out
 }
 
-fn merge_floats(first: &Columns, second: &Columns, out: &mut Columns) {
+fn start_of(starts_ms: &[i64], at: usize) -> i64 {
+    starts_ms.get(at).copied().unwrap_or(0)
+}
+
+fn merge_floats<const HAS_STARTS: bool>(first: &Columns, second: &Columns, out: &mut Columns) {
     let (mut a, mut b) = (0, 0);
     loop {
         let at = |columns: &Columns, place: usize| columns.timestamps_ms.get(place).copied();
@@ -34,15 +46,19 @@ fn merge_floats(first: &Columns, second: &Columns, out: &mut Columns) {
             (Some(_), None) => unreachable!("the first arm takes it"),
         };
         out.push(from.timestamps_ms[place], from.values[place]);
+        if HAS_STARTS {
+            out.start_timestamps_ms.push(start_of(&from.start_timestamps_ms, place));
+        }
     }
 }
 
-fn merge_histograms(first: &Columns, second: &Columns, out: &mut Columns) {
-    let (mut a, mut b) = (first.histograms.iter().peekable(), second.histograms.iter().peekable());
+fn merge_histograms<const HAS_STARTS: bool>(first: &Columns, second: &Columns, out: &mut Columns) {
+    let mut a = first.histograms.iter().enumerate().peekable();
+    let mut b = second.histograms.iter().enumerate().peekable();
     let mut was_first = None;
     loop {
         let (t_a, t_b) =
-            (a.peek().map(|point| point.timestamp_ms), b.peek().map(|p| p.timestamp_ms));
+            (a.peek().map(|(_, p)| p.timestamp_ms), b.peek().map(|(_, p)| p.timestamp_ms));
         let is_first = match (t_a, t_b) {
             (None, None) => return,
             (Some(t_a), Some(t_b)) => {
@@ -54,7 +70,7 @@ fn merge_histograms(first: &Columns, second: &Columns, out: &mut Columns) {
             (Some(_), None) => true,
             (None, Some(_)) => false,
         };
-        let Some(point) = (if is_first { a.next() } else { b.next() }) else { return };
+        let Some((at, point)) = (if is_first { a.next() } else { b.next() }) else { return };
         if !is_first && first.timestamps_ms.binary_search(&point.timestamp_ms).is_ok() {
             continue;
         }
@@ -62,6 +78,11 @@ fn merge_histograms(first: &Columns, second: &Columns, out: &mut Columns) {
         let is_compared = was_first.is_none_or(|was_first| was_first == is_first);
         was_first = Some(is_first);
         out.histograms.push(if is_compared { point.clone() } else { with_unknown_reset(point) });
+        if HAS_STARTS {
+            let from = if is_first { first } else { second };
+            let start_ms = start_of(&from.histogram_start_timestamps_ms, at);
+            out.histogram_start_timestamps_ms.push(start_ms);
+        }
     }
 }
 
@@ -93,6 +114,15 @@ pub(crate) fn delete(columns: &mut Columns, deleted: &[TimeRange]) {
         let at = deleted.partition_point(|range| range.maxt_ms < t);
         deleted.get(at).is_some_and(|range| range.mint_ms <= t)
     };
+    if !columns.start_timestamps_ms.is_empty() {
+        let mut times = columns.timestamps_ms.iter();
+        columns.start_timestamps_ms.retain(|_| times.next().is_none_or(|t| !is_deleted(*t)));
+    }
+    if !columns.histogram_start_timestamps_ms.is_empty() {
+        let mut points = columns.histograms.iter();
+        let is_kept = |point: &HistogramPoint| !is_deleted(point.timestamp_ms);
+        columns.histogram_start_timestamps_ms.retain(|_| points.next().is_none_or(is_kept));
+    }
     let mut kept = 0;
     for at in 0..columns.len() {
         if !is_deleted(columns.timestamps_ms[at]) {
@@ -119,9 +149,33 @@ pub(crate) fn bounds(columns: &Columns) -> Option<(i64, i64)> {
 
 /// Appends what comes later.
 pub(crate) fn append(out: &mut Columns, later: &Columns) {
+    append_starts(&mut out.start_timestamps_ms, out.values.len(), &later.start_timestamps_ms);
+    append_starts(
+        &mut out.histogram_start_timestamps_ms,
+        out.histograms.len(),
+        &later.histogram_start_timestamps_ms,
+    );
     out.timestamps_ms.extend_from_slice(&later.timestamps_ms);
     out.values.extend_from_slice(&later.values);
     out.histograms.extend_from_slice(&later.histograms);
+    out.align_starts();
+}
+
+/// Appends starts to those of `count` samples.
+fn append_starts(starts_ms: &mut Vec<i64>, count: usize, later_ms: &[i64]) {
+    if !later_ms.is_empty() {
+        starts_ms.resize(count, 0);
+        starts_ms.extend_from_slice(later_ms);
+    }
+}
+
+/// Leaves so many floats and histograms.
+pub(crate) fn truncate(columns: &mut Columns, (floats_count, histograms_count): (usize, usize)) {
+    columns.timestamps_ms.truncate(floats_count);
+    columns.values.truncate(floats_count);
+    columns.start_timestamps_ms.truncate(floats_count);
+    columns.histograms.truncate(histograms_count);
+    columns.histogram_start_timestamps_ms.truncate(histograms_count);
 }
 
 #[cfg(test)]

@@ -206,7 +206,9 @@ impl Selection for HeadSelection {
     ) -> Result<(), StorageError> {
         let asked = self.within(range);
         match self.head.newest_float(&self.ticket, self.series[index].handle, asked) {
-            Some((timestamp_ms, value)) => out.push(timestamp_ms, value),
+            Some((timestamp_ms, value, start_ms)) => {
+                out.push_with_start(timestamp_ms, value, start_ms);
+            }
             None => self.read(index, range, out)?,
         }
         Ok(())

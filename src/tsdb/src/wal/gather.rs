@@ -4,7 +4,7 @@
 
 use std::io;
 
-use super::{RefSample, SampleBatch, encode_samples};
+use super::{RefSample, SampleBatch, StartId, encode_samples, encode_samples_with_start};
 
 /// Samples that are held at a time: 2 MiB.
 const GATHERED_COUNT_MAX: usize = 64 << 10;
@@ -14,7 +14,7 @@ const RECORD_COUNT_MAX: usize = 4 << 10;
 /// Holds samples until there are many.
 #[derive(Debug, Default)]
 pub(super) struct SampleGatherer {
-    samples: SampleBatch,
+    held: SampleBatch,
     record: Vec<u8>,
 }
 
@@ -26,19 +26,21 @@ impl SampleGatherer {
     /// Those of `write`.
     pub(super) fn add(
         &mut self,
-        samples: &[RefSample],
+        batch: &SampleBatch,
         is_ref_current: &dyn Fn(u64) -> bool,
         mut write: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        for run in samples.chunk_by(|a, b| a.series_ref == b.series_ref) {
+        for run in batch.samples.chunk_by(|a, b| a.series_ref == b.series_ref) {
             let Some(first) = run.first() else { continue };
             let is_current = is_ref_current(first.series_ref);
-            if !is_current || self.samples.len() + run.len() > GATHERED_COUNT_MAX {
+            if !is_current || self.held.samples.len() + run.len() > GATHERED_COUNT_MAX {
                 self.finish(&mut write)?;
             }
             for sample in run {
                 // The slot is not known here; its place holds that of the sample in the order that counts.
-                self.samples.push(RefSample { slot: self.samples.len() as u32, ..*sample });
+                let sample_number = self.held.samples.len() as u32;
+                let held = RefSample { slot: sample_number, ..*sample };
+                self.held.push(held, batch.starts.get(sample.start));
             }
             if !is_current {
                 self.finish(&mut write)?;
@@ -70,13 +72,18 @@ impl SampleGatherer {
     ) -> io::Result<()> {
         // Of a series nothing changes its place. It is not by time: what came out of order must be met out
         // of order again.
-        self.samples.sort_unstable_by_key(|one| (one.series_ref, one.slot));
-        for samples in self.samples.chunks(RECORD_COUNT_MAX) {
+        let SampleBatch { samples, starts } = &mut self.held;
+        samples.sort_unstable_by_key(|one| (one.series_ref, one.slot));
+        for part in samples.chunks(RECORD_COUNT_MAX) {
             self.record.clear();
-            encode_samples(&mut self.record, samples);
+            match part.iter().any(|one| one.start != StartId::NONE) {
+                true => encode_samples_with_start(&mut self.record, part, starts),
+                false => encode_samples(&mut self.record, part),
+            }
             write(&self.record)?;
         }
-        self.samples.clear();
+        samples.clear();
+        starts.clear();
         Ok(())
     }
 }
@@ -89,7 +96,7 @@ mod tests {
     };
 
     fn sample(series_ref: u64, t: i64) -> RefSample {
-        RefSample { series_ref, slot: 0, t, v: t as u64 }
+        RefSample { series_ref, slot: 0, start: StartId::NONE, t, v: t as u64 }
     }
 
     /// What is written for these records, `None` being one of another kind; refs from 100 on are old ones.
@@ -98,8 +105,8 @@ mod tests {
         let mut gatherer = SampleGatherer::default();
         let mut write = |record: &[u8]| {
             records.push(match decode(record, Vec::new) {
-                Ok(Decoded::Samples(samples)) => {
-                    samples.iter().map(|one| (one.series_ref, one.t)).collect()
+                Ok(Decoded::Samples(batch)) => {
+                    batch.samples.iter().map(|one| (one.series_ref, one.t)).collect()
                 }
                 _ => Vec::new(),
             });
@@ -110,7 +117,9 @@ mod tests {
                 None => gatherer.pass_record(&[255], &mut write).unwrap(),
                 Some(samples) => {
                     let samples: Vec<_> = samples.iter().map(|one| sample(one.0, one.1)).collect();
-                    gatherer.add(&samples, &|series_ref| series_ref < 100, &mut write).unwrap();
+                    gatherer
+                        .add(&samples.into(), &|series_ref| series_ref < 100, &mut write)
+                        .unwrap();
                 }
             }
         }
@@ -136,13 +145,39 @@ mod tests {
     }
 
     #[test]
+    fn starts_go_with_their_samples() {
+        let mut records = Vec::new();
+        let mut gatherer = SampleGatherer::default();
+        let mut write = |record: &[u8]| {
+            let Ok(Decoded::Samples(batch)) = decode(record, Vec::new) else { panic!() };
+            let of = |one: &RefSample| (one.series_ref, one.t, batch.starts.get(one.start));
+            records.push((record[0], batch.samples.iter().map(of).collect::<Vec<_>>()));
+            Ok(())
+        };
+        for t in [5, 6] {
+            let mut batch = SampleBatch::default();
+            batch.push(sample(2, t), t - 1);
+            batch.push(sample(1, t), 3);
+            gatherer.add(&batch, &|_| true, &mut write).unwrap();
+        }
+        gatherer.finish(&mut write).unwrap();
+        gatherer.add(&vec![sample(2, 7)].into(), &|_| true, &mut write).unwrap();
+        gatherer.finish(&mut write).unwrap();
+        // What has no starts is written as ever.
+        let expected =
+            [(11, vec![(1, 5, 3), (1, 6, 3), (2, 5, 4), (2, 6, 5)]), (2, vec![(2, 7, 0)])];
+        assert_eq!(records, expected);
+    }
+
+    #[test]
     fn records_are_not_larger_than_readers_expect() {
         let mut counts = Vec::new();
         let mut gatherer = SampleGatherer::default();
         let samples: Vec<_> = (0..1000).map(|number| sample(number, 1)).collect();
+        let samples = SampleBatch::from(samples);
         let mut write = |record: &[u8]| {
-            if let Ok(Decoded::Samples(samples)) = decode(record, Vec::new) {
-                counts.push(samples.len());
+            if let Ok(Decoded::Samples(batch)) = decode(record, Vec::new) {
+                counts.push(batch.samples.len());
             }
             Ok(())
         };

@@ -1,10 +1,11 @@
-//! What records say: series and samples here, the other types beside. Records with start times are read and
-//! never written. Compat: Prometheus `tsdb/record/record.go`, 3.14.
+//! What records say: series and samples here, the other types beside. Compat: Prometheus
+//! `tsdb/record/record.go`, 3.14.
 
 mod chunk_snapshot;
 mod histograms;
 mod keep;
 mod others;
+mod starts;
 
 #[cfg(test)]
 mod tests;
@@ -18,12 +19,13 @@ pub(crate) use self::{
         SnapshotChunk, SnapshotRecord, SnapshotSeries, SnapshotValue, decode_snapshot,
         encode_snapshot_exemplars, encode_snapshot_tombstones,
     },
-    histograms::{RefHistogram, encode_histograms},
+    histograms::{RefHistogram, encode_histograms, encode_histograms_with_start},
     keep::{Keep, Kept},
     others::{
         RefExemplar, RefMarker, RefMetadata, RefTombstone, encode_exemplars, encode_markers,
         encode_metadata, encode_tombstones,
     },
+    starts::{SampleBatch, StartId, Starts, encode_samples_with_start},
 };
 use self::{
     histograms::{
@@ -34,6 +36,7 @@ use self::{
         EXEMPLARS, METADATA, MMAP_MARKERS, TOMBSTONES, decode_exemplars, decode_markers,
         decode_metadata, decode_tombstones,
     },
+    starts::decode_samples_with_start,
 };
 
 const SERIES: u8 = 1;
@@ -42,9 +45,6 @@ const SAMPLES_WITH_START: u8 = 11;
 
 /// Longest name or value that `Labels` hold.
 const TEXT_SIZE_BYTES_MAX: usize = 0x00ff_ffff;
-/// Samples with start time: how the start is told.
-const START_NONE: u8 = 0;
-const START_SAME: u8 = 1;
 
 /// One float under its series' ref.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +52,13 @@ pub(crate) struct RefSample {
     pub(crate) series_ref: u64,
     /// Where the head keeps the series; not on the log, 0 until the head fills it in.
     pub(crate) slot: u32,
+    /// Among the starts of its batch.
+    pub(crate) start: StartId,
     pub(crate) t: i64,
     pub(crate) v: u64,
 }
+
+const _: () = assert!(size_of::<RefSample>() == 32);
 
 /// A series and its ref.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +66,6 @@ pub(crate) struct RefSeries {
     pub(crate) series_ref: u64,
     pub(crate) labels: Labels,
 }
-
-pub(crate) type SampleBatch = Vec<RefSample>;
 
 /// A record that has been read.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,16 +164,16 @@ pub(crate) fn encode_samples(out: &mut Vec<u8>, samples: &[RefSample]) {
     }
 }
 
-/// Reads a record. Samples go into the batch that `empty_batch` gives.
+/// Reads a record. Samples go into the buffer that `empty_buffer` gives.
 pub(crate) fn decode(
     record: &[u8],
-    empty_batch: impl FnOnce() -> SampleBatch,
+    empty_buffer: impl FnOnce() -> Vec<RefSample>,
 ) -> Result<Decoded, DecodeError> {
     let mut cursor = Cursor(record);
     Ok(match cursor.byte()? {
         SERIES => Decoded::Series(decode_series(cursor)?),
-        SAMPLES => Decoded::Samples(decode_samples(cursor, empty_batch())?),
-        SAMPLES_WITH_START => Decoded::Samples(decode_samples_with_start(cursor, empty_batch())?),
+        SAMPLES => Decoded::Samples(decode_samples(cursor, empty_buffer())?.into()),
+        SAMPLES_WITH_START => Decoded::Samples(decode_samples_with_start(cursor, empty_buffer())?),
         TOMBSTONES => Decoded::Tombstones(decode_tombstones(cursor)?),
         EXEMPLARS => Decoded::Exemplars(decode_exemplars(cursor)?),
         MMAP_MARKERS => Decoded::Markers(decode_markers(cursor)?),
@@ -222,8 +224,8 @@ fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
 
 fn decode_samples(
     mut cursor: Cursor<'_>,
-    mut samples: SampleBatch,
-) -> Result<SampleBatch, DecodeError> {
+    mut samples: Vec<RefSample>,
+) -> Result<Vec<RefSample>, DecodeError> {
     if cursor.is_empty() {
         return Ok(samples);
     }
@@ -233,39 +235,8 @@ fn decode_samples(
     while !cursor.is_empty() {
         let series_ref = first_ref.wrapping_add(cursor.varint()? as u64);
         let t = first_t.wrapping_add(cursor.varint()?);
-        samples.push(RefSample { series_ref, slot: 0, t, v: cursor.u64()? });
+        let (slot, start) = (0, StartId::NONE);
+        samples.push(RefSample { series_ref, slot, start, t, v: cursor.u64()? });
     }
     Ok(samples)
-}
-
-fn decode_samples_with_start(
-    mut cursor: Cursor<'_>,
-    mut samples: SampleBatch,
-) -> Result<SampleBatch, DecodeError> {
-    samples.reserve(cursor.0.len() / (1 + 1 + 1 + 8));
-    while !cursor.is_empty() {
-        let (series_ref, t) = match (samples.first(), samples.last()) {
-            (Some(first), Some(previous)) => {
-                let series_ref = previous.series_ref.wrapping_add(cursor.varint()? as u64);
-                let t = first.t.wrapping_add(cursor.varint()?);
-                start_time_skip(&mut cursor)?;
-                (series_ref, t)
-            }
-            _ => {
-                let (series_ref, t) = (cursor.varint()? as u64, cursor.varint()?);
-                cursor.varint()?;
-                (series_ref, t)
-            }
-        };
-        samples.push(RefSample { series_ref, slot: 0, t, v: cursor.u64()? });
-    }
-    Ok(samples)
-}
-
-/// Reads over the start time of an entry that is not the first.
-fn start_time_skip(cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
-    if !matches!(cursor.byte()?, START_NONE | START_SAME) {
-        cursor.varint()?;
-    }
-    Ok(())
 }

@@ -18,7 +18,7 @@ use super::{
     codec::DecodeError,
     compress::{Compression, decompress, plain_size_bytes},
     reader::{Item, SegmentReader},
-    record::{Decoded, SampleBatch, decode},
+    record::{Decoded, RefSample, SampleBatch, decode},
 };
 
 /// Plain bytes of one window for each core, and of any window; decoded they are about three times as many. Two
@@ -44,7 +44,7 @@ pub(crate) struct LogReader<'a> {
     window_size_bytes: usize,
     /// Buffers of windows that are done with.
     spare_bytes: Vec<u8>,
-    spare_batches: Mutex<Vec<SampleBatch>>,
+    spare_buffers: Mutex<Vec<Vec<RefSample>>>,
 }
 
 /// What was found wrong with a file.
@@ -96,7 +96,7 @@ impl<'a> LogReader<'a> {
             begin: (0, 0),
             window_size_bytes: window_size_bytes.min(WINDOW_SIZE_BYTES_MAX),
             spare_bytes: Vec::new(),
-            spare_batches: Mutex::default(),
+            spare_buffers: Mutex::default(),
         }
     }
 
@@ -108,15 +108,15 @@ impl<'a> LogReader<'a> {
 
     /// Takes buffers back, for as many samples as one window may have.
     pub(crate) fn recycle(&mut self, batches: Vec<SampleBatch>) {
-        let spare = self.spare_batches.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let spare = self.spare_buffers.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut samples_count = spare.iter().map(Vec::capacity).sum::<usize>();
-        for mut batch in batches {
-            samples_count += batch.capacity();
+        for SampleBatch { mut samples, .. } in batches {
+            samples_count += samples.capacity();
             if samples_count > self.window_size_bytes / SAMPLE_SIZE_BYTES_MIN {
                 return;
             }
-            batch.clear();
-            spare.push(batch);
+            samples.clear();
+            spare.push(samples);
         }
     }
 
@@ -126,9 +126,9 @@ impl<'a> LogReader<'a> {
     /// A file cannot be opened.
     pub(crate) fn next_decoded(&mut self) -> io::Result<Option<(Window, Vec<Decoded>)>> {
         let Some(mut window) = self.next_window()? else { return Ok(None) };
-        let spare = &self.spare_batches;
-        let empty_batch = || lock(spare).pop().unwrap_or_default();
-        let good = window.parse(&mut self.reports, |record| decode(record, empty_batch));
+        let spare = &self.spare_buffers;
+        let empty_buffer = || lock(spare).pop().unwrap_or_default();
+        let good = window.parse(&mut self.reports, |record| decode(record, empty_buffer));
         self.keep_bytes(&mut window);
         Ok(Some((window, good)))
     }
@@ -283,10 +283,10 @@ impl FileReport {
 pub(crate) fn decode_record(
     record: EncodedRecord<'_>,
     buffer: &mut Vec<u8>,
-    empty_batch: impl FnOnce() -> SampleBatch,
+    empty_buffer: impl FnOnce() -> Vec<RefSample>,
 ) -> Result<Decoded, String> {
     decompress(record.compression, record.payload, buffer).map_err(|err| err.to_string())?;
-    decode(buffer, empty_batch).map_err(|err| err.to_string())
+    decode(buffer, empty_buffer).map_err(|err| err.to_string())
 }
 
 #[cfg(test)]
@@ -303,8 +303,8 @@ mod tests {
         let samples_max = reader.window_size_bytes / SAMPLE_SIZE_BYTES_MIN;
         assert!(samples_max <= 2 * WINDOW_SIZE_BYTES_MAX / SAMPLE_SIZE_BYTES_MIN);
         for _ in 0..3 {
-            reader.recycle((0..100).map(|_| Vec::with_capacity(samples_max / 10)).collect());
-            let spare = lock(&reader.spare_batches);
+            reader.recycle((0..100).map(|_| Vec::with_capacity(samples_max / 10).into()).collect());
+            let spare = lock(&reader.spare_buffers);
             let kept = spare.iter().map(Vec::capacity).sum::<usize>();
             assert!(kept > samples_max / 2 && kept <= samples_max, "{kept} of {samples_max}");
         }

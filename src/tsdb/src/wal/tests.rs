@@ -10,9 +10,10 @@ use proptest::prelude::*;
 use crate::{Options, WalCompression, disk::Disk};
 
 use super::{
-    Compressor, Decoded, EncodedRecord, LogReader, RefSample, RefSeries, Wal, WalMetrics,
+    Compressor, Decoded, EncodedRecord, LogReader, RefSample, RefSeries, SampleBatch, StartId, Wal,
+    WalMetrics,
     compress::decompress,
-    encode_samples, encode_series,
+    encode_samples, encode_samples_with_start, encode_series,
     frame::{PAGE_SIZE_BYTES, push_record},
     list_log,
     reader::{Item, SegmentReader},
@@ -57,7 +58,7 @@ fn frame(records: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn sample(series_ref: u64, t: i64, v: f64) -> RefSample {
-    RefSample { series_ref, slot: 0, t, v: v.to_bits() }
+    RefSample { series_ref, slot: 0, start: StartId::NONE, t, v: v.to_bits() }
 }
 
 #[test]
@@ -81,9 +82,9 @@ fn records_are_those_of_the_format_page() {
         &bytes,
         "02000000000000000500000000000003e800003ff0000000000000040040000000000000000101\
         0000000000000000",
-        Decoded::Samples(samples),
+        Decoded::Samples(samples.into()),
     );
-    check(&[2], "02", Decoded::Samples(Vec::new()));
+    check(&[2], "02", Decoded::Samples(Vec::new().into()));
     // Start times: of the first entry, the same, none, another.
     let with_start: &[u8] = &[
         &[11, 10, 20, 4][..],
@@ -96,9 +97,15 @@ fn records_are_those_of_the_format_page() {
         &[0; 8],
     ]
     .concat();
-    let samples =
-        vec![sample(5, 10, 0.0), sample(6, 11, 0.0), sample(7, 12, 0.0), sample(6, 13, 0.0)];
-    assert_eq!(decode(with_start, Vec::new).unwrap(), Decoded::Samples(samples));
+    let samples = [(5, 10, 2), (6, 11, 2), (7, 12, 0), (6, 13, 6)];
+    let mut batch = SampleBatch::default();
+    for (series_ref, t, start_ms) in samples {
+        batch.push(sample(series_ref, t, 0.0), start_ms);
+    }
+    bytes.clear();
+    encode_samples_with_start(&mut bytes, &batch.samples, &batch.starts);
+    check(&bytes, &hex(with_start), Decoded::Samples(batch));
+    check(&[11], "0b", Decoded::Samples(SampleBatch::default()));
 }
 
 #[test]
@@ -198,13 +205,13 @@ fn the_log_of_a_real_prometheus_is_framed_alike() {
             Decoded::Series(series) => {
                 encode_series(&mut again, series.iter().map(|one| (one.series_ref, &one.labels)));
             }
-            Decoded::Samples(samples) => {
-                samples_count += samples.len();
-                encode_samples(&mut again, &samples);
+            Decoded::Samples(batch) => {
+                samples_count += batch.samples.len();
+                encode_samples(&mut again, &batch.samples);
             }
             Decoded::Histograms(histograms) => {
                 histograms_count += histograms.len();
-                encode_histograms(&histograms, |record| again.extend_from_slice(record));
+                encode_histograms(&histograms, &mut |record| again.extend_from_slice(record));
             }
             other => panic!("{other:?}"),
         }
@@ -330,7 +337,7 @@ proptest! {
         let mut record = vec![kind];
         record.extend(&bytes);
         match decode(&record, Vec::new) {
-            Ok(Decoded::Samples(samples)) => prop_assert!(samples.len() <= bytes.len()),
+            Ok(Decoded::Samples(batch)) => prop_assert!(batch.samples.len() <= bytes.len()),
             Ok(Decoded::Series(series)) => prop_assert!(series.len() <= bytes.len()),
             Ok(Decoded::Histograms(found)) => prop_assert!(found.len() <= bytes.len()),
             Ok(Decoded::Exemplars(found)) => prop_assert!(found.len() <= bytes.len()),
@@ -338,6 +345,28 @@ proptest! {
             Ok(Decoded::Tombstones(found)) => prop_assert!(found.len() <= bytes.len()),
             Ok(Decoded::Markers(found)) => prop_assert!(found.len() <= bytes.len()),
             Ok(Decoded::Skipped(_)) | Err(_) => {}
+        }
+    }
+
+    #[test]
+    fn samples_and_their_starts_come_back(
+        entries in prop::collection::vec((0u64..9, any::<i64>(), prop_oneof![Just(0), 0i64..4, any::<i64>()], any::<u64>()), 0..60),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut batch = SampleBatch::default();
+        for (series_ref, t, start_ms, v) in &entries {
+            batch.push(RefSample { v: *v, ..sample(*series_ref << 60, *t, 0.0) }, *start_ms);
+        }
+        let mut record = Vec::new();
+        encode_samples_with_start(&mut record, &batch.samples, &batch.starts);
+        let Ok(Decoded::Samples(found)) = decode(&record, Vec::new) else { panic!("{record:?}") };
+        let told = |batch: &SampleBatch| -> Vec<_> {
+            let of = |one: &RefSample| (one.series_ref >> 60, one.t, batch.starts.get(one.start), one.v);
+            batch.samples.iter().map(of).collect()
+        };
+        prop_assert_eq!(told(&found), entries);
+        if let Ok(Decoded::Samples(some)) = decode(&record[..cut.index(record.len()).max(1)], Vec::new) {
+            prop_assert_eq!(&told(&some), &told(&found)[..some.samples.len()]);
         }
     }
 
@@ -372,7 +401,7 @@ fn a_log_is_read_in_windows() {
         encode_samples(&mut payload, &samples);
         let record = EncodedRecord { compression: WalCompression::None, payload: &payload };
         wal.append(&[record]).unwrap();
-        expected.push(Decoded::Samples(samples));
+        expected.push(Decoded::Samples(samples.into()));
     }
     wal.close().unwrap();
     let log = list_log(&disk, Path::new(DIR)).unwrap();

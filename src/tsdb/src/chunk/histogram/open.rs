@@ -3,7 +3,8 @@
 use prom_model::HistogramValue;
 
 use super::{
-    super::{Encoding, xor_reader::ChunkError},
+    super::{Encoding, start_time::Extent, starts::with_starts, xor_reader::ChunkError},
+    COUNT_MASK_WITH_START,
     kind::{Floats, Integers, Kind},
     writer::{HistogramWriter, Reset, Written},
 };
@@ -120,8 +121,31 @@ impl OpenHistograms {
     }
 }
 
-/// Writes the histograms of a series, in time order, as chunks of at most `count_max` samples.
+/// Writes the histograms of a series, in time order, as chunks of at most `count_max` samples. If any of a chunk
+/// has a start (0 is none; no starts stand for as many zeros), it tells them.
 pub(crate) fn encode_histograms<'a>(
+    samples: impl IntoIterator<Item = (i64, &'a HistogramValue)>,
+    starts_ms: &[i64],
+    count_max: u16,
+) -> Vec<EncodedHistograms> {
+    let count_max =
+        if starts_ms.is_empty() { count_max } else { count_max.min(COUNT_MASK_WITH_START) };
+    let mut chunks = encode_plain(samples, count_max);
+    let mut rest = starts_ms;
+    for chunk in &mut chunks {
+        let (of_chunk, after) = rest.split_at(rest.len().min(usize::from(chunk.samples_count)));
+        rest = after;
+        if of_chunk.iter().any(|start_ms| *start_ms != 0) {
+            let (encoding, data) =
+                with_starts(chunk.encoding, &chunk.data, (of_chunk, Extent::Whole))
+                    .expect("it was encoded just now, of no more samples than that");
+            (chunk.encoding, chunk.data) = (encoding, data);
+        }
+    }
+    chunks
+}
+
+fn encode_plain<'a>(
     samples: impl IntoIterator<Item = (i64, &'a HistogramValue)>,
     count_max: u16,
 ) -> Vec<EncodedHistograms> {

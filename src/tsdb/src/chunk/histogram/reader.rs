@@ -7,7 +7,7 @@ use prom_model::{CounterResetHint, HistogramValue, is_stale};
 
 use super::{
     super::{
-        start_time::StartTimes,
+        start_time::StartReader,
         xor_reader::{BitReader, ChunkError},
     },
     FLAGS_OFFSET, HISTOGRAM_HEADER_SIZE_BYTES, RESET_MASK,
@@ -21,19 +21,19 @@ use super::{
 /// Sample count in a chunk with start times; the bits above it tell of resets there.
 pub(crate) const COUNT_MASK_WITH_START: u16 = 0x3fff;
 
-/// Calls `each` with time and histogram of those of the first `count_max` samples that are in the range.
+/// Calls `each` with time, histogram and start of those of the first `count_max` samples that are in the range.
 pub(crate) fn for_each_histogram<K: Kind>(
     chunk: &[u8],
     has_start_times: bool,
     count_max: usize,
     range: RangeInclusive<i64>,
-    mut each: impl FnMut(i64, HistogramValue),
+    mut each: impl FnMut(i64, HistogramValue, i64),
 ) -> Result<(), ChunkError> {
     let mut reader = HistogramReader::<K>::new(chunk, has_start_times)?;
     for _ in 0..count_max {
         let Some(t) = reader.advance()?.filter(|t| t <= range.end()) else { break };
         if t >= *range.start() {
-            each(t, reader.histogram());
+            each(t, reader.histogram(), reader.start_ms);
         }
     }
     Ok(())
@@ -43,7 +43,8 @@ pub(crate) fn for_each_histogram<K: Kind>(
 #[derive(Debug)]
 pub(super) struct HistogramReader<'a, K: Kind> {
     bits: BitReader<'a>,
-    starts: Option<StartTimes>,
+    starts: Option<StartReader>,
+    start_ms: i64,
     left_count: u16,
     read_count: u16,
     reset: Reset,
@@ -84,13 +85,14 @@ impl<'a, K: Kind> HistogramReader<'a, K> {
         let (count, flags, starts) = match has_start_times {
             false => (count, header[FLAGS_OFFSET], None),
             true => {
-                let starts = StartTimes::new(header[FLAGS_OFFSET]);
+                let starts = StartReader::new(header[FLAGS_OFFSET]);
                 (count & COUNT_MASK_WITH_START, header[0], Some(starts))
             }
         };
         Ok(Self {
             bits: BitReader::new(bits),
             starts,
+            start_ms: 0,
             left_count: count,
             read_count: 0,
             reset: Reset::of_flags(flags & RESET_MASK),
@@ -107,7 +109,7 @@ impl<'a, K: Kind> HistogramReader<'a, K> {
             return Ok(None);
         }
         self.left_count -= 1;
-        let bits = &mut self.bits;
+        let (bits, previous_t) = (&mut self.bits, self.t);
         match &mut self.numbers {
             Some(numbers) => {
                 self.t_delta = self.t_delta.wrapping_add(bits.varbit_int()?);
@@ -121,10 +123,15 @@ impl<'a, K: Kind> HistogramReader<'a, K> {
             }
         }
         if let Some(starts) = &mut self.starts {
-            starts.skip(bits, self.read_count)?;
+            self.start_ms = starts.read(bits, self.read_count, self.t, previous_t)?;
         }
         self.read_count += 1;
         Ok(Some(self.t))
+    }
+
+    /// Bits that were read, without the header.
+    pub(super) fn read_bits(&self) -> usize {
+        self.bits.read_bits()
     }
 
     /// Where it stands; `None` before the first sample.

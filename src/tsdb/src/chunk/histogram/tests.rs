@@ -65,6 +65,7 @@ fn content(value: &HistogramValue) -> (u64, u64, u64, Vec<(bool, i64, u64)>) {
 fn bytes_are_those_of_the_format_page() {
     let chunks = encode_histograms(
         [(0, &integer(counter(&[(0, 2)], &[1, 1]))), (1000, &integer(counter(&[(0, 2)], &[1, 2])))],
+        &[],
         120,
     );
     let hex: String = chunks[0].data.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -181,8 +182,11 @@ fn a_full_chunk_tells_the_next_one_of_resets() {
 fn behind_a_marker_only_markers_come() {
     let live = integer(counter(&[(0, 2)], &[5, 5]));
     let stale = integer(Histogram::stale());
-    let chunks =
-        encode_histograms([(0, &live), (1, &stale), (2, &stale), (3, &live), (4, &stale)], 120);
+    let chunks = encode_histograms(
+        [(0, &live), (1, &stale), (2, &stale), (3, &live), (4, &stale)],
+        &[],
+        120,
+    );
     let counts: Vec<_> = chunks.iter().map(|chunk| chunk.samples_count).collect();
     assert_eq!(counts, [3, 2]);
     for chunk in &chunks {
@@ -194,7 +198,7 @@ fn behind_a_marker_only_markers_come() {
         }
     }
     // A series may begin with one.
-    let chunks = encode_histograms([(7, &stale), (8, &stale)], 120);
+    let chunks = encode_histograms([(7, &stale), (8, &stale)], &[], 120);
     assert_eq!(decode(Encoding::Histogram, &chunks[0].data).unwrap().len(), 2);
 }
 
@@ -380,8 +384,41 @@ proptest! {
     #[test]
     fn what_is_written_is_read(steps in prop::collection::vec(any_step(), 1..60), is_float in any::<bool>()) {
         let samples = series(&steps, is_float);
-        let chunks = encode_histograms(samples.iter().map(|(t, value)| (*t, value)), 20);
+        let chunks = encode_histograms(samples.iter().map(|(t, value)| (*t, value)), &[], 20);
         check_round_trip(&samples, &chunks);
+    }
+
+    /// The starts come back, and the samples are as without them.
+    #[test]
+    fn starts_are_read_as_written(
+        steps in prop::collection::vec((any_step(), prop_oneof![6 => Just(7), 1 => 0i64..9, 1 => any::<i64>()]), 1..60),
+        is_float in any::<bool>(),
+        count_max in prop_oneof![Just(20_u16), Just(u16::MAX)],
+    ) {
+        let (steps, starts_ms): (Vec<_>, Vec<i64>) = steps.into_iter().unzip();
+        let samples = series(&steps, is_float);
+        let told = || samples.iter().map(|(t, value)| (*t, value));
+        let plain = encode_histograms(told(), &[], count_max);
+        let mut rest = starts_ms.as_slice();
+        for (chunk, plain) in encode_histograms(told(), &starts_ms, count_max).iter().zip(&plain) {
+            let (of_chunk, after) = rest.split_at(usize::from(chunk.samples_count));
+            rest = after;
+            let is_any = of_chunk.iter().any(|start_ms| *start_ms != 0);
+            prop_assert_eq!(chunk.encoding.has_start(), is_any);
+            let mut found = Columns::default();
+            read_chunk(chunk.encoding, &chunk.data, usize::MAX, ALL, &mut found).unwrap();
+            if is_any {
+                prop_assert_eq!(&found.histogram_start_timestamps_ms[..], of_chunk);
+            }
+            prop_assert_eq!(samples_count(chunk.encoding, &chunk.data), Ok(chunk.samples_count));
+            let mut expected = Columns::default();
+            read_chunk(plain.encoding, &plain.data, usize::MAX, ALL, &mut expected).unwrap();
+            let contents = |columns: &Columns| -> Vec<_> {
+                columns.histograms.iter().map(|p| (p.timestamp_ms, content(&p.histogram))).collect()
+            };
+            prop_assert_eq!(contents(&found), contents(&expected));
+        }
+        prop_assert!(rest.is_empty());
     }
 
     #[test]
@@ -400,7 +437,7 @@ proptest! {
         is_float in any::<bool>(),
     ) {
         let samples = series(&steps, is_float);
-        for mut chunk in encode_histograms(samples.iter().map(|(t, value)| (*t, value)), 20) {
+        for mut chunk in encode_histograms(samples.iter().map(|(t, value)| (*t, value)), &[], 20) {
             let bit = at.index(chunk.data.len() * 8);
             chunk.data[bit / 8] ^= 1 << (bit % 8);
             drop(decode(chunk.encoding, &chunk.data));

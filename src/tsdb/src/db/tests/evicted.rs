@@ -12,8 +12,8 @@ use crate::{
     block::HINT_STALE_SERIES,
     disk::Disk,
     wal::{
-        EncodedRecord, RefSample, RefSeries, RefTombstone, Wal, WalMetrics, encode_samples,
-        encode_series, encode_tombstones, list_log,
+        EncodedRecord, RefSample, RefSeries, RefTombstone, StartId, Wal, WalMetrics,
+        encode_samples, encode_series, encode_tombstones, list_log,
     },
 };
 
@@ -52,7 +52,13 @@ fn log(disk: &FaultyDisk, entries: &[Entry]) {
             Entry::Samples(series_ref, begin, count) => {
                 let sample = |step: usize| {
                     let t = begin + step as i64 * 15_000;
-                    RefSample { series_ref, slot: 0, t, v: (t as f64).to_bits() }
+                    RefSample {
+                        series_ref,
+                        slot: 0,
+                        start: StartId::NONE,
+                        t,
+                        v: (t as f64).to_bits(),
+                    }
                 };
                 encode_samples(&mut payload, &(0..count).map(sample).collect::<Vec<_>>());
             }

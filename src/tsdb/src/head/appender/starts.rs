@@ -7,7 +7,7 @@ use prom_storage::SeriesStart;
 
 use crate::{
     lock::read,
-    wal::{RefHistogram, RefSample},
+    wal::{RefHistogram, RefSample, StartId},
 };
 
 use super::{
@@ -47,12 +47,14 @@ impl HeadAppender {
                     series_ref,
                     slot,
                     t,
+                    start_ms: 0,
                     value: value.clone(),
                 });
             }
             None => {
                 self.batch.part_for_float(slot);
-                self.batch.push(RefSample { series_ref, slot, t, v: 0f64.to_bits() });
+                let (start, v) = (StartId::NONE, 0f64.to_bits());
+                self.batch.push(RefSample { series_ref, slot, start, t, v });
             }
         }
     }

@@ -116,7 +116,7 @@ impl GroupData {
         if let Some(ahead) = self.ahead.get_mut(slot) {
             *ahead = ChunksAhead::NONE;
         }
-        let Self { hot, cold, closed, blocks, histograms, .. } = self;
+        let Self { hot, cold, closed, blocks, histograms, starts, .. } = self;
         let (Some(hot), Some(cold)) = (hot.get_mut(slot), cold.get_mut(slot)) else {
             return Evicted::default();
         };
@@ -124,6 +124,7 @@ impl GroupData {
             Evicted { has_open_chunk: hot.samples_count > 0, is_stale: hot.has(HotSlot::STALE) };
         blocks.free(hot.chain);
         histograms.remove(slot);
+        starts.end_chunk(slot);
         *hot = HotSlot::new(hot.series_ref, hot.flags & HotSlot::UNLOGGED);
         // Closed chunks go with the next truncation; until then they are nobody's.
         cold.closed_last = None;

@@ -1,6 +1,7 @@
 //! A group as a sidecar holds it, both ways, and its open chunks as snapshots hold them.
 
 use crate::{
+    chunk::Extent,
     head::{
         closed::ClosedId,
         sidecar::{
@@ -12,7 +13,7 @@ use crate::{
     wal::{SnapshotChunk, SnapshotValue},
 };
 
-use super::{ColdSlot, GROUP_SLOTS, GroupData, put_open};
+use super::{ColdSlot, GROUP_SLOTS, GroupData, Open};
 
 /// A group that was read from a sidecar.
 #[derive(Debug, Default)]
@@ -50,7 +51,9 @@ impl GroupData {
     ) -> Option<SnapshotChunk<'a>> {
         let hot = self.hot.get(slot).filter(|hot| hot.samples_count > 0)?;
         out.clear();
-        let encoding = put_open(slot, hot, &self.blocks, &self.histograms, out);
+        let open = Open { slot, hot, blocks: &self.blocks, histograms: &self.histograms };
+        // Prometheus goes on with this chunk.
+        let encoding = open.put(&self.starts, Extent::Open, out);
         let last = match encoding.is_float() {
             true => SnapshotValue::Float(hot.last_v),
             false => SnapshotValue::Histogram(self.histograms.last(slot)?.clone()),
@@ -78,6 +81,7 @@ impl GroupData {
             samples_count: hot.samples_count,
             next_at: hot.next_at,
             min_t: hot.chunk_min_t,
+            starts: self.starts.runs_of(slot),
             floats: (!is_histogram).then_some(OpenFloats {
                 xor: hot.xor,
                 xor_bits: hot.xor_bits,
@@ -131,6 +135,9 @@ impl GroupData {
             hot.samples_count = open.samples_count;
             hot.chunk_min_t = open.min_t;
             hot.next_at = open.next_at;
+            for (first, start_ms) in &open.starts {
+                self.starts.set(slot, *first, *start_ms);
+            }
             if let Some(OpenFloats { xor, xor_bits, form, words }) = open.floats {
                 (hot.xor, hot.xor_bits, hot.form) = (xor, xor_bits, form);
                 for word in words.as_chunks().0 {

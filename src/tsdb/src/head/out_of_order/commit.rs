@@ -17,8 +17,7 @@ use crate::{
     head_chunks::{ChunkPlace, HeadChunk, encode_head_chunk},
     lock::{read, write},
     wal::{
-        Compressor, EncodedRecord, RefHistogram, RefMarker, RefSample, Wal, encode_histograms,
-        encode_markers, encode_samples,
+        Compressor, EncodedRecord, RefHistogram, RefMarker, RefSample, Starts, Wal, encode_markers,
     },
 };
 
@@ -96,24 +95,32 @@ impl StagedOoo {
 }
 
 impl Head {
-    /// Makes the next versions of series for the samples of a batch, which nobody sees yet, and writes the
-    /// log. The caller holds the commit lock.
+    /// Makes the next versions of series for the late samples of a batch, whose `starts` these are; nobody sees
+    /// them yet. Then writes the log. The caller holds the commit lock.
     ///
     /// # Errors
     /// The log cannot be written; nothing has changed.
     pub(in crate::head) fn stage_out_of_order(
         &self,
         wbl: Option<&mut Wal>,
-        late: &OooBatch,
-        overtaken: &OooBatch,
+        late: [&OooBatch; 2],
+        starts: &Starts,
     ) -> Result<StagedOoo, StorageError> {
         let mut staged = StagedOoo::default();
-        for batch in [late, overtaken] {
+        for batch in late {
             for one in &batch.floats {
-                self.stage(&mut staged, (one.series_ref, one.slot), Late::Float(*one));
+                self.stage(
+                    &mut staged,
+                    (one.series_ref, one.slot),
+                    Late::Float(*one, starts.get(one.start)),
+                );
             }
             for one in &batch.histograms {
-                self.stage(&mut staged, (one.series_ref, one.slot), Late::Histogram(one));
+                self.stage(
+                    &mut staged,
+                    (one.series_ref, one.slot),
+                    Late::Histogram(one, self.kept_starts.of_histogram(one.start_ms)),
+                );
             }
         }
         let StagedOoo { steps, pending, .. } = &mut staged;
@@ -126,7 +133,7 @@ impl Head {
             return Err(StorageError::Suspended(reason.to_owned()));
         };
         self.file_staged(&mut staged);
-        self.log_staged(wbl, &staged)?;
+        self.log_staged(wbl, &staged, starts)?;
         Ok(staged)
     }
 
@@ -164,11 +171,11 @@ impl Head {
         }
         pending.refs.insert(series_ref);
         match late {
-            Late::Float(sample) => {
+            Late::Float(sample, _) => {
                 staged.floats_count += 1;
                 pending.samples.push(sample);
             }
-            Late::Histogram(histogram) => {
+            Late::Histogram(histogram, _) => {
                 staged.histograms_count += 1;
                 pending.histograms.push(histogram.clone());
             }
@@ -218,7 +225,12 @@ impl Head {
         }
     }
 
-    fn log_staged(&self, wbl: &mut Wal, staged: &StagedOoo) -> Result<(), StorageError> {
+    fn log_staged(
+        &self,
+        wbl: &mut Wal,
+        staged: &StagedOoo,
+        starts: &Starts,
+    ) -> Result<(), StorageError> {
         let mut compressor = Compressor::default();
         let mut records = Vec::new();
         let mut push = |mut bytes: Vec<u8>| {
@@ -239,13 +251,13 @@ impl Head {
                 Step::Samples(samples) => {
                     for part in samples.chunks(RECORD_SAMPLES_COUNT_MAX) {
                         let mut bytes = Vec::new();
-                        encode_samples(&mut bytes, part);
+                        self.encode_samples(&mut bytes, part, starts);
                         push(bytes);
                     }
                 }
                 Step::Histograms(histograms) => {
                     for part in histograms.chunks(RECORD_SAMPLES_COUNT_MAX) {
-                        encode_histograms(part, |record| push(record.to_vec()));
+                        self.encode_histograms(part, &mut |record| push(record.to_vec()));
                     }
                 }
             }
@@ -329,19 +341,21 @@ impl Head {
     }
 }
 
-/// One sample on its way.
+/// One sample on its way, and its start as the head keeps it.
 #[derive(Clone, Copy)]
 enum Late<'a> {
-    Float(RefSample),
-    Histogram(&'a RefHistogram),
+    Float(RefSample, i64),
+    Histogram(&'a RefHistogram, i64),
 }
 
 impl Late<'_> {
     fn to_sample(self) -> OooSample {
         match self {
-            Self::Float(one) => OooSample { t: one.t, value: OooValue::Float(one.v) },
-            Self::Histogram(one) => {
-                OooSample { t: one.t, value: OooValue::Histogram(one.value.clone()) }
+            Self::Float(one, start_ms) => {
+                OooSample { t: one.t, start_ms, value: OooValue::Float(one.v) }
+            }
+            Self::Histogram(one, start_ms) => {
+                OooSample { t: one.t, start_ms, value: OooValue::Histogram(one.value.clone()) }
             }
         }
     }

@@ -25,13 +25,14 @@ pub(in crate::head) struct LostLate {
     chunk: OooChunk,
     pub(in crate::head) place: ChunkPlace,
     /// The first to come at each time.
-    samples: BTreeMap<i64, OooValue>,
+    samples: BTreeMap<i64, OooSample>,
 }
 
 impl LostLate {
-    fn take(&mut self, t: i64, value: impl FnOnce() -> OooValue) {
+    fn take(&mut self, t: i64, start_ms: i64, value: impl FnOnce() -> OooValue) {
         if (self.chunk.min_t..=self.chunk.max_t).contains(&t) {
-            self.samples.entry(t).or_insert_with(value);
+            let sample = || OooSample { t, start_ms, value: value() };
+            self.samples.entry(t).or_insert_with(sample);
         }
     }
 
@@ -42,8 +43,7 @@ impl LostLate {
     /// The chunk anew; it may have samples of other chunks, too, which were on the log before it or come
     /// after it in the order of chunks.
     fn remade(&self) -> Vec<OooChunk> {
-        let sample = |(t, value): (&i64, &OooValue)| OooSample { t: *t, value: value.clone() };
-        let samples: Vec<OooSample> = self.samples.iter().map(sample).collect();
+        let samples: Vec<OooSample> = self.samples.values().cloned().collect();
         let era = self.chunk.era;
         encode(&samples).into_iter().map(|chunk| chunk.of_era(era)).collect()
     }
@@ -101,17 +101,19 @@ impl Head {
             }
         })?;
         for_each_record(disk, &wbl_dir, |record| match record {
-            Decoded::Samples(samples) => {
-                for one in samples {
+            Decoded::Samples(batch) => {
+                for one in &batch.samples {
+                    let start_ms = self.kept_starts.of_float(batch.starts.get(one.start));
                     for at in by_ref.get(&one.series_ref).into_iter().flatten() {
-                        lost[*at].take(one.t, || OooValue::Float(one.v));
+                        lost[*at].take(one.t, start_ms, || OooValue::Float(one.v));
                     }
                 }
             }
             Decoded::Histograms(histograms) => {
                 for one in histograms {
+                    let start_ms = self.kept_starts.of_histogram(one.start_ms);
                     for at in by_ref.get(&one.series_ref).into_iter().flatten() {
-                        lost[*at].take(one.t, || OooValue::Histogram(one.value.clone()));
+                        lost[*at].take(one.t, start_ms, || OooValue::Histogram(one.value.clone()));
                     }
                 }
             }

@@ -75,15 +75,19 @@ impl<'a> WblReplay<'a> {
         let mut batches = Vec::new();
         for record in records {
             match record {
-                Decoded::Samples(samples) => {
-                    for one in &samples {
-                        self.add(one.series_ref, one.t, OooValue::Float(one.v));
+                Decoded::Samples(batch) => {
+                    for one in &batch.samples {
+                        let start_ms = self.head.kept_starts.of_float(batch.starts.get(one.start));
+                        let value = OooValue::Float(one.v);
+                        self.add(one.series_ref, OooSample { t: one.t, start_ms, value });
                     }
-                    batches.push(samples);
+                    batches.push(batch);
                 }
                 Decoded::Histograms(histograms) => {
                     for one in histograms {
-                        self.add(one.series_ref, one.t, OooValue::Histogram(one.value));
+                        let start_ms = self.head.kept_starts.of_histogram(one.start_ms);
+                        let value = OooValue::Histogram(one.value);
+                        self.add(one.series_ref, OooSample { t: one.t, start_ms, value });
                     }
                 }
                 Decoded::Markers(markers) => {
@@ -152,7 +156,7 @@ impl<'a> WblReplay<'a> {
         });
     }
 
-    fn add(&mut self, series_ref: u64, t: i64, value: OooValue) {
+    fn add(&mut self, series_ref: u64, sample: OooSample) {
         let Some(now) = self.now(series_ref) else {
             self.counts.unknown_samples_count += 1;
             return;
@@ -162,7 +166,7 @@ impl<'a> WblReplay<'a> {
             series.close();
         }
         let era = self.head.ooo.era.load(Ordering::Acquire);
-        self.counts.samples_count += u64::from(series.insert(OooSample { t, value }, era));
+        self.counts.samples_count += u64::from(series.insert(sample, era));
     }
 
     fn mark(&mut self, marker: &RefMarker, maps: &ChunkMaps) {

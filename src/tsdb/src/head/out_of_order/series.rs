@@ -20,6 +20,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct OooSample {
     pub(super) t: i64,
+    /// Since when it counts; 0 if nobody knows.
+    pub(super) start_ms: i64,
     pub(super) value: OooValue,
 }
 
@@ -334,10 +336,12 @@ fn is_in(samples: &Columns, sample: &OooSample) -> bool {
 
 fn to_columns<'a>(samples: impl Iterator<Item = &'a OooSample>) -> Columns {
     let mut columns = Columns::default();
-    for OooSample { t, value } in samples {
+    for OooSample { t, start_ms, value } in samples {
         match value {
-            OooValue::Float(bits) => columns.push(*t, f64::from_bits(*bits)),
-            OooValue::Histogram(histogram) => columns.push_histogram(*t, histogram.clone()),
+            OooValue::Float(bits) => columns.push_with_start(*t, f64::from_bits(*bits), *start_ms),
+            OooValue::Histogram(histogram) => {
+                columns.push_histogram_with_start(*t, histogram.clone(), *start_ms);
+            }
         }
     }
     columns

@@ -2,6 +2,7 @@
 
 use crate::{
     chunk::{Encoding, Form, XorState},
+    head::starts::StartRun,
     head_chunks::ChunkPlace,
 };
 
@@ -58,6 +59,8 @@ pub(crate) struct OpenImage<'a> {
     pub(crate) samples_count: u16,
     pub(crate) next_at: i64,
     pub(crate) min_t: i64,
+    /// First sample and start, in order.
+    pub(crate) starts: Vec<StartRun>,
     /// Not for histograms.
     pub(crate) floats: Option<OpenFloats<'a>>,
 }
@@ -106,6 +109,8 @@ const CLOSED: u8 = 1;
 const OPEN_FLOATS: u8 = 2;
 const HISTOGRAMS: u8 = 3;
 const OPEN_HISTOGRAMS: u8 = 4;
+/// Added to a kind whose open chunk has starts.
+const WITH_STARTS: u8 = 1 << 7;
 /// Bits of [`SidecarHeader::kept`].
 const EXEMPLARS: u8 = 1 << 0;
 const METADATA: u8 = 1 << 1;
@@ -184,12 +189,14 @@ pub(crate) fn encode_slot<'a>(
     closed: impl ExactSizeIterator<Item = ClosedImage<'a>>,
 ) {
     let Some(slot) = slot else { return out.push(FREE) };
-    out.push(match (&slot.open, &slot.histogram) {
+    let kind = match (&slot.open, &slot.histogram) {
         (None, None) => CLOSED,
         (Some(_), None) => OPEN_FLOATS,
         (None, Some(_)) => HISTOGRAMS,
         (Some(_), Some(_)) => OPEN_HISTOGRAMS,
-    });
+    };
+    let has_starts = slot.open.as_ref().is_some_and(|open| !open.starts.is_empty());
+    out.push(if has_starts { kind | WITH_STARTS } else { kind });
     out.extend_from_slice(&slot.series_ref.to_le_bytes());
     out.extend_from_slice(&slot.seq.to_le_bytes());
     out.extend_from_slice(&slot.last.0.to_le_bytes());
@@ -199,6 +206,13 @@ pub(crate) fn encode_slot<'a>(
         out.extend_from_slice(&open.samples_count.to_le_bytes());
         out.extend_from_slice(&open.next_at.to_le_bytes());
         out.extend_from_slice(&open.min_t.to_le_bytes());
+        if has_starts {
+            out.extend_from_slice(&(open.starts.len() as u16).to_le_bytes());
+            for (first, start_ms) in &open.starts {
+                out.extend_from_slice(&first.to_le_bytes());
+                out.extend_from_slice(&start_ms.to_le_bytes());
+            }
+        }
         if let Some(OpenFloats { xor, xor_bits, form, words }) = open.floats {
             let (leading, trailing) = xor.window();
             out.extend_from_slice(&xor.t_delta.to_le_bytes());
@@ -243,6 +257,7 @@ pub(crate) fn decode_group<'a>(
 
 impl<'a> SlotImage<'a> {
     fn decode(kind: u8, bytes: &mut Bytes<'a>) -> Result<Self, SidecarError> {
+        let (kind, has_starts) = (kind & !WITH_STARTS, kind & WITH_STARTS != 0);
         let (series_ref, seq) = (bytes.u64()?, bytes.u32()?);
         let last = (bytes.i64()?, bytes.u64()?);
         let flags = bytes.u8()?;
@@ -250,7 +265,10 @@ impl<'a> SlotImage<'a> {
         if matches!(kind, OPEN_FLOATS | OPEN_HISTOGRAMS) {
             let samples_count = bytes.u16()?;
             let (next_at, min_t) = (bytes.i64()?, bytes.i64()?);
-            slot.open = Some(OpenImage { samples_count, next_at, min_t, floats: None });
+            let starts = if has_starts { decode_starts(bytes, samples_count)? } else { Vec::new() };
+            slot.open = Some(OpenImage { samples_count, next_at, min_t, starts, floats: None });
+        } else if has_starts {
+            return Err(SidecarError);
         }
         match kind {
             CLOSED => {}
@@ -279,6 +297,20 @@ impl<'a> SlotImage<'a> {
         let is_sane = series_ref != 0 && slot.open.as_ref().is_none_or(|o| o.samples_count > 0);
         if is_sane { Ok(slot) } else { Err(SidecarError) }
     }
+}
+
+/// The runs of starts of an open chunk: from the first sample on, ascending.
+fn decode_starts(bytes: &mut Bytes<'_>, samples_count: u16) -> Result<Vec<StartRun>, SidecarError> {
+    let mut starts: Vec<StartRun> = Vec::new();
+    for _ in 0..bytes.u16()? {
+        let (first, start_ms) = (bytes.u16()?, bytes.i64()?);
+        let is_next = starts.last().map_or(first == 0, |before| before.0 < first);
+        if !is_next || first >= samples_count {
+            return Err(SidecarError);
+        }
+        starts.push((first, start_ms));
+    }
+    if starts.is_empty() { Err(SidecarError) } else { Ok(starts) }
 }
 
 impl<'a> ClosedImage<'a> {

@@ -85,7 +85,12 @@ impl LoadedSidecar {
     /// log.
     pub(crate) fn take(self, head: &Head) {
         let (mut chunks_count, mut stale_count) = (0, 0);
-        for group in self.groups {
+        let kept = head.kept_starts;
+        for mut group in self.groups {
+            // As a replay would do it with these settings.
+            if group.data.has_starts() {
+                group.data.forget_starts(kept.is_any, kept.is_of_histograms);
+            }
             // A head has no more groups than it can number, and these were numbered by one.
             let base = group.number.saturating_mul(GROUP_SLOTS as u32);
             let Some(place) = head.groups.get_or_make(base) else { continue };

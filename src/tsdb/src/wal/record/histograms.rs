@@ -11,7 +11,7 @@ use crate::chunk::{buckets_count, has_known_schema};
 
 use super::{
     super::codec::{Cursor, DecodeError, push_uvarint, push_varint},
-    start_time_skip,
+    starts::Place,
 };
 
 pub(super) const HISTOGRAMS: u8 = 7;
@@ -20,7 +20,7 @@ pub(super) const CUSTOM_HISTOGRAMS: u8 = 9;
 pub(super) const CUSTOM_FLOAT_HISTOGRAMS: u8 = 10;
 pub(super) const HISTOGRAMS_WITH_START: u8 = 12;
 pub(super) const FLOAT_HISTOGRAMS_WITH_START: u8 = 13;
-/// The order in which a commit writes them.
+/// The order in which a commit writes them; with start times, custom buckets are no types of their own.
 const TYPES: [u8; 4] = [HISTOGRAMS, CUSTOM_HISTOGRAMS, FLOAT_HISTOGRAMS, CUSTOM_FLOAT_HISTOGRAMS];
 
 /// One histogram under its series' ref.
@@ -30,6 +30,8 @@ pub(crate) struct RefHistogram {
     /// As in [`super::RefSample`].
     pub(crate) slot: u32,
     pub(crate) t: i64,
+    /// Since when it counts; 0 if nobody knows.
+    pub(crate) start_ms: i64,
     pub(crate) value: HistogramValue,
 }
 
@@ -38,10 +40,14 @@ impl RefHistogram {
     pub(crate) fn is_of_kind_of(&self, other: &Self) -> bool {
         type_of(&self.value) == type_of(&other.value)
     }
+
+    pub(crate) fn has_start(&self) -> bool {
+        self.start_ms != 0
+    }
 }
 
 /// Writes histograms: a record for each kind there is, each handed to `each`.
-pub(crate) fn encode_histograms(histograms: &[RefHistogram], mut each: impl FnMut(&[u8])) {
+pub(crate) fn encode_histograms(histograms: &[RefHistogram], each: &mut dyn FnMut(&[u8])) {
     let mut out = Vec::new();
     for kind in TYPES {
         let mut of_kind = histograms.iter().filter(|one| type_of(&one.value) == kind).peekable();
@@ -53,12 +59,41 @@ pub(crate) fn encode_histograms(histograms: &[RefHistogram], mut each: impl FnMu
         for one in of_kind {
             push_varint(&mut out, one.series_ref.wrapping_sub(first.series_ref) as i64);
             push_varint(&mut out, one.t.wrapping_sub(first.t));
-            match &one.value {
-                HistogramValue::Integer(histogram) => encode_integer(&mut out, histogram),
-                HistogramValue::Float(histogram) => encode_float(&mut out, histogram),
-            }
+            encode_value(&mut out, &one.value);
         }
         each(&out);
+    }
+}
+
+/// Writes histograms with their starts: integer counts, then float counts.
+pub(crate) fn encode_histograms_with_start(
+    histograms: &[RefHistogram],
+    each: &mut dyn FnMut(&[u8]),
+) {
+    let mut out = Vec::new();
+    for (kind, is_integer) in [(HISTOGRAMS_WITH_START, true), (FLOAT_HISTOGRAMS_WITH_START, false)]
+    {
+        let is_of_kind =
+            |one: &&RefHistogram| matches!(one.value, HistogramValue::Integer(_)) == is_integer;
+        let mut of_kind = histograms.iter().filter(is_of_kind).peekable();
+        if of_kind.peek().is_none() {
+            continue;
+        }
+        out.clear();
+        out.push(kind);
+        let mut place = Place::default();
+        for one in of_kind {
+            place.push(&mut out, (one.series_ref, one.t, one.start_ms));
+            encode_value(&mut out, &one.value);
+        }
+        each(&out);
+    }
+}
+
+fn encode_value(out: &mut Vec<u8>, value: &HistogramValue) {
+    match value {
+        HistogramValue::Integer(histogram) => encode_integer(out, histogram),
+        HistogramValue::Float(histogram) => encode_float(out, histogram),
     }
 }
 
@@ -78,7 +113,8 @@ pub(super) fn decode_histograms(
             HISTOGRAMS | CUSTOM_HISTOGRAMS => decode_integer(&mut cursor)?,
             _ => decode_float(&mut cursor)?,
         };
-        histograms.extend(value.map(|value| RefHistogram { series_ref, slot: 0, t, value }));
+        let of = |value| RefHistogram { series_ref, slot: 0, t, start_ms: 0, value };
+        histograms.extend(value.map(of));
     }
     Ok(histograms)
 }
@@ -88,28 +124,20 @@ pub(super) fn decode_histograms_with_start(
     mut cursor: Cursor<'_>,
 ) -> Result<Vec<RefHistogram>, DecodeError> {
     let mut histograms = Vec::new();
-    let mut before: Option<(i64, u64)> = None;
+    let mut place = Place::default();
     while !cursor.is_empty() {
-        let (series_ref, t) = match before {
-            None => {
-                let (series_ref, t) = (cursor.varint()? as u64, cursor.varint()?);
-                cursor.varint()?;
-                before = Some((t, series_ref));
-                (series_ref, t)
-            }
-            Some((first_t, last_ref)) => {
-                let series_ref = last_ref.wrapping_add(cursor.varint()? as u64);
-                let t = first_t.wrapping_add(cursor.varint()?);
-                start_time_skip(&mut cursor)?;
-                before = Some((first_t, series_ref));
-                (series_ref, t)
-            }
-        };
+        let (series_ref, t, start_ms) = place.next(&mut cursor)?;
         let value = match kind {
             HISTOGRAMS_WITH_START => decode_integer(&mut cursor)?,
             _ => decode_float(&mut cursor)?,
         };
-        histograms.extend(value.map(|value| RefHistogram { series_ref, slot: 0, t, value }));
+        histograms.extend(value.map(|value| RefHistogram {
+            series_ref,
+            slot: 0,
+            t,
+            start_ms,
+            value,
+        }));
     }
     Ok(histograms)
 }

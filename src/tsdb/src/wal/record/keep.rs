@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::{
-    super::codec::DecodeError, Decoded, HISTOGRAMS_WITH_START, RefSample, SAMPLES_WITH_START,
-    SampleBatch, decode, encode_exemplars, encode_histograms, encode_metadata, encode_series,
+    super::codec::DecodeError, Decoded, RefHistogram, SampleBatch, decode, encode_exemplars,
+    encode_histograms, encode_histograms_with_start, encode_metadata, encode_series,
     encode_tombstones,
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct Keep<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kept<'a> {
     Record(&'a [u8]),
-    Samples(&'a [RefSample]),
+    Samples(&'a SampleBatch),
 }
 
 impl std::fmt::Debug for Keep<'_> {
@@ -51,17 +51,13 @@ impl Keep<'_> {
             Needed::Records(records) => {
                 records.iter().try_for_each(|record| each(Kept::Record(record)))
             }
-            Needed::Samples(samples) if samples.is_empty() => Ok(()),
-            Needed::Samples(samples) => each(Kept::Samples(&samples)),
+            Needed::Samples(batch) if batch.samples.is_empty() => Ok(()),
+            Needed::Samples(batch) => each(Kept::Samples(&batch)),
         })
     }
 
     fn rewritten<'r>(&self, record: &'r [u8]) -> Result<Needed<'r>, DecodeError> {
         let mut out = Vec::new();
-        // Rewriting records of newer writers would lose what is not read of them.
-        let has_start = record
-            .first()
-            .is_some_and(|kind| *kind == SAMPLES_WITH_START || *kind >= HISTOGRAMS_WITH_START);
         match decode(record, Vec::new)? {
             Decoded::Series(mut series) => {
                 series.retain(|one| (self.is_series_needed)(one.series_ref));
@@ -70,21 +66,9 @@ impl Keep<'_> {
                     encode_series(&mut out, entries);
                 }
             }
-            Decoded::Samples(samples) if has_start => {
-                return Ok(whole(
-                    record,
-                    samples.iter().any(|one| self.is_sample_needed(one.series_ref, one.t)),
-                ));
-            }
-            Decoded::Histograms(histograms) if has_start => {
-                return Ok(whole(
-                    record,
-                    histograms.iter().any(|one| self.is_sample_needed(one.series_ref, one.t)),
-                ));
-            }
-            Decoded::Samples(mut samples) => {
-                samples.retain(|one| self.is_sample_needed(one.series_ref, one.t));
-                return Ok(Needed::Samples(samples));
+            Decoded::Samples(mut batch) => {
+                batch.samples.retain(|one| self.is_sample_needed(one.series_ref, one.t));
+                return Ok(Needed::Samples(batch));
             }
             Decoded::Histograms(mut histograms) => {
                 let count = histograms.len();
@@ -93,7 +77,11 @@ impl Keep<'_> {
                     return Ok(Needed::Record(Cow::Borrowed(record)));
                 }
                 let mut records = Vec::new();
-                encode_histograms(&histograms, |record| records.push(record.to_vec()));
+                let encode = match histograms.iter().any(RefHistogram::has_start) {
+                    true => encode_histograms_with_start,
+                    false => encode_histograms,
+                };
+                encode(&histograms, &mut |record| records.push(record.to_vec()));
                 return Ok(Needed::Records(records));
             }
             Decoded::Exemplars(mut exemplars) => {

@@ -8,8 +8,9 @@ use prom_model::{
 };
 
 use super::{
-    Decoded, Keep, Kept, RefExemplar, RefHistogram, RefMarker, RefMetadata, RefTombstone, decode,
-    encode_exemplars, encode_histograms, encode_metadata, encode_tombstones,
+    Decoded, Keep, Kept, RefExemplar, RefHistogram, RefMarker, RefMetadata, RefSample,
+    RefTombstone, SampleBatch, StartId, decode, encode_exemplars, encode_histograms,
+    encode_histograms_with_start, encode_metadata, encode_samples_with_start, encode_tombstones,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -45,12 +46,14 @@ fn custom() -> Histogram {
 }
 
 fn of(series_ref: u64, t: i64, histogram: Histogram) -> RefHistogram {
-    RefHistogram { series_ref, slot: 0, t, value: HistogramValue::Integer(Arc::new(histogram)) }
+    let value = HistogramValue::Integer(Arc::new(histogram));
+    RefHistogram { series_ref, slot: 0, t, start_ms: 0, value }
 }
 
 fn float_of(series_ref: u64, t: i64, histogram: &Histogram) -> RefHistogram {
     let histogram: FloatHistogram = histogram.to_float();
-    RefHistogram { series_ref, slot: 0, t, value: HistogramValue::Float(Arc::new(histogram)) }
+    let value = HistogramValue::Float(Arc::new(histogram));
+    RefHistogram { series_ref, slot: 0, t, start_ms: 0, value }
 }
 
 /// One record of each type that is written, and what it says.
@@ -81,7 +84,7 @@ fn all_records() -> Vec<(Vec<u8>, Decoded)> {
         vec![float_of(5, 1000, &histogram())],
         vec![float_of(5, 1000, &custom())],
     ] {
-        encode_histograms(&one, |record| {
+        encode_histograms(&one, &mut |record| {
             records.push((record.to_vec(), Decoded::Histograms(one.clone())));
         });
     }
@@ -135,9 +138,79 @@ fn records_with_start_times_are_read() {
     let body = &one[from..from + size];
     let record = [&[12, 10, 20, 6][..], body, &[2, 4, 2, 9], body, &[1, 6, 1], body].concat();
     let Decoded::Histograms(found) = decode(&record, Vec::new).unwrap() else { panic!() };
-    let places: Vec<_> = found.iter().map(|one| (one.series_ref, one.t)).collect();
-    assert_eq!(places, [(5, 10), (6, 12), (5, 13)]);
+    let places: Vec<_> = found.iter().map(|one| (one.series_ref, one.t, one.start_ms)).collect();
+    assert_eq!(places, [(5, 10, 3), (6, 12, -2), (5, 13, -2)]);
     assert!(found.iter().all(|one| one.value == of(0, 0, histogram()).value));
+    let mut again = Vec::new();
+    encode_histograms_with_start(&found, &mut |record| again.extend_from_slice(record));
+    assert_eq!(hex(&again), hex(&record));
+}
+
+#[test]
+fn histograms_with_start_times_come_back() {
+    // Custom buckets are in the record of the others.
+    let all = [
+        RefHistogram { start_ms: -9, ..of(5, 1000, histogram()) },
+        of(7, 1001, custom()),
+        RefHistogram { start_ms: 900, ..float_of(4, 1000, &histogram()) },
+        RefHistogram { start_ms: 900, ..float_of(6, 999, &custom()) },
+        RefHistogram { start_ms: i64::MIN, ..of(u64::MAX, i64::MAX, custom()) },
+    ];
+    let mut records = Vec::new();
+    encode_histograms_with_start(&all, &mut |record| records.push(record.to_vec()));
+    assert_eq!(records.iter().map(|record| record[0]).collect::<Vec<_>>(), [12, 13]);
+    let mut found = Vec::new();
+    for record in &records {
+        let Ok(Decoded::Histograms(some)) = decode(record, Vec::new) else { panic!() };
+        found.extend(some);
+        for size in 1..record.len() {
+            if let Ok(Decoded::Histograms(some)) = decode(&record[..size], Vec::new) {
+                assert!(some.len() < all.len() && some.iter().all(|one| all.contains(one)));
+            }
+        }
+    }
+    assert_eq!(found, [0, 1, 4, 2, 3].map(|at: usize| all[at].clone()));
+}
+
+#[test]
+fn a_checkpoint_keeps_start_times() {
+    let keep = Keep {
+        is_series_needed: &|_| true,
+        is_ref_current: &|_| true,
+        min_t: 1000,
+        filed_until: &|_| i64::MIN,
+    };
+    let kept = |record: &[u8]| {
+        let mut kept = Vec::new();
+        keep.needed(record, |one| {
+            if let Kept::Record(record) = one {
+                kept.push(record.to_vec());
+            }
+            if let Kept::Samples(batch) = one {
+                let mut out = Vec::new();
+                encode_samples_with_start(&mut out, &batch.samples, &batch.starts);
+                kept.push(out);
+            }
+            Ok(())
+        })
+        .unwrap()
+        .unwrap();
+        kept.iter().map(|record| decode(record, Vec::new).unwrap()).collect::<Vec<_>>()
+    };
+    let started = |t: i64| RefHistogram { start_ms: t - 7, ..of(5, t, histogram()) };
+    encode_histograms_with_start(&[started(1), started(1000), started(1001)], &mut |record| {
+        assert_eq!(kept(record), [Decoded::Histograms(vec![started(1000), started(1001)])]);
+    });
+    let mut batch = SampleBatch::default();
+    for t in [1, 1000, 1001] {
+        let sample = RefSample { series_ref: 5, slot: 0, start: StartId::NONE, t, v: 1 };
+        batch.push(sample, t - 7);
+    }
+    let mut record = Vec::new();
+    encode_samples_with_start(&mut record, &batch.samples, &batch.starts);
+    let [Decoded::Samples(found)] = &kept(&record)[..] else { panic!() };
+    let of = |one: &RefSample| (one.t, found.starts.get(one.start));
+    assert_eq!(found.samples.iter().map(of).collect::<Vec<_>>(), [(1000, 993), (1001, 994)]);
 }
 
 #[test]
@@ -152,7 +225,7 @@ fn records_that_are_cut_short_are_refused() {
 #[test]
 fn histograms_that_contradict_themselves_are_refused() {
     let check = |histogram: Histogram, is_fine: bool| {
-        encode_histograms(&[of(1, 1, histogram)], |record| {
+        encode_histograms(&[of(1, 1, histogram)], &mut |record| {
             assert_eq!(decode(record, Vec::new).is_ok(), is_fine);
         });
     };
@@ -162,7 +235,7 @@ fn histograms_that_contradict_themselves_are_refused() {
     let huge = [Span { offset: 0, length: u32::MAX }].into();
     check(Histogram { positive_spans: huge, ..histogram() }, false);
     // A schema of a newer writer is passed over.
-    encode_histograms(&[of(1, 1, Histogram { schema: 99, ..histogram() })], |record| {
+    encode_histograms(&[of(1, 1, Histogram { schema: 99, ..histogram() })], &mut |record| {
         assert_eq!(decode(record, Vec::new).unwrap(), Decoded::Histograms(Vec::new()));
     });
 }
@@ -180,7 +253,7 @@ fn a_checkpoint_takes_what_is_needed() {
         keep.needed(record, |one| {
             kept.push(match one {
                 Kept::Record(record) => decode(record, Vec::new).unwrap(),
-                Kept::Samples(samples) => Decoded::Samples(samples.to_vec()),
+                Kept::Samples(samples) => Decoded::Samples(samples.clone()),
             });
             Ok(())
         })
