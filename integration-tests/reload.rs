@@ -43,6 +43,25 @@ fn a_request_reloads_or_tells_why_not() {
     assert!(page.contains("nonsense") && page.contains("two"), "{page}");
 }
 
+/// Start timestamps have no place in XOR chunks.
+#[test]
+fn an_encoding_that_cannot_hold_start_timestamps_is_refused() {
+    let target = Target::serving(|_| "a 1\n".to_owned());
+    let encoded = |job: &str, encoding: &str| {
+        let storage = format!("storage: {{tsdb: {{chunk_encoding: {{floats: {encoding}}}}}}}\n");
+        storage + &config(job, target.address())
+    };
+    let server =
+        ServerBuilder::new(&encoded("one", "xor2")).arg("--enable-feature=st-storage").start();
+    server.write_config(&encoded("two", "xor"));
+    let answer = server.post("/-/reload", "");
+    assert_eq!(answer.status, 500);
+    let reason = "float chunk encoding \"xor\" is incompatible with start-timestamp storage; \
+                  XOR chunks do not store start timestamps, use \"xor2\"";
+    assert!(answer.body.contains(reason), "{}", answer.body);
+    assert_eq!(jobs(&server), ["one"]);
+}
+
 #[test]
 fn an_edit_is_enough() {
     let target = Target::serving(|_| "a 1\n".to_owned());

@@ -132,6 +132,14 @@ fn a_folder_that_is_a_file_is_named() {
 }
 
 #[test]
+fn start_timestamps_need_an_encoding_that_holds_them() {
+    let mut server = ServerBuilder::new(GOOD).arg("--enable-feature=st-storage").spawn();
+    assert!(!server.wait().success());
+    let reason = "is incompatible with start-timestamp storage";
+    assert!(server.log().contains(reason), "{}", server.log());
+}
+
+#[test]
 fn permissions_are_told_apart_from_faults() {
     if need(Need::Root).is_none() || need(Need::Program("setpriv")).is_none() {
         return;

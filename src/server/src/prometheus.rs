@@ -31,7 +31,7 @@ use prom_web::{WalReplay, WebOptions, WebParts, external_url};
 use crate::{
     exemplars::{exemplars_count_max, exemplars_notice},
     flags::{Feature, Flags, Options},
-    float_encoding::float_encoding,
+    float_encoding::{checked_float_encoding, float_encoding},
     listeners::listen,
     out_of_order::out_of_order_window_ms,
     queries::{self, PreparedQueryLog},
@@ -264,6 +264,8 @@ impl Service for Prometheus {
         self.watch.begin(&self.options.config_file);
         let mut sources = Sources::of_disk();
         let config = self.load(&mut sources, None)?;
+        checked_float_encoding(&self.options, &config)
+            .map_err(|reason| Failure::new(Event::ConfigInvalid, reason))?;
         self.watch.follow(&sources, &config);
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = sources;
         Ok(config)
@@ -289,6 +291,8 @@ impl Service for Prometheus {
             series_limits: self.options.series_limits,
             is_lockfile_used: self.options.is_lockfile_used,
             is_chunk_snapshot_used: self.options.features.has(Feature::ChunkSnapshots),
+            are_starts_kept: self.options.features.has(Feature::StartStorage),
+            are_histogram_starts_encoded: self.options.features.has(Feature::HistogramStarts),
             is_metadata_logged: self.options.features.has(Feature::MetadataRecords),
             exemplars_count_max: exemplars_count_max(&self.options, config),
             out_of_order_window_ms: out_of_order_window_ms(config),
@@ -427,8 +431,8 @@ impl Prometheus {
         options.is_metadata_logged = features.has(Feature::MetadataRecords);
         options.has_type_and_unit_labels = features.has(Feature::TypeAndUnitLabels);
         options.has_start_zeros = features.has(Feature::StartZeros);
-        options.has_start_times = features.has(Feature::StStorage);
-        options.has_synthetic_starts = features.has(Feature::StSynthesis);
+        options.has_start_times = features.has(Feature::StartStorage);
+        options.has_synthetic_starts = features.has(Feature::StartSynthesis);
         options
     }
 }

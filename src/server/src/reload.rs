@@ -13,7 +13,7 @@ use prom_telemetry::clock;
 use crate::{
     exemplars::exemplars_count_max,
     flags::Feature,
-    float_encoding::float_encoding,
+    float_encoding::{checked_float_encoding, float_encoding},
     out_of_order::apply_out_of_order_window,
     prometheus::{Prometheus, Running},
     queries::PreparedQueryLog,
@@ -44,7 +44,7 @@ impl Prometheus {
         LoadOptions {
             check_expression: Some(check_expression),
             leaves_rules_unevaluated: self.options.is_rule_evaluation_off,
-            prefers_protobuf: [Feature::StartZeros, Feature::StStorage]
+            prefers_protobuf: [Feature::StartZeros, Feature::StartStorage]
                 .iter()
                 .any(|feature| self.options.features.has(*feature)),
             previous,
@@ -226,6 +226,8 @@ impl Prometheus {
             .scrape
             .prepare(&config)
             .map_err(|err| Failure::new(Event::ConfigInvalid, err.to_string()))?;
+        checked_float_encoding(&self.options, &config)
+            .map_err(|reason| Failure::new(Event::ConfigInvalid, reason))?;
         let query_log = PreparedQueryLog::of(&config).map_err(invalid)?;
         let mut changes = Changes::default();
         for change in scrape.changes() {

@@ -240,6 +240,12 @@ impl Head {
         self.min_valid_time(first_t)
     }
 
+    /// Whether samples have their starts.
+    #[cfg(test)]
+    pub(crate) fn keeps_starts(&self) -> bool {
+        self.kept_starts.is_of_histograms
+    }
+
     /// Metadata by ref.
     #[cfg(test)]
     pub(crate) fn metadata(&self) -> Vec<(u64, Arc<prom_model::Metadata>)> {

@@ -9,7 +9,8 @@
 //!     opened again holds what the head held.
 //! I2. An appended float touches one cache line of its series, one block of its chunk, one bit of its
 //!     group; it allocates nothing but when the form of its chunk changes. Histograms have their open chunks
-//!     beside, and allocate as they grow. Whatever the form, closed chunks are what an XOR writer gives.
+//!     beside, and allocate as they grow. Whatever the form, closed chunks are what an XOR writer gives, or an
+//!     XOR2 writer if a sample has a start: a group keeps these beside its open chunks once the first one comes.
 //! I3. A reader sees whole commits, those published when it came, however long it reads.
 //! I4. The samples of a series ascend in time; the first to come at a time stays.
 //! I5. What was acknowledged is on the log. A write that failed is taken back before the next one; until

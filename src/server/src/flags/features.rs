@@ -27,8 +27,8 @@ pub(crate) enum Feature {
     TypeAndUnitLabels,
     StartZeros,
     Xor2Encoding,
-    StStorage,
-    StSynthesis,
+    StartStorage,
+    StartSynthesis,
     UseStartTimestamps,
     HistogramStarts,
 }
@@ -57,8 +57,8 @@ const FEATURES: [(&str, Support); 28] = [
     ("promql-extended-range-selectors", Support::Switch(Feature::ExtendedRangeSelectors)),
     ("promql-per-step-stats", Support::Switch(Feature::PerStepStats)),
     ("search-api", Support::NotYet),
-    ("st-storage", Support::Switch(Feature::StStorage)),
-    ("st-synthesis", Support::Switch(Feature::StSynthesis)),
+    ("st-storage", Support::Switch(Feature::StartStorage)),
+    ("st-synthesis", Support::Switch(Feature::StartSynthesis)),
     ("type-and-unit-labels", Support::Switch(Feature::TypeAndUnitLabels)),
     ("use-start-timestamps", Support::Switch(Feature::UseStartTimestamps)),
     ("use-uncached-io", Support::NotYet),
@@ -91,6 +91,10 @@ impl Features {
                 None => features.unknown.push(name.to_owned()),
             }
         }
+        if features.has(Feature::HistogramStarts) && !features.has(Feature::StartStorage) {
+            let reason = "there are no start timestamps to encode without st-storage";
+            features.without_effect.push(("histograms-st-encoding".to_owned(), reason));
+        }
         features
     }
 
@@ -117,5 +121,15 @@ mod tests {
         assert_eq!(features.unknown, ["foo"]);
         assert_eq!(features.without_effect.len(), 1);
         assert_eq!(features.without_effect[0].0, "old-ui");
+    }
+
+    #[test]
+    fn starts_of_histograms_need_starts() {
+        let without_effect = |names: &str| {
+            let args = ["p".into(), format!("--enable-feature={names}").into()];
+            Features::new(&Flags::parse(args).unwrap()).without_effect.len()
+        };
+        assert_eq!(without_effect("histograms-st-encoding"), 1);
+        assert_eq!(without_effect("histograms-st-encoding,st-storage"), 0);
     }
 }

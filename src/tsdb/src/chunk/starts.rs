@@ -40,3 +40,53 @@ pub(crate) fn with_starts(
         other => Err(ChunkError::UnknownEncoding(other as u8)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prom_storage::{Columns, TimeRange};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::chunk::{encode_floats, read_chunk};
+
+    const ALL: TimeRange = TimeRange { mint_ms: i64::MIN, maxt_ms: i64::MAX };
+
+    proptest! {
+        #[test]
+        fn floats_and_starts_come_back(
+            steps in prop::collection::vec((1i64..100_000, any::<u64>(), 0i64..3), 1..250),
+            is_open in any::<bool>(),
+        ) {
+            let mut t = 0;
+            let step = |(step, v, _): &(i64, u64, i64)| {
+                t += step;
+                (t, *v)
+            };
+            let samples: Vec<(i64, u64)> = steps.iter().map(step).collect();
+            let starts_ms: Vec<i64> = steps.iter().map(|(_, _, start_ms)| *start_ms).collect();
+            let extent = if is_open { Extent::Open } else { Extent::Whole };
+            let mut plain = Vec::new();
+            encode_floats(&samples, &mut plain);
+            let (encoding, data) = with_starts(Encoding::Xor, &plain, (&starts_ms, extent)).unwrap();
+            let mut found = Columns::default();
+            read_chunk(encoding, &data, usize::MAX, ALL, &mut found).unwrap();
+            let values = found.values.iter().map(|value| value.to_bits());
+            prop_assert_eq!(found.timestamps_ms.iter().copied().zip(values).collect::<Vec<_>>(), samples);
+            found.start_timestamps_ms.resize(starts_ms.len(), 0);
+            prop_assert_eq!(found.start_timestamps_ms, starts_ms);
+        }
+
+        #[test]
+        fn foreign_bytes_never_panic(
+            chunk in prop::collection::vec(any::<u8>(), 0..200),
+            starts_ms in prop::collection::vec(any::<i64>(), 0..50),
+            encoding in 1..=6_u8,
+        ) {
+            let encoding = Encoding::of_byte(encoding).unwrap();
+            if let Ok((encoding, data)) = with_starts(encoding, &chunk, (&starts_ms, Extent::Open)) {
+                prop_assert!(encoding.has_start() || encoding == Encoding::Xor2);
+                prop_assert!(data.len() >= 3);
+            }
+        }
+    }
+}

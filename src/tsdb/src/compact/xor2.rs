@@ -96,27 +96,52 @@ mod tests {
         found
     }
 
+    fn starts_of(series: &SourceSeries) -> Vec<i64> {
+        let mut found = Vec::new();
+        for chunk in &series.chunks {
+            let columns = decode(series, chunk, ALL).unwrap();
+            let mut of_chunk = columns.start_timestamps_ms;
+            of_chunk.resize(columns.values.len(), 0);
+            found.extend(of_chunk);
+        }
+        found
+    }
+
     proptest! {
         #[test]
         fn all_samples_are_there_in_chunks_of_the_allowed_size(
             steps in prop::collection::vec((1i64..100_000, any::<u64>(), 0u8..3), 1..1500),
             chunk_samples_count in 1usize..200,
+            start_every in prop_oneof![Just(0i64), 1i64..300],
         ) {
             let mut t = 0;
             let samples: Vec<(i64, u64)> = steps.iter().map(|(step, noise, kind)| {
                 t += step;
                 (t, [0, noise >> 60, *noise][usize::from(*kind)])
             }).collect();
+            // Every other chunk has starts, which change now and then.
+            let mut starts_ms = vec![0; samples.len()];
             let mut series = SourceSeries::default();
-            for part in samples.chunks(chunk_samples_count) {
+            for (number, part) in samples.chunks(chunk_samples_count).enumerate() {
                 let mut data = Vec::new();
-                encode_floats(part, &mut data);
                 let times = (part[0].0, part[part.len() - 1].0);
-                series.push_chunk(times, Encoding::Xor as u8, &data);
+                if start_every == 0 || number % 2 == 0 {
+                    encode_floats(part, &mut data);
+                    series.push_chunk(times, Encoding::Xor as u8, &data);
+                    continue;
+                }
+                let begin = number * chunk_samples_count;
+                let of_part = &mut starts_ms[begin..begin + part.len()];
+                for (at, start_ms) in (0..).zip(&mut *of_part) {
+                    *start_ms = times.0 - 7 + at / start_every * 1000;
+                }
+                encode_xor2(part, (of_part, Extent::Whole), &mut data);
+                series.push_chunk(times, Encoding::Xor2 as u8, &data);
             }
             let mut out = SourceSeries::default();
             rewrite(&series, &mut out).unwrap();
             prop_assert_eq!(floats_of(&out), samples);
+            prop_assert_eq!(starts_of(&out), starts_ms);
             for chunk in &out.chunks {
                 prop_assert_eq!(chunk.encoding, Encoding::Xor2 as u8);
                 prop_assert!(chunk.size_bytes <= SIZE_BYTES_MAX);

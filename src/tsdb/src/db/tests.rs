@@ -9,6 +9,7 @@ mod early;
 mod evicted;
 mod gaps;
 mod head_chunks;
+mod kept_starts;
 mod lives;
 mod mend;
 mod model;

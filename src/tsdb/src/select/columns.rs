@@ -187,26 +187,36 @@ mod tests {
 
     use super::*;
 
-    /// Floats at even times, histograms at odd ones; the value tells where it comes from.
-    fn columns(times: &[i64], value: f64) -> Columns {
+    /// Floats and histograms; the value tells where it comes from, and so does the start, where there is one.
+    fn columns(times: &[i64], value: f64, has_starts: bool) -> Columns {
         let mut columns = Columns::default();
         for t in times {
+            let start_ms = if has_starts && t % 4 != 0 { t * 10 + value as i64 } else { 0 };
             if t % 3 == 0 {
                 let histogram = Histogram { sum: value, ..Histogram::default() };
-                columns.push_histogram(*t, HistogramValue::Integer(Arc::new(histogram)));
+                let histogram = HistogramValue::Integer(Arc::new(histogram));
+                columns.push_histogram_with_start(*t, histogram, start_ms);
             } else {
-                columns.push(*t, value);
+                columns.push_with_start(*t, value, start_ms);
             }
         }
         columns
     }
 
-    fn by_time(columns: &Columns) -> BTreeMap<i64, f64> {
+    /// Values and starts.
+    fn by_time(columns: &Columns) -> BTreeMap<i64, (f64, i64)> {
+        let (of_floats, of_histograms) =
+            (&columns.start_timestamps_ms, &columns.histogram_start_timestamps_ms);
+        assert!(of_floats.is_empty() || of_floats.len() == columns.len());
+        assert!(of_histograms.is_empty() || of_histograms.len() == columns.histograms.len());
         let floats = columns.timestamps_ms.iter().copied().zip(columns.values.iter().copied());
         let histograms = columns.histograms.iter();
-        floats
-            .chain(histograms.map(|point| (point.timestamp_ms, point.histogram.to_float().sum)))
-            .collect()
+        let histograms = histograms.map(|p| (p.timestamp_ms, p.histogram.to_float().sum));
+        let with_start = |starts_ms: &Vec<i64>, (at, (t, v)): (usize, (i64, f64))| {
+            (t, (v, start_of(starts_ms, at)))
+        };
+        let floats = floats.enumerate().map(|one| with_start(of_floats, one));
+        floats.chain(histograms.enumerate().map(|one| with_start(of_histograms, one))).collect()
     }
 
     fn is_sorted(columns: &Columns) -> bool {
@@ -220,9 +230,11 @@ mod tests {
             a in prop::collection::btree_set(0i64..60, 0..40),
             b in prop::collection::btree_set(0i64..60, 0..40),
             deleted in prop::collection::btree_set(0i64..60, 0..3),
+            have_starts in any::<(bool, bool)>(),
         ) {
             let times = |set: &std::collections::BTreeSet<i64>| set.iter().copied().collect::<Vec<_>>();
-            let (a, b) = (columns(&times(&a), 1.0), columns(&times(&b), 2.0));
+            let a = columns(&times(&a), 1.0, have_starts.0);
+            let b = columns(&times(&b), 2.0, have_starts.1);
             let mut merged = merge(&a, &b);
             let mut expected = by_time(&b);
             expected.extend(by_time(&a));
@@ -233,6 +245,10 @@ mod tests {
                 deleted.iter().map(|t| TimeRange { mint_ms: *t, maxt_ms: *t }).collect();
             delete(&mut merged, &ranges);
             expected.retain(|t, _| !deleted.contains(t));
+            prop_assert_eq!(by_time(&merged), expected.clone());
+            let later = columns(&[100, 101, 102], 3.0, have_starts.0);
+            append(&mut merged, &later);
+            expected.extend(by_time(&later));
             prop_assert_eq!(by_time(&merged), expected);
         }
     }

@@ -6,7 +6,7 @@ use prom_model::{FloatHistogram, HistogramValue, Labels};
 use prom_storage::{Appendable, FloatSample, HistogramSample, Queryable};
 use prom_telemetry::Registry;
 use prom_testkit::MemoryStore;
-use prom_tsdb::{Db, Options, RetentionOptions};
+use prom_tsdb::{Db, FloatEncoding, Options, RetentionOptions};
 use tempfile::TempDir;
 
 /// A sample of either kind.
@@ -66,7 +66,8 @@ const BLOCK_RANGES_COUNT: i64 = 3;
 #[derive(Debug)]
 pub(super) struct DiskStore {
     place: Place,
-    samples: BTreeMap<Labels, BTreeMap<i64, Value>>,
+    /// With when each began to count.
+    samples: BTreeMap<Labels, BTreeMap<i64, (Value, i64)>>,
     opened: Option<(Arc<Db>, TempDir)>,
     /// Blocks of all databases that were made.
     pub(super) blocks_count: usize,
@@ -91,6 +92,9 @@ impl DiskStore {
             min_block_duration_ms,
             max_block_duration_ms,
             retention: RetentionOptions::default(),
+            are_starts_kept: true,
+            are_histogram_starts_encoded: true,
+            float_encoding: FloatEncoding::Xor2,
             ..Options::default()
         };
         let open = || {
@@ -122,16 +126,16 @@ impl DiskStore {
         all.sort_by_key(|(_, samples)| samples.first_key_value().map(|(time_ms, _)| *time_ms));
         for (labels, samples) in all {
             let series = appender.series(labels).expect("the labels are those of a series");
-            for (&timestamp_ms, value) in samples {
+            for (&timestamp_ms, (value, start_ms)) in samples {
+                let start_ms = *start_ms;
                 match value {
                     &Value::Float(value) => {
                         let sample = FloatSample { series, timestamp_ms, value };
-                        appender.append(&[sample], &mut rejected);
+                        appender.append_with_starts(&[sample], &[start_ms], &mut rejected);
                     }
                     Value::Histogram(histogram) => {
                         let histogram = HistogramValue::Float(Arc::new(histogram.clone()));
-                        let sample =
-                            HistogramSample { series, timestamp_ms, start_ms: 0, histogram };
+                        let sample = HistogramSample { series, timestamp_ms, start_ms, histogram };
                         appender.append_histograms(&[sample], &mut rejected);
                     }
                 }
@@ -143,9 +147,9 @@ impl DiskStore {
 }
 
 impl ScriptStore for DiskStore {
-    fn push(&mut self, labels: &Labels, time_ms: i64, value: Value, _start_ms: i64) {
+    fn push(&mut self, labels: &Labels, time_ms: i64, value: Value, start_ms: i64) {
         self.opened = None;
-        self.samples.entry(labels.clone()).or_default().insert(time_ms, value);
+        self.samples.entry(labels.clone()).or_default().insert(time_ms, (value, start_ms));
     }
 
     fn clear(&mut self) {

@@ -76,6 +76,35 @@ fn bytes_are_those_of_the_format_page() {
     assert_eq!(chunks[0].samples_count, 2);
 }
 
+/// A chunk as the reference writes it: the bits of each sample, then those of its start.
+#[test]
+fn bytes_with_starts_are_those_of_the_format_page() {
+    /// Bits of the layout and the first sample, and of the second one; see above.
+    const FIRST: usize = 72 + 1 + 11 + 1 + 1 + 5 + 5 + 64 + 5 + 1;
+    const SECOND: usize = 17 + 5 + 1 + 1 + 1 + 5;
+    let first = Histogram {
+        counter_reset_hint: CounterResetHint::CounterReset,
+        ..counter(&[(0, 2)], &[1, 1])
+    };
+    let samples = [(0, &integer(first)), (1000, &integer(counter(&[(0, 2)], &[1, 2])))];
+    let plain = encode_histograms(samples, &[], 120).remove(0).data;
+    let bits: String = plain[3..].iter().map(|byte| format!("{byte:08b}")).collect();
+    // 500 before the first sample; 600 before it, too, is the start of the second one.
+    let expected = [
+        "10000000_00000010_10000001".replace('_', "").as_str(),
+        &bits[..FIRST],
+        "1110100000000111",
+        &bits[FIRST..FIRST + SECOND],
+        "11110001001011000",
+    ]
+    .concat();
+    let chunk = encode_histograms(samples, &[-500, -600], 120).remove(0);
+    assert_eq!(chunk.encoding, Encoding::HistogramWithStart);
+    let found: String = chunk.data.iter().map(|byte| format!("{byte:08b}")).collect();
+    assert_eq!(found[..expected.len()], expected);
+    assert_eq!((found.len() - expected.len(), found[expected.len()..].contains('1')), (3, false));
+}
+
 #[test]
 fn what_a_chunk_takes_and_what_begins_a_new_one() {
     let base = || counter(&[(0, 2), (1, 2)], &[1, 2, 3, 0]);

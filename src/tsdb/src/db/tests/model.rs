@@ -22,7 +22,7 @@ use prom_telemetry::Registry;
 use prom_testkit::{Fault, OpKind};
 
 use crate::{
-    OpenError, Options, RetentionOptions, WalCompression,
+    FloatEncoding, OpenError, Options, RetentionOptions, WalCompression,
     block::{BlockId, BlockMeta},
     db::sidecar,
 };
@@ -105,6 +105,18 @@ fn select(db: &Db, matchers: &[Matcher], range: TimeRange) -> Content {
             (point.timestamp_ms, Value::Histogram(point.histogram.to_float().count as u64))
         });
         let samples: Vec<_> = floats.chain(histograms).collect();
+        if db.head.keeps_starts() {
+            let Columns { start_timestamps_ms, histogram_start_timestamps_ms, .. } = &columns;
+            let (of_floats, of_histograms) = samples.split_at(columns.len());
+            for (starts_ms, samples) in
+                [(start_timestamps_ms, of_floats), (histogram_start_timestamps_ms, of_histograms)]
+            {
+                let expected = samples.iter().map(|(t, value)| start_of(&(number, *t, *value)));
+                let expected: Vec<i64> = expected.collect();
+                let is_unknown = starts_ms.is_empty() && expected.iter().all(|start| *start == 0);
+                assert!(is_unknown || *starts_ms == expected, "{starts_ms:?} of {samples:?}");
+            }
+        }
         let count = samples.len();
         if count > 0 {
             let of_series = content.entry(number).or_default();
@@ -117,6 +129,20 @@ fn select(db: &Db, matchers: &[Matcher], range: TimeRange) -> Content {
 
 fn content(db: &Db) -> Content {
     select(db, &[], ALL)
+}
+
+/// Since when a sample counts: it follows from the sample. Some do not tell.
+fn start_of((number, t, value): &Sample) -> i64 {
+    let value = match value {
+        Value::Float(bits) => f64::from_bits(*bits) as i64,
+        Value::Histogram(count) => *count as i64,
+    };
+    match number % 4 {
+        0 => 0,
+        1 => BEGIN_MS - 1,
+        2 => t / 500 % 3 * 1_000,
+        _ => t - value,
+    }
 }
 
 /// A histogram of so many observations; now and then in one more bucket.
@@ -149,6 +175,10 @@ impl Run {
             min_block_duration_ms: RANGE_MS,
             max_block_duration_ms: 9 * RANGE_MS,
             retention: RetentionOptions::default(),
+            // Every other run has samples that tell since when they count.
+            are_starts_kept: seed % 2 == 1,
+            are_histogram_starts_encoded: true,
+            float_encoding: [FloatEncoding::Xor, FloatEncoding::Xor2][(seed % 2) as usize],
             ..Options::default()
         };
         let disk = ModelDisk::new();
@@ -244,23 +274,24 @@ impl Run {
         let count = samples.iter().filter(|(number, ..)| *number < FIRST_HISTOGRAM).count();
         let (floats, histograms) = samples.split_at(count);
         let mut batch = Vec::new();
+        let starts_ms: Vec<i64> = floats.iter().map(start_of).collect();
         for (number, timestamp_ms, value) in floats {
             let series = appender.series(&labels(*number)).unwrap();
             let Value::Float(bits) = value else { unreachable!("floats come first") };
             let value = f64::from_bits(*bits);
             batch.push(FloatSample { series, timestamp_ms: *timestamp_ms, value });
         }
-        appender.append(&batch, &mut rejected);
+        appender.append_with_starts(&batch, &starts_ms, &mut rejected);
         let floats_rejected = rejected.len();
         let mut batch = Vec::new();
-        for (number, timestamp_ms, value) in histograms {
+        for sample @ (number, timestamp_ms, value) in histograms {
             let series = appender.series(&labels(*number)).unwrap();
             let Value::Histogram(of) = value else { unreachable!("histograms come last") };
             let histogram = histogram(*of);
             batch.push(HistogramSample {
                 series,
                 timestamp_ms: *timestamp_ms,
-                start_ms: 0,
+                start_ms: start_of(sample),
                 histogram,
             });
         }
