@@ -63,9 +63,14 @@ impl Encoding {
         })
     }
 
-    /// Whether it is one of the encodings of histograms that tell starts.
+    /// Whether it is one of the encodings of histograms with starts.
     pub(crate) fn has_start(self) -> bool {
         matches!(self, Self::HistogramWithStart | Self::FloatHistogramWithStart)
+    }
+
+    /// Whether its chunks have places for starts.
+    pub(crate) fn holds_starts(self) -> bool {
+        self == Self::Xor2 || self.has_start()
     }
 
     /// Whether its samples are histograms.

@@ -532,7 +532,7 @@ impl GroupData {
     }
 
     /// Appends those of the first `count_max` samples of an open chunk that are within the range, with their starts.
-    #[cold]
+    #[inline(never)]
     fn read_floats_with_starts(
         &self,
         (slot, hot): (usize, &HotSlot),
@@ -633,7 +633,7 @@ impl Open<'_> {
         Encoding::Xor
     }
 
-    #[cold]
+    #[inline(never)]
     fn put_with_starts(&self, starts: &OpenStarts, extent: Extent, out: &mut Vec<u8>) -> Encoding {
         let mut plain = Vec::new();
         let encoding = self.put_plain(&mut plain);

@@ -271,7 +271,7 @@ impl Found {
             }
             _ => {
                 let samples = self.histograms.iter().map(|(t, value)| (*t, value));
-                let starts_ms = if encoding.has_start() { &self.starts_ms[..] } else { &[] };
+                let starts_ms = if encoding.holds_starts() { &self.starts_ms[..] } else { &[] };
                 let mut chunks = encode_histograms(samples, starts_ms, u16::MAX);
                 let chunk = chunks.pop().filter(|_| chunks.is_empty());
                 chunk.map(|chunk| (chunk.encoding, chunk.data))

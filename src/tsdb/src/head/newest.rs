@@ -7,8 +7,8 @@ use crate::lock::read;
 use super::{Head, ReaderTicket, slot::HotSlot, slot_in_group};
 
 impl Head {
-    /// The newest sample of a series and when it began to count (0: nobody knows), if it lies within the range, is a float, and may be seen by the
-    /// reader. Nothing does not mean that there is none.
+    /// The newest sample of a series and when it began to count (0: nobody knows), if it lies within the range, is
+    /// a float, and may be seen by the reader. Nothing does not mean that there is none.
     pub(crate) fn newest_float(
         &self,
         ticket: &ReaderTicket,

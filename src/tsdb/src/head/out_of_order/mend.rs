@@ -31,6 +31,7 @@ pub(in crate::head) struct LostLate {
 impl LostLate {
     fn take(&mut self, t: i64, start_ms: i64, value: impl FnOnce() -> OooValue) {
         if (self.chunk.min_t..=self.chunk.max_t).contains(&t) {
+            let start_ms = if self.chunk.encoding.holds_starts() { start_ms } else { 0 };
             let sample = || OooSample { t, start_ms, value: value() };
             self.samples.entry(t).or_insert_with(sample);
         }
@@ -103,7 +104,7 @@ impl Head {
         for_each_record(disk, &wbl_dir, |record| match record {
             Decoded::Samples(batch) => {
                 for one in &batch.samples {
-                    let start_ms = self.kept_starts.of_float(batch.starts.get(one.start));
+                    let start_ms = batch.starts.get(one.start);
                     for at in by_ref.get(&one.series_ref).into_iter().flatten() {
                         lost[*at].take(one.t, start_ms, || OooValue::Float(one.v));
                     }
@@ -111,9 +112,9 @@ impl Head {
             }
             Decoded::Histograms(histograms) => {
                 for one in histograms {
-                    let start_ms = self.kept_starts.of_histogram(one.start_ms);
                     for at in by_ref.get(&one.series_ref).into_iter().flatten() {
-                        lost[*at].take(one.t, start_ms, || OooValue::Histogram(one.value.clone()));
+                        let value = || OooValue::Histogram(one.value.clone());
+                        lost[*at].take(one.t, one.start_ms, value);
                     }
                 }
             }
