@@ -4,6 +4,8 @@
 mod closed_files;
 mod filed;
 mod image;
+mod open;
+mod starts;
 
 use std::sync::{OnceLock, RwLock};
 
@@ -15,11 +17,9 @@ pub(super) use self::{
     image::RestoredGroup,
 };
 
-use self::filed::ChunksAhead;
+use self::{filed::ChunksAhead, open::Open};
 use crate::{
-    chunk::{
-        ChunkError, Encoding, Extent, is_new_chunk_due, range_end_ms, read_chunk, with_starts,
-    },
+    chunk::{ChunkError, Encoding, Extent, is_new_chunk_due, range_end_ms, read_chunk},
     head_chunks::ChunkMaps,
 };
 
@@ -260,48 +260,6 @@ impl GroupData {
         Appended::Stored { is_new_chunk, staleness }
     }
 
-    /// [`Self::append`] with when the sample began to count, 0 if nobody knows.
-    pub(super) fn append_with_start(
-        &mut self,
-        slot: usize,
-        (t, v): (i64, u64),
-        start_ms: i64,
-        chunk_range_ms: i64,
-    ) -> Appended {
-        let appended = self.append(slot, (t, v), chunk_range_ms);
-        // A marker has become a histogram, and tells no start.
-        let is_float = self.hot.get(slot).is_some_and(|hot| !hot.has(HotSlot::HISTOGRAM));
-        self.set_start(slot, appended, if is_float { start_ms } else { 0 });
-        appended
-    }
-
-    /// Whether any open chunk has starts: all further samples tell theirs then.
-    #[inline]
-    pub(super) fn has_starts(&self) -> bool {
-        !self.starts.is_empty()
-    }
-
-    /// When the last sample of the open chunk began to count, 0 if nobody knows.
-    pub(super) fn last_start_ms(&self, slot: usize) -> i64 {
-        self.starts.last_of(slot)
-    }
-
-    /// Forgets starts that are not kept.
-    pub(super) fn forget_starts(&mut self, is_any_kept: bool, is_histogram_kept: bool) {
-        for (slot, hot) in self.hot.iter().enumerate() {
-            if !is_any_kept || hot.has(HotSlot::HISTOGRAM) && !is_histogram_kept {
-                self.starts.end_chunk(slot);
-            }
-        }
-    }
-
-    /// Takes the start of a sample that was appended so.
-    pub(super) fn set_start(&mut self, slot: usize, appended: Appended, start_ms: i64) {
-        if let (Appended::Stored { .. }, Some(hot)) = (appended, self.hot.get(slot)) {
-            self.starts.set(slot, hot.samples_count.saturating_sub(1), start_ms);
-        }
-    }
-
     pub(super) fn hot_mut(&mut self, slot: usize) -> Option<&mut HotSlot> {
         self.hot.get_mut(slot)
     }
@@ -531,29 +489,6 @@ impl GroupData {
         read_chunk(encoding, &data, open_count, range, out)
     }
 
-    /// Appends those of the first `count_max` samples of an open chunk that are within the range, with their starts.
-    #[inline(never)]
-    fn read_floats_with_starts(
-        &self,
-        (slot, hot): (usize, &HotSlot),
-        count_max: usize,
-        range: TimeRange,
-        out: &mut Columns,
-    ) -> Result<(), ChunkError> {
-        let mut open = Columns::default();
-        let from_begin = TimeRange { mint_ms: i64::MIN, ..range };
-        hot.read_floats(&self.blocks, count_max, from_begin, &mut open)?;
-        let samples = open.timestamps_ms.into_iter().zip(open.values);
-        let starts_ms = self.starts.all_of(slot, hot.samples_count);
-        for ((t, value), start_ms) in samples.zip(starts_ms) {
-            if t >= range.mint_ms {
-                out.push_with_start(t, value, start_ms);
-            }
-        }
-        out.align_starts();
-        Ok(())
-    }
-
     /// Tells for each series the end of its newest chunk that is in a file before this one, if all of its
     /// chunks there are good.
     pub(super) fn for_each_filed_end(
@@ -600,54 +535,4 @@ pub(super) fn check(last: (i64, u64), (t, v): (i64, u64)) -> Result<bool, Reject
     }
     // Bits, not values: NaN equals itself here, and -0 is not 0.
     if v == last.1 { Ok(false) } else { Err(Rejection::DuplicateTimestamp) }
-}
-
-/// An open chunk, wherever its samples are.
-struct Open<'a> {
-    slot: usize,
-    hot: &'a HotSlot,
-    blocks: &'a BlockPool,
-    histograms: &'a HistogramSlots,
-}
-
-impl Open<'_> {
-    /// Puts the chunk together as chunk files hold it; tells its encoding.
-    fn put(&self, starts: &OpenStarts, extent: Extent, out: &mut Vec<u8>) -> Encoding {
-        if starts.has(self.slot) {
-            return self.put_with_starts(starts, extent, out);
-        }
-        self.put_plain(out)
-    }
-
-    fn put_plain(&self, out: &mut Vec<u8>) -> Encoding {
-        let Self { slot, hot, blocks, histograms } = self;
-        if hot.has(HotSlot::HISTOGRAM)
-            && let Some(open) = histograms.open(*slot)
-        {
-            open.put(out);
-            return open.encoding();
-        }
-        let begin = out.len();
-        hot.put_floats(blocks, out);
-        debug_assert_eq!(out.len() - begin, hot.chunk_state().size_bytes);
-        Encoding::Xor
-    }
-
-    #[inline(never)]
-    fn put_with_starts(&self, starts: &OpenStarts, extent: Extent, out: &mut Vec<u8>) -> Encoding {
-        let mut plain = Vec::new();
-        let encoding = self.put_plain(&mut plain);
-        let starts_ms = starts.all_of(self.slot, self.hot.samples_count);
-        match with_starts(encoding, &plain, (&starts_ms, extent)) {
-            Ok((encoding, data)) => {
-                out.extend_from_slice(&data);
-                encoding
-            }
-            // A sidecar may have brought bytes that are no chunk.
-            Err(_) => {
-                out.extend_from_slice(&plain);
-                encoding
-            }
-        }
-    }
 }
