@@ -1,6 +1,7 @@
 //! XOR2 chunks: floats with times and values told together, staleness markers in a few bits. Read always,
-//! since a newer Prometheus may have written them; written only where the operator asks for it, since an
-//! older one cannot read them. Format: docs/format/xor2.md. Compat: Prometheus `tsdb/chunkenc/xor2.go`, 3.14.
+//! since a newer Prometheus may have written them; written only where the operator asks for it or a sample has a
+//! start, since an older one cannot read them. Format: docs/format/xor2.md.
+//! Compat: Prometheus `tsdb/chunkenc/xor2.go`, 3.14.
 
 use prom_model::STALE_NAN_BITS;
 
