@@ -2,6 +2,7 @@
 //! Retries of failed answers, and what an answer means, belong to the caller.
 
 use std::{
+    borrow::Cow,
     path::Path,
     pin::Pin,
     sync::Arc,
@@ -213,7 +214,7 @@ impl Client {
     /// Dropping the future closes the connection; nothing else is left behind.
     pub async fn send(&self, request: &Request) -> Result<Response, HttpError> {
         let deadline = Instant::now() + request.timeout;
-        let mut hop = request.clone();
+        let mut hop = Cow::Borrowed(request);
         let mut is_foreign = false;
         for _ in 0..=REDIRECT_COUNT_MAX {
             let sent = timeout_at(deadline, self.send_once(&hop, is_foreign, deadline)).await;
@@ -222,10 +223,11 @@ impl Client {
             let Some(location) = location.filter(|_| self.follows(response.status)) else {
                 return Ok(response);
             };
-            redirect(&mut hop, response.status, &location)?;
-            is_foreign |= !is_same_site(&hop.uri, &request.uri);
+            let next = hop.to_mut();
+            redirect(next, response.status, &location)?;
+            is_foreign |= !is_same_site(&next.uri, &request.uri);
             if is_foreign {
-                remove_sensitive(&mut hop.headers);
+                remove_sensitive(&mut next.headers);
             }
             response.discard().await;
         }

@@ -36,7 +36,6 @@ pub(crate) enum Connection {
 
 /// A connection whose answer has been read up to its body. Dropping it closes the connection.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "the usual variant takes no allocation of its own")]
 pub(crate) enum Answering {
     Http1(Http1),
     Http2 { exchange: Box<Http2>, body: Download },

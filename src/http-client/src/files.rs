@@ -86,10 +86,10 @@ impl Files {
 
     /// What the files hold. The caller's deadline is the only time limit.
     pub(crate) async fn look(&self) -> Result<Arc<Contents>, Cause> {
-        let mut ended = self.looks.ended.subscribe();
         if self.paths.is_empty() {
-            return Ok(Arc::clone(&ended.borrow().contents));
+            return Ok(Arc::clone(&self.looks.ended.borrow().contents));
         }
+        let mut ended = self.looks.ended.subscribe();
         let number = self.begin();
         let ended = ended.wait_for(|ended| ended.number >= number).await;
         let ended = ended.map_err(|_| Cause::Request("files cannot be read".to_owned()))?;

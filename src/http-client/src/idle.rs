@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use crate::{connect::Origin, connection::Connection};
@@ -27,7 +28,7 @@ pub(crate) struct IdleConnections {
 
 #[derive(Debug, Default)]
 struct State {
-    by_origin: HashMap<Origin, Vec<Idle>>,
+    by_origin: HashMap<Origin, Vec<Idle>, RandomState>,
     counts: Counts,
     /// When the old ones were last closed.
     expired_at: Option<Instant>,

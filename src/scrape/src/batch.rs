@@ -10,7 +10,7 @@ use prom_storage::{
 };
 
 /// How many samples are handed over at once: few enough to stay in the fastest cache.
-const SAMPLE_COUNT_MAX: usize = 512;
+const SAMPLE_COUNT_MAX: usize = 128;
 
 /// How many samples the store refused, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -29,8 +29,12 @@ use crate::{
     tls,
 };
 
-/// How much is read from a socket at once, unless it goes right into the reader's buffer.
+/// How much of an answer is read at first: its head, and of its body what is there already.
+const FIRST_READ_SIZE_BYTES: usize = 8 << 10;
+/// How much of a body is read at once, unless it goes right into the reader's buffer.
 const READ_SIZE_BYTES: usize = 32 << 10;
+/// A request that is sent as one piece.
+const SHORT_REQUEST_SIZE_BYTES_MAX: usize = 32 << 10;
 /// How much a body that tells its size may make its reader's buffer grow at once.
 const GROWTH_SIZE_BYTES_MAX: u64 = 1 << 20;
 
@@ -65,7 +69,7 @@ impl Http1 {
         let mut exchange = Self {
             stream,
             peer,
-            ahead: BytesMut::with_capacity(READ_SIZE_BYTES),
+            ahead: BytesMut::with_capacity(FIRST_READ_SIZE_BYTES),
             framing: Framing::Ended,
             is_kept: false,
         };
@@ -192,13 +196,14 @@ impl Http1 {
     /// Reads what has come; 0 at the end of the stream.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.ahead.capacity() == self.ahead.len() {
-            self.ahead.reserve(READ_SIZE_BYTES);
+            self.ahead.reserve(FIRST_READ_SIZE_BYTES);
         }
         pin!(self.stream.read_buf(&mut self.ahead)).poll(cx)
     }
 
     /// Waits for more of the body.
     async fn read_ahead(&mut self) -> Result<(), HttpError> {
+        self.ahead.reserve(READ_SIZE_BYTES);
         let read = poll_fn(|cx| self.poll_ahead(cx)).await;
         match read.map_err(|error| body_error(&error))? {
             0 => self.framing.end(),
@@ -245,7 +250,7 @@ impl Upload {
     fn new(message: &Message<'_>) -> Self {
         let mut head = head::encode(message);
         let mut body = message.body.clone();
-        if head.len() + body.len() <= READ_SIZE_BYTES {
+        if head.len() + body.len() <= SHORT_REQUEST_SIZE_BYTES_MAX {
             // One write, one packet.
             head.extend_from_slice(&body);
             body.clear();
