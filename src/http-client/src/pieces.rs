@@ -21,7 +21,7 @@ impl Pieces {
         Self { answering, idle }
     }
 
-    /// The next piece, never larger than what is read from a socket at once (64 KiB); `None` at the end.
+    /// The next piece, never larger than what is read from a socket at once (32 KiB); `None` at the end.
     ///
     /// # Errors
     /// Nothing came for too long, or the connection broke.

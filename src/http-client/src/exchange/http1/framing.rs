@@ -311,8 +311,8 @@ mod tests {
         let chunked = || Framing::Chunked(Chunk::Size);
         let long_line = format!("1;{}", "x".repeat(LINE_SIZE_BYTES_MAX));
         let long_trailer = format!("0\r\n{}", "a: b\r\n".repeat(TRAILER_SIZE_BYTES_MAX / 6 + 1));
-        type Make<'a> = &'a dyn Fn() -> Framing;
-        let cases: [(Make<'_>, &str, Result<(&str, &str), &str>); 15] = [
+        type Case<'a> = (&'a dyn Fn() -> Framing, &'a str, Result<(&'a str, &'a str), &'a str>);
+        let cases: [Case<'_>; 15] = [
             (&|| Framing::Sized { left_bytes: 3 }, "abcd", Ok(("abc", "d"))),
             (&|| Framing::Sized { left_bytes: 0 }, "d", Ok(("", "d"))),
             (&|| Framing::Sized { left_bytes: 5 }, "abcd", Err(UNEXPECTED_EOF)),
