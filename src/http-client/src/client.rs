@@ -5,7 +5,7 @@ use std::{
     borrow::Cow,
     path::Path,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -57,6 +57,16 @@ pub struct Request {
     timeout: Duration,
     /// A unix socket that is dialed in place of the URL's host.
     socket: Option<Arc<Path>>,
+    /// Found out when the request is sent first.
+    place: OnceLock<Place>,
+}
+
+/// Where a request goes, and how it is said there.
+#[derive(Clone, Debug)]
+struct Place {
+    origin: Arc<Origin>,
+    host: HeaderValue,
+    path: Uri,
 }
 
 /// Sends requests as one section of the configuration says. Clones share the idle connections.
@@ -80,7 +90,7 @@ struct Shared {
 
 /// How a request gets to its server.
 struct Way<'c> {
-    origin: Origin,
+    origin: Arc<Origin>,
     connector: Option<Connector>,
     proxy: Option<&'c Proxy>,
 }
@@ -92,7 +102,7 @@ pub struct Response {
     headers: HeaderMap,
     reason: Option<ReasonPhrase>,
     answering: Answering,
-    origin: Origin,
+    origin: Arc<Origin>,
     generation: u64,
     deadline: Instant,
     shared: Arc<Shared>,
@@ -138,8 +148,9 @@ impl Request {
     pub(crate) fn new(method: Method, url: &str, timeout: Duration) -> Result<Self, HttpError> {
         match url.parse::<Uri>() {
             Ok(uri) => {
-                let (headers, body, socket) = (HeaderMap::new(), Bytes::new(), None);
-                Ok(Self { method, uri, headers, body, timeout, socket })
+                let (headers, body) = (HeaderMap::new(), Bytes::new());
+                let (socket, place) = (None, OnceLock::new());
+                Ok(Self { method, uri, headers, body, timeout, socket, place })
             }
             Err(error) => {
                 let cause = Cause::Request(error.to_string());
@@ -172,7 +183,17 @@ impl Request {
     /// asked.
     pub fn over_socket(mut self, path: &Path) -> Self {
         self.socket = Some(path.into());
+        self.place = OnceLock::new();
         self
+    }
+
+    fn place(&self) -> Result<&Place, Cause> {
+        if let Some(place) = self.place.get() {
+            return Ok(place);
+        }
+        let origin = Arc::new(Origin { socket: self.socket.clone(), ..origin_of(&self.uri)? });
+        let (host, path) = (host_of(&self.uri)?, path_of(&self.uri));
+        Ok(self.place.get_or_init(|| Place { origin, host, path }))
     }
 
     fn fail(&self, cause: Cause) -> HttpError {
@@ -245,14 +266,14 @@ impl Client {
         deadline: Instant,
     ) -> Result<Response, Cause> {
         let shared = &*self.shared;
-        let origin = Origin { socket: hop.socket.clone(), ..origin_of(&hop.uri)? };
+        let Place { origin, host, path } = hop.place()?;
         let files = shared.files.look().await?;
-        let proxy = shared.proxies.of(&origin)?;
+        let proxy = shared.proxies.of(origin)?;
         let needs_tls = origin.is_https || proxy.is_some_and(|proxy| proxy.origin.is_https);
         let connector = needs_tls.then(|| shared.tls.connector(&files)).transpose()?;
-        let way = Way { proxy, origin, connector };
+        let way = Way { proxy, origin: Arc::clone(origin), connector };
         let mut headers = hop.headers.clone();
-        headers.insert(HOST, host_of(&hop.uri)?);
+        headers.insert(HOST, host.clone());
         headers.insert(USER_AGENT, shared.user_agent.clone());
         add_configured(&mut headers, &shared.cfg, &files, is_foreign)?;
         if let Some(tokens) = shared.tokens.as_ref().filter(|_| !is_foreign) {
@@ -262,15 +283,14 @@ impl Client {
         if let Some(signer) = shared.signer.as_ref().filter(|_| !is_foreign) {
             sign(signer, hop, &mut headers, deadline).await?;
         }
-        let mut uri = path_of(&hop.uri);
+        let mut uri = path;
         let is_plain_http =
             |proxy: &&Proxy| proxy.language == Language::Http && !way.origin.is_https;
         if let Some(proxy) = way.proxy.filter(is_plain_http) {
-            uri = hop.uri.clone();
+            uri = &hop.uri;
             headers.extend(proxy.authorization.clone().map(|value| (PROXY_AUTHORIZATION, value)));
         }
-        let message =
-            Message { method: &hop.method, uri: &uri, headers: &headers, body: &hop.body };
+        let message = Message { method: &hop.method, uri, headers: &headers, body: &hop.body };
         while let Some(idle) = shared.idle.take(&way.origin, way.generation()) {
             let Some(connection) = idle.wake().await else { continue };
             match connection.send(&message).await {
@@ -425,6 +445,7 @@ fn redirect(hop: &mut Request, status: StatusCode, location: &str) -> Result<(),
         .and_then(|base| base.join(location))
         .map_err(|error| failed(hop, error.to_string()))?;
     hop.uri = Uri::try_from(url.as_str()).map_err(|error| failed(hop, error.to_string()))?;
+    hop.place = OnceLock::new();
     let keeps_method = matches!(status.as_u16(), 307 | 308);
     if !keeps_method && hop.method != Method::HEAD {
         hop.method = Method::GET;

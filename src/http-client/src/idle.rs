@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,6 +17,8 @@ use crate::{connect::Origin, connection::Connection};
 const IDLE_COUNT_MAX: usize = 20_000;
 const IDLE_COUNT_PER_ORIGIN_MAX: usize = 1_000;
 const IDLE_AGE_MAX: Duration = Duration::from_secs(5 * 60);
+/// All of them are looked through no more often.
+const EXPIRY_PAUSE_MIN: Duration = Duration::from_secs(10);
 /// Of those that speak HTTP/2, with some 44 KiB each.
 const IDLE_HTTP2_COUNT_MAX: usize = 4_096;
 
@@ -28,7 +30,8 @@ pub(crate) struct IdleConnections {
 
 #[derive(Debug, Default)]
 struct State {
-    by_origin: HashMap<Origin, Vec<Idle>, RandomState>,
+    /// Those that had connections of late, some without any now.
+    by_origin: HashMap<Arc<Origin>, Vec<Idle>, RandomState>,
     counts: Counts,
     /// When the old ones were last closed.
     expired_at: Option<Instant>,
@@ -63,27 +66,25 @@ impl IdleConnections {
             let is_fresh = now - last.since < IDLE_AGE_MAX && last.generation == generation;
             found = (is_fresh && last.connection.is_silent()).then_some(last.connection);
         }
-        if idle.is_empty() {
-            by_origin.remove(origin);
-        }
         found
     }
 
     /// Keeps a connection for the next request; beyond the bounds it is closed.
-    pub(crate) fn put(&self, origin: &Origin, generation: u64, connection: Connection) {
+    pub(crate) fn put(&self, origin: &Arc<Origin>, generation: u64, connection: Connection) {
         let since = Instant::now();
         let mut state = self.lock();
         // Those of targets that are gone are not taken any more.
-        let is_due = state.expired_at.is_none_or(|at| since - at >= IDLE_AGE_MAX);
-        if is_due || state.counts.are_full_for(&connection) {
+        let is_crowded =
+            state.by_origin.len() >= IDLE_COUNT_MAX || state.counts.are_full_for(&connection);
+        let pause = if is_crowded { EXPIRY_PAUSE_MIN } else { IDLE_AGE_MAX };
+        if state.expired_at.is_none_or(|at| since - at >= pause) {
             state.expire(since);
         }
         if state.counts.are_full_for(&connection) {
             return;
         }
         let State { by_origin, counts, .. } = &mut *state;
-        // Nearly always the origin is new: the connection was taken out of here.
-        let idle = by_origin.entry(origin.clone()).or_default();
+        let idle = by_origin.entry(Arc::clone(origin)).or_default();
         if idle.len() < IDLE_COUNT_PER_ORIGIN_MAX {
             counts.add(&connection);
             idle.push(Idle { connection, generation, since });
@@ -136,8 +137,8 @@ mod tests {
     use super::*;
     use crate::stream::{End, Stream};
 
-    fn origin(port: u16) -> Origin {
-        Origin { is_https: false, host: "a".into(), port, socket: None }
+    fn origin(port: u16) -> Arc<Origin> {
+        Arc::new(Origin { is_https: false, host: "a".into(), port, socket: None })
     }
 
     #[tokio::test(start_paused = true)]
@@ -159,6 +160,7 @@ mod tests {
         assert!(idle.take(&origin(2), 1).is_some());
         assert!(idle.take(&origin(2), 1).is_none(), "another generation is not taken, but closed");
         assert_eq!(idle.lock().counts.all, 0);
+        idle.lock().expire(Instant::now());
         assert!(idle.lock().by_origin.is_empty());
     }
 }

@@ -2,12 +2,16 @@
 //! Truncation and compaction wait here for those that could still bring a sample into what they take away.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Condvar, Mutex},
     time::Duration,
 };
 
+use smallvec::SmallVec;
+
 use crate::lock::lock;
+
+/// As many appenders as are usually open at once.
+const OPEN_COUNT: usize = 8;
 
 /// The appenders there are.
 #[derive(Debug, Default)]
@@ -19,8 +23,8 @@ pub(super) struct Writers {
 #[derive(Debug, Default)]
 struct WritersState {
     last_id: u64,
-    /// By id: the oldest time that the appender accepts, once it has been told.
-    min_valid: BTreeMap<u64, Option<i64>>,
+    /// By id, ascending: the oldest time that the appender accepts, once it has been told.
+    min_valid: SmallVec<[(u64, Option<i64>); OPEN_COUNT]>,
     /// How many threads wait until appenders have ended.
     waiting_count: usize,
 }
@@ -37,7 +41,7 @@ impl Writers {
         let mut state = lock(&writers.state);
         state.last_id += 1;
         let id = state.last_id;
-        state.min_valid.insert(id, None);
+        state.min_valid.push((id, None));
         WriterTicket { writers: Arc::clone(writers), id }
     }
 
@@ -45,16 +49,14 @@ impl Writers {
     /// told later, by the bound that holds then. Says whether that came to be.
     pub(super) fn wait_for_times_before(&self, t_ms: i64, patience: Duration) -> bool {
         self.wait(patience, |state| {
-            state.min_valid.values().flatten().any(|min_valid| *min_valid < t_ms)
+            state.min_valid.iter().filter_map(|open| open.1).any(|min_valid| min_valid < t_ms)
         })
     }
 
     /// Waits until all appenders that are open now have ended. Says whether they have.
     pub(super) fn wait_for_present(&self, patience: Duration) -> bool {
         let last_id = lock(&self.state).last_id;
-        self.wait(patience, |state| {
-            state.min_valid.first_key_value().is_some_and(|(id, _)| *id <= last_id)
-        })
+        self.wait(patience, |state| state.min_valid.first().is_some_and(|(id, _)| *id <= last_id))
     }
 
     fn wait(&self, patience: Duration, is_held: impl Fn(&WritersState) -> bool) -> bool {
@@ -74,7 +76,9 @@ impl WriterTicket {
     pub(super) fn set_min_valid(&self, min_valid_ms: impl FnOnce() -> i64) -> i64 {
         let mut state = lock(&self.writers.state);
         let min_valid_ms = min_valid_ms();
-        state.min_valid.insert(self.id, Some(min_valid_ms));
+        if let Some(open) = state.min_valid.iter_mut().find(|open| open.0 == self.id) {
+            open.1 = Some(min_valid_ms);
+        }
         min_valid_ms
     }
 }
@@ -82,7 +86,7 @@ impl WriterTicket {
 impl Drop for WriterTicket {
     fn drop(&mut self) {
         let mut state = lock(&self.writers.state);
-        state.min_valid.remove(&self.id);
+        state.min_valid.retain(|open| open.0 != self.id);
         // Telling nobody would be a system call for every commit.
         if state.waiting_count > 0 {
             self.writers.has_left.notify_all();

@@ -100,12 +100,13 @@ impl Peer {
             "" => "",
             _ => "Content-Type: application/x-www-form-urlencoded\r\n",
         };
-        write!(
-            stream,
+        // In one piece: a server that answers without having read all of it resets the connection.
+        let request = format!(
             "{method} {path} HTTP/1.0\r\nHost: {}\r\n{form_type}Content-Length: {}\r\n\r\n{form}",
             self.address,
             form.len()
-        )?;
+        );
+        stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
