@@ -74,13 +74,16 @@ impl IdleConnections {
         let since = Instant::now();
         let mut state = self.lock();
         // Those of targets that are gone are not taken any more.
-        let is_crowded =
-            state.by_origin.len() >= IDLE_COUNT_MAX || state.counts.are_full_for(&connection);
-        let pause = if is_crowded { EXPIRY_PAUSE_MIN } else { IDLE_AGE_MAX };
+        let has_room = |state: &State| {
+            let is_listed = state.by_origin.len() < IDLE_COUNT_MAX
+                || state.by_origin.contains_key::<Origin>(origin);
+            is_listed && !state.counts.are_full_for(&connection)
+        };
+        let pause = if has_room(&state) { IDLE_AGE_MAX } else { EXPIRY_PAUSE_MIN };
         if state.expired_at.is_none_or(|at| since - at >= pause) {
             state.expire(since);
         }
-        if state.counts.are_full_for(&connection) {
+        if !has_room(&state) {
             return;
         }
         let State { by_origin, counts, .. } = &mut *state;

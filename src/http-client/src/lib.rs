@@ -27,7 +27,7 @@
 //! `inflate_gzip` is plain CPU work for whichever thread suits.
 //!
 //! Limits: idle connections per client and per server, redirects, the size of a response's head, windows and
-//! tables of HTTP/2 (see the constants of `idle`, `client`, `exchange`, `exchange::http2`).
+//! tables of HTTP/2 (see the constants of `idle`, `client`, `exchange::http1`, `exchange::http2`).
 
 mod aws;
 mod base64;
@@ -45,7 +45,6 @@ mod gzip;
 mod headers;
 mod idle;
 mod oauth2;
-mod own_wakes;
 mod pieces;
 mod program;
 mod proxy;

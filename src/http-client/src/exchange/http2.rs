@@ -1,6 +1,7 @@
 //! HTTP/2 on one connection (RFC 9113), one request at a time, driven by the task that asks. Several streams
 //! at once, and pings of our own, are left out: who waits for an answer has a deadline.
 
+mod own_wakes;
 mod upload;
 mod words;
 
@@ -20,11 +21,12 @@ use h2::{
 use http::header::CONTENT_LENGTH;
 
 use self::{
+    own_wakes::OwnWakes,
     upload::Upload,
     words::{Seen, Watched},
 };
 use super::Failure;
-use crate::{BodyLimit, Buffer, HttpError, own_wakes::OwnWakes, stream::Stream};
+use crate::{BodyLimit, Buffer, HttpError, stream::Stream};
 
 /// How much of a body may be under way to a reader that has not asked for it yet, and so the memory of an
 /// exchange beside its buffer. A window costs a round trip each time it is used up: with 256 KiB that is

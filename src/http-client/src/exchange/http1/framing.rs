@@ -231,6 +231,7 @@ fn broken(text: &str) -> HttpError {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -336,6 +337,31 @@ mod tests {
                 let got = read(framing(), bytes.as_bytes(), size);
                 assert_eq!(got, expected, "in pieces of {size}: {:.80}", bytes);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_of_all_sizes_come_back(
+            parts in prop::collection::vec("[ -~]{1,300}", 0..8),
+            large in 0..40_000_usize,
+            size in 1..20_000_usize,
+        ) {
+            let parts: Vec<String> = parts.into_iter().chain([format!("{:large$}", "x")]).collect();
+            let chunks: String =
+                parts.iter().map(|part| format!("{:X}\r\n{part}\r\n", part.len())).collect();
+            let bytes = format!("{chunks}0\r\n\r\nrest");
+            let got = read(Framing::Chunked(Chunk::Size), bytes.as_bytes(), size);
+            prop_assert_eq!(got, Ok((parts.concat(), "rest".to_owned())));
+        }
+
+        #[test]
+        fn any_bytes_mean_the_same_however_they_come(
+            bytes in prop::collection::vec(prop::sample::select(&b"0123aF;\r\n\r\nx "[..]), 0..200),
+            size in 1..50_usize,
+        ) {
+            let whole = read(Framing::Chunked(Chunk::Size), &bytes, bytes.len().max(1));
+            prop_assert_eq!(read(Framing::Chunked(Chunk::Size), &bytes, size), whole);
         }
     }
 }

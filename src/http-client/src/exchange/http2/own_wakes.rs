@@ -21,7 +21,7 @@ const IS_WOKEN: u8 = 2;
 
 /// Polls by a waker of its own. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct OwnWakes {
+pub(super) struct OwnWakes {
     shared: Arc<Shared>,
     waker: Waker,
 }
@@ -34,14 +34,14 @@ struct Shared {
 }
 
 impl OwnWakes {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         let task = Mutex::new(Waker::noop().clone());
         let shared = Arc::new(Shared { state: AtomicU8::new(WAITS), task });
         Self { waker: Waker::from(Arc::clone(&shared)), shared }
     }
 
     /// Polls until there is a value, or somebody else has to do something first.
-    pub(crate) fn poll<T>(
+    pub(super) fn poll<T>(
         &self,
         cx: &Context<'_>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
