@@ -12,6 +12,7 @@ mod disk;
 mod gate;
 mod load;
 mod memory;
+mod one_processor;
 mod page;
 mod query;
 mod reload;

@@ -19,13 +19,14 @@ use anyhow::Result;
 use self::{
     answers::Tally,
     crowd::crowd,
-    gate::{report_answers, report_times},
-    question::QUESTIONS,
+    gate::{report_answers, report_small, report_times},
+    question::{Purpose, QUESTIONS},
     times::{measure, report_head},
 };
 use crate::{
     contender::{Contender, Kind},
     load::{Load, Sender},
+    one_processor::OneProcessor,
     report,
     sizes::Sizes,
 };
@@ -54,6 +55,14 @@ pub(crate) fn run(sizes: Sizes) -> Result<()> {
         measured.push(measure(&contenders, question, end_seconds, &mut tally)?);
     }
     report_times(&measured);
+    let confined = OneProcessor::confine(&contenders)?;
+    report::line("the small ones, all servers and their client on one processor");
+    let mut small = Vec::new();
+    for question in QUESTIONS.iter().filter(|question| question.purpose == Purpose::Small) {
+        small.push(measure(&contenders, question, end_seconds, &mut tally)?);
+    }
+    drop(confined);
+    report_small(&measured, &small);
     crowd(&contenders, end_seconds, CLIENT_COUNT, "8 clients", &mut tally)?;
     with_ingestion(&contenders, &load, step_count, |contenders| {
         crowd(contenders, end_seconds, 1, "1 client, with ingestion", &mut tally)?;

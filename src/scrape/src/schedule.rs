@@ -17,7 +17,7 @@ pub(crate) struct Schedule {
     /// A scrape at most this late, or early, counts as in time, so that timestamps stay regular.
     tolerance: Duration,
     due: Instant,
-    /// The wall-clock time of a scrape in time, since the epoch; none before the first.
+    /// The wall-clock time at which a scrape was due, since the epoch; none before the first.
     aligned: Option<Duration>,
     unaligned_count: u32,
 }
@@ -62,9 +62,13 @@ impl Schedule {
         }
     }
 
-    /// The time that samples of a scrape get which begins at `now` (wall clock, since the epoch).
-    pub(crate) fn stamp(&mut self, now: Duration) -> Duration {
-        let mut aligned = *self.aligned.get_or_insert(now);
+    /// The time that samples of a scrape get which begins at `began` on the steady clock, `now` on the wall
+    /// clock (since the epoch). Its grid is where scrapes are due, not where the first one began: that one
+    /// is late where many targets are new.
+    pub(crate) fn stamp(&mut self, began: Instant, now: Duration) -> Duration {
+        let late = began.saturating_duration_since(self.due);
+        let due = now.saturating_sub(late) + self.due.saturating_duration_since(began);
+        let mut aligned = *self.aligned.get_or_insert(due);
         let ahead = now.saturating_sub(aligned);
         let skipped = (ahead + self.tolerance).as_nanos() / self.interval.as_nanos().max(1);
         aligned += self.interval * u32::try_from(skipped).unwrap_or(u32::MAX);
@@ -76,7 +80,7 @@ impl Schedule {
         self.unaligned_count += 1;
         if self.unaligned_count >= UNALIGNED_COUNT_MAX {
             self.unaligned_count = 0;
-            self.aligned = Some(now);
+            self.aligned = Some(due);
         }
         now
     }
@@ -97,15 +101,18 @@ mod tests {
         let start = 1_700_000_000 * SECOND + us(123_456);
         // Interval, how late the scrapes begin (in us, from -10 ms on), and how late their stamps are.
         let check = |interval: Duration, cases: &[(u64, u64)]| {
-            let mut schedule = Schedule::new(Instant::now(), interval, us(2_000));
-            assert_eq!(schedule.stamp(start), start);
-            for (round, (late, expected)) in (1..).zip(cases) {
-                let grid = start + interval * round - us(10_000);
-                assert_eq!(
-                    schedule.stamp(grid + us(*late)),
-                    grid + us(*expected),
-                    "{interval:?}, {round}, {late}"
-                );
+            // the first one, too, may be late or early
+            for first_late in [10_000, 11_500, 8_500, 20_000] {
+                let now = Instant::now();
+                let mut schedule = Schedule::new(now + us(10_000), interval, us(2_000));
+                schedule.stamp(now + us(first_late), start + us(first_late));
+                for (round, (late, expected)) in (1..).zip(cases) {
+                    let grid = interval * round;
+                    schedule.advance(now + grid);
+                    let stamp = schedule.stamp(now + grid + us(*late), start + grid + us(*late));
+                    let expected = start + grid + us(*expected);
+                    assert_eq!(stamp, expected, "{interval:?}, {round}, {late}");
+                }
             }
         };
         check(15 * SECOND, &[(10_000, 10_000), (11_999, 10_000), (12_001, 12_001)]);
@@ -118,10 +125,16 @@ mod tests {
     fn a_drifted_wall_clock_gets_a_new_grid() {
         let start = 1_700_000_000 * SECOND;
         let mut schedule = Schedule::new(Instant::now(), SECOND, us(2_000));
-        schedule.stamp(start);
+        let began = schedule.due();
+        schedule.stamp(began, start);
         let drift = us(300_000);
         let stamps: Vec<_> = (1..=UNALIGNED_COUNT_MAX + 3)
-            .map(|round| schedule.stamp(start + SECOND * round + drift + us(u64::from(round % 2))))
+            .map(|round| {
+                schedule.advance(began + SECOND * (round - 1));
+                let late = us(u64::from(round % 2));
+                let began = began + SECOND * round + late;
+                schedule.stamp(began, start + SECOND * round + drift + late)
+            })
             .collect();
         assert!(stamps[1] - stamps[0] != SECOND);
         let (last, before) = (stamps[stamps.len() - 1], stamps[stamps.len() - 2]);

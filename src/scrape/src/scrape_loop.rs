@@ -206,7 +206,7 @@ impl ScrapeLoop {
         let began = Instant::now();
         self.promise_step(began + self.plan.spec.timeout);
         self.observe_interval(began);
-        let stamp = self.schedule.stamp((self.ctx.now)());
+        let stamp = self.schedule.stamp(began, (self.ctx.now)());
         let time = ScrapeTime {
             timestamp_ms: millis(stamp),
             began: clock::monotonic(),

@@ -23,6 +23,11 @@ const RESERVED_PREFIX: &str = "__";
 const INSTANCE: &str = "instance";
 const JOB: &str = "job";
 
+/// Offsets are multiples of this, or of a smaller part of a short interval. Coarse enough that a thousand
+/// targets meet, fine enough that twenty thousand of them begin within the tolerance for timestamps.
+const GRID: Duration = Duration::from_millis(25);
+const GRID_PER_INTERVAL_MIN: u32 = 100;
+
 /// A target as configuration and discovery describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TargetSpec {
@@ -130,10 +135,13 @@ pub(crate) fn relabel_target(
     }))
 }
 
-/// How far into its interval a target is scraped: spread by identity, and by `seed` between servers.
-/// Compat: `Target.offset`.
+/// How far into its interval a target is scraped: spread by identity, and by `seed` between servers; as in
+/// `Target.offset` of the original, but on a grid. Of many targets some are due at one moment then, so that
+/// one wake of the process asks them all and a second one finds their answers there.
 pub(crate) fn offset(hash: u64, seed: u64, interval: Duration) -> Duration {
-    Duration::from_nanos((hash ^ seed) % nanos(interval))
+    let grid_ns = nanos(GRID.min(interval / GRID_PER_INTERVAL_MIN)).max(1);
+    let offset_ns = (hash ^ seed) % nanos(interval);
+    Duration::from_nanos(offset_ns - offset_ns % grid_ns)
 }
 
 /// How long it is from `now` (since the epoch) to the first moment that is `offset` into an interval.

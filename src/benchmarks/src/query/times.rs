@@ -9,15 +9,16 @@ use crate::{
     report,
 };
 
-/// Warm runs of each query: more where they are short, as short times scatter.
+/// Warm runs of each query: more where they are short. Their times have two modes, as an answer wakes a thread
+/// of the same processor or of another one, and stay in one of them for a while.
 const ROUND_COUNT_MIN: usize = 5;
-const ROUND_COUNT_MAX: usize = 1_001;
-const ROUNDS_TIME_MS: f64 = 500.0;
+const ROUND_COUNT_MAX: usize = 5_000;
+const ROUNDS_TIME_MS: f64 = 2_000.0;
 /// Runs that tell how many of them fit.
 const TRIALS_COUNT: usize = 2;
 /// Turns of each server: short queries are asked several times in a row, as dashboards do. What another
 /// server does behind its answer, such as collecting garbage, is not to meet the next one.
-const TURNS_COUNT: usize = 20;
+const TURNS_COUNT: usize = 100;
 
 /// What one question took.
 #[derive(Debug)]

@@ -171,8 +171,16 @@ fn hashes_spread_targets_over_their_interval() {
         assert_eq!(fnv1a(text), expected, "{text}");
     }
     let interval = Duration::from_secs(10);
-    assert_eq!(offset(25_000_000_001, 0, interval), Duration::from_nanos(5_000_000_001));
-    assert_eq!(offset(1, 3, interval), Duration::from_nanos(2));
+    for (hash, seed, interval_ms, expected_us) in [
+        (25_000_000_001, 0, 10_000, 5_000_000),
+        (25_024_999_999, 0, 10_000, 5_000_000),
+        (25_025_000_000, 0, 10_000, 5_025_000),
+        (25_025_000_000, 25_025_000_000, 10_000, 0),
+        (u64::MAX, 0, 1, 550),
+    ] {
+        let offset = offset(hash, seed, Duration::from_millis(interval_ms));
+        assert_eq!(offset, Duration::from_micros(expected_us), "{hash} in {interval_ms} ms");
+    }
     for (now_ms, offset_ms, expected_ms) in
         [(20_000, 3_000, 3_000), (22_000, 3_000, 1_000), (23_000, 3_000, 0), (24_000, 3_000, 9_000)]
     {
