@@ -5,7 +5,10 @@
 use std::{fs, process};
 
 use anyhow::{Context, Result};
-use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
+use rustix::{
+    io::Errno,
+    thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity},
+};
 
 use crate::contender::Contender;
 
@@ -34,7 +37,11 @@ impl OneProcessor {
             for task in fs::read_dir(format!("/proc/{pid}/task"))? {
                 let id = task?.file_name().to_str().and_then(|name| name.parse().ok());
                 let thread = id.and_then(Pid::from_raw).context("/proc/<pid>/task")?;
-                sched_setaffinity(Some(thread), processors)?;
+                match sched_setaffinity(Some(thread), processors) {
+                    // it has ended meanwhile
+                    Err(Errno::SRCH) => {}
+                    done => done?,
+                }
             }
         }
         Ok(())

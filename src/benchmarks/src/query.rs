@@ -1,6 +1,7 @@
 //! T10 to T14: the same queries over the same samples, sent by remote write: time, processor time and memory
-//! of each server, while the answers are compared with the original's. The gates are for 36 000 series and
-//! more: `benchmarks query --series=100000 --hours=1.2`.
+//! of each server, while the answers are compared with the original's. Short queries are asked once more on
+//! one processor, as waking another one takes longer than they do. The gates are for 36 000 series and more:
+//! `benchmarks query --series=100000 --hours=1.2`.
 
 mod answers;
 mod crowd;

@@ -6,7 +6,8 @@ use crate::{contender::Kind, gate::Gate, report};
 const WALL_RANGE: Gate = Gate::of_both("T10 wall, rates of all over 1h", 0.125, 0.5);
 const CPU_RANGE: Gate = Gate::of_both("T11 processor time of the same", 1.0 / 6.0, 0.6);
 const WALL_INSTANT: Gate = Gate::of_both("T12 wall, rates of all, instant", 0.4, 0.2);
-const WALL_SMALL: Gate = Gate::of_original("T13 wall, slowest ratio of small ones", 0.5);
+const WALL_SMALL: Gate =
+    Gate::of_original("T13 wall on one processor, slowest ratio of small ones", 0.5);
 pub(super) const GROWTH: Gate = Gate::of_original("T14 growth of memory over the queries", 0.1);
 
 /// Prints T10 to T12.
@@ -27,9 +28,9 @@ pub(super) fn report_small(all: &[Measured], on_one_processor: &[Measured]) {
     let worst = |all| worst(all, Purpose::Small, Kind::Original, Measured::wall_ms);
     WALL_SMALL.judge_ratios(worst(on_one_processor), f64::NAN);
     report::line(&format!(
-        "with the wakes of other processors: ours {:.3} of {}",
-        worst(all),
-        Kind::Original.name()
+        "with the wakes of other processors: slowest ratio of ours to {}: {:.3}",
+        Kind::Original.name(),
+        worst(all)
     ));
 }
 
