@@ -23,8 +23,8 @@ const RESERVED_PREFIX: &str = "__";
 const INSTANCE: &str = "instance";
 const JOB: &str = "job";
 
-/// Offsets are multiples of this, or of a smaller part of a short interval. Coarse enough that a thousand
-/// targets meet, fine enough that twenty thousand of them begin within the tolerance for timestamps.
+/// Offsets are multiples of this, or of a smaller part of a short interval. Of a thousand targets every five
+/// seconds five meet, of twenty thousand every fifteen seconds 33.
 const GRID: Duration = Duration::from_millis(25);
 const GRID_PER_INTERVAL_MIN: u32 = 100;
 

@@ -36,7 +36,7 @@ fn entries(root: &Path) -> BTreeSet<PathBuf> {
         for entry in there(fs::read_dir(root.join(&folder))).into_iter().flatten() {
             let entry = entry.expect("a folder can be listed");
             let path = folder.join(entry.file_name());
-            if entry.path().is_dir() {
+            if there(entry.file_type()).is_some_and(|kind| kind.is_dir()) {
                 folders.push(path.clone());
             }
             found.insert(path);
